@@ -1,0 +1,40 @@
+"""Shared fixtures: the reference folder, and the command line as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material beside the checkout; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"reference folder {SHARED.name}/ is not beside the checkout")
+    return SHARED
+
+
+@pytest.fixture
+def vibench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``vibench ARGS...`` as a process of its own in a temporary folder."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "VIBENCH_CACHE": str(tmp_path / "cache")}
+        return subprocess.run(
+            [sys.executable, "-m", "vibench", *map(str, arguments)],
+            cwd=cwd,
+            env={**variables, **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

@@ -1,0 +1,68 @@
+"""The ``vibench`` command: registers one file per command and turns errors into one sentence and an exit code.
+
+Command modules import typer, rich and the standard library only at their top; torch, numpy and pandas are imported
+inside the functions, so that ``vibench --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import vibench
+from vibench.errors import VibenchError
+
+app = typer.Typer(
+    name="vibench",
+    help="Measure visible-infrared person re-identification: exact protocols, registered methods, honest costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vibench {vibench.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Global options."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the console script: exit 0 on success, 1 on a failed run, 2 on bad usage."""
+    from rich.markup import escape
+
+    from vibench.cli.console import err
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    # --debug means the same before and behind the command's name.
+    arguments = [word for word in arguments if word != "--debug"]
+    try:
+        app(args=arguments, prog_name="vibench")
+    except VibenchError as error:
+        if debug:
+            raise
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        err.print("[bold red]interrupted[/]")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Image cache, identity sampler, augmentation, loader."""

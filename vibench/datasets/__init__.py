@@ -1,0 +1,1 @@
+"""Data sets: folder layout or names -> SampleIndex; verification; the synthetic twin."""

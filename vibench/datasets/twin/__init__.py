@@ -1,0 +1,1 @@
+"""The synthetic twin: procedurally rendered people in the real data sets' layout."""

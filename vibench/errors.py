@@ -1,0 +1,28 @@
+"""Errors that end a command with one clear sentence instead of a traceback.
+
+A message names the file (or option), the offending value and the remedy.
+"""
+
+
+class VibenchError(Exception):
+    """A run failed for a reason the user can act on; the command line exits with 1."""
+
+    exit_code = 1
+
+
+class UsageError(VibenchError):
+    """Wrong arguments or unusable input; the command line exits with 2."""
+
+    exit_code = 2
+
+
+class VibenchWarning(UserWarning):
+    """Something the user should know although the run can go on."""
+
+
+def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
+    """`` (did you mean 'x'?)`` for the nearest of ``known``, or an empty string."""
+    import difflib
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -1,0 +1,1 @@
+"""Distances, ranking metrics, re-ranking, significance. Knows nothing of methods or training."""

@@ -1,0 +1,1 @@
+"""Evaluation records, their store, published numbers, rendering."""

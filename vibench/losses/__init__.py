@@ -1,0 +1,1 @@
+"""Shared losses: functions of (embeddings, labels, ...)."""

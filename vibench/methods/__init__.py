@@ -1,0 +1,1 @@
+"""Registered methods: base class, registry, recipes; one folder per method."""

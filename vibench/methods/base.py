@@ -1,0 +1,67 @@
+"""What a method is to the rest of vibench."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from vibench.data.batch import Batch
+from vibench.methods.recipe import Recipe
+
+
+class Method(nn.Module):
+    """A VI-ReID method: network, training losses, test-time embedding and distance.
+
+    A subclass sets `name`, `options` (a frozen dataclass: every architecture and loss switch with its type and
+    default; read from the recipe's ``[model]`` table) and builds its network in ``__init__``.
+    """
+
+    name: ClassVar[str]
+    """Slug on the command line and in records."""
+    title: ClassVar[str] = ""
+    """Name as the field writes it, e.g. ``AGW``."""
+    reference: ClassVar[str] = ""
+    """Paper: authors, title, venue, year."""
+    test_time_information: ClassVar[str] = "none"
+    """What the ranking of one query may look at besides the query and each gallery image by itself."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``."""
+    options: ClassVar[type[Any]]
+    """Frozen dataclass of the recipe's ``[model]`` keys."""
+
+    def __init__(self, recipe: Recipe, num_classes: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.num_classes = num_classes
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar losses of a training batch; the recipe's ``[loss_weights]`` weigh them."""
+        raise NotImplementedError
+
+    def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
+        """Test-time features of normalised images (B, 3, H, W) of one modality.
+
+        Key ``embedding`` (B, D) is mandatory and is what the headline ranking uses.
+        """
+        raise NotImplementedError
+
+    def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
+        """Distances (Q, G) between embeddings; smaller is more alike. Default: one minus cosine similarity."""
+        return 1.0 - functional.normalize(query, dim=1) @ functional.normalize(gallery, dim=1).T
+
+    def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """Optimiser groups ``{"params": [...], "lr_factor": float}``, every trainable parameter exactly once.
+
+        ``lr_factor`` multiplies the recipe's learning rate; other optimiser keys may be added to a group.
+        """
+        raise NotImplementedError
+
+    def training_only(self) -> tuple[str, ...]:
+        """Prefixes of parameter names that testing does not need (classifiers, adversaries)."""
+        return ("classifier.",)
+
+    def end_of_epoch(self, epoch: int) -> None:
+        """Called after epoch ``epoch`` (from 0), before its checkpoint is written."""
+        return None
