@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 import vibench
+from vibench.cli.methods import methods
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -38,6 +39,9 @@ def options(
     ] = False,
 ) -> None:
     """Global options."""
+
+
+app.command("methods")(methods)
 
 
 def main(arguments: list[str] | None = None) -> None:
