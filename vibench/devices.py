@@ -13,22 +13,20 @@ from vibench.errors import UsageError, suggestion
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "off", "bf16", "fp16")
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 @dataclass(frozen=True)
 class Precision:
     """The precision of forward and backward passes on one kind of device."""
 
     name: str
-    """``off`` (float32), ``bf16`` or ``fp16``."""
+    """``fp32``, ``bf16`` or ``fp16``, as records name it."""
     device_type: str
     """``cpu`` or ``cuda``."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context in which matrix products and convolutions run in this precision."""
-        enabled = self.name != "off"
-        return torch.autocast(self.device_type, dtype=_DTYPES.get(self.name, torch.bfloat16), enabled=enabled)
+        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name != "fp32")
 
     def scaler(self) -> torch.amp.GradScaler:
         """The loss scaler: active for ``fp16``, whose small gradients would vanish, and a pass-through otherwise."""
@@ -61,17 +59,17 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     """The precision for ``--amp`` on a device.
 
     ``auto`` is ``bf16`` where the device multiplies it fast (CUDA from compute capability 8.0, CPUs with AMX or
-    AVX512-BF16) and ``off`` elsewhere. Raises `UsageError` for an unknown name and for what the device cannot do.
+    AVX512-BF16) and ``off``, plain float32, elsewhere. Raises `UsageError` for an unknown name and for what the device cannot do.
     """
     if name not in PRECISIONS:
         raise UsageError(
             f"--amp {name}: unknown precision{suggestion(name, PRECISIONS)}; choose {', '.join(PRECISIONS)}."
         )
     if name == "auto":
-        return Precision("bf16" if multiplies_bf16_fast(device) else "off", device.type)
+        return Precision("bf16" if multiplies_bf16_fast(device) else "fp32", device.type)
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--amp fp16: half precision needs a CUDA device; on the CPU use --amp bf16 or --amp off.")
-    return Precision(name, device.type)
+    return Precision("fp32" if name == "off" else name, device.type)
 
 
 def multiplies_bf16_fast(device: torch.device) -> bool:

@@ -25,10 +25,6 @@ class IdentitySampler:
 
     def __init__(self, pids: np.ndarray, modalities: np.ndarray, recipe: SamplerRecipe, seed: int) -> None:
         """``pids`` (N,) int and ``modalities`` (N,) str describe the training images, one entry per row."""
-        if recipe.identities < 1 or recipe.images < 1:
-            raise UsageError(
-                f"[sampler] identities = {recipe.identities}, images = {recipe.images}: both must be at least 1."
-            )
         self._recipe = recipe
         self._seed = seed
         self._identities = np.unique(pids)

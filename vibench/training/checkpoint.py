@@ -49,7 +49,7 @@ class Checkpoint:
     pretrained: str
     """What the backbone started from: ``imagenet``, ``none`` or the name of a file."""
     precision: str
-    """``off``, ``bf16`` or ``fp16``."""
+    """``fp32``, ``bf16`` or ``fp16``."""
     epoch: int
     """Whole epochs trained."""
     step: int
