@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ class TrainingLoader:
         """Images per batch, both modalities."""
         return 2 * self._recipe.sampler.identities * self._recipe.sampler.images
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of epoch ``epoch`` (from 0), from step ``start_step`` on, prepared by a background thread."""
         plan = self._sampler.epoch(epoch)
         ready: queue.Queue[_HostBatch | BaseException | None] = queue.Queue(maxsize=PREFETCHED)
