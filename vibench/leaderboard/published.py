@@ -174,7 +174,7 @@ _ANY = _matching(r"[^\x00-\x08]*", "a text or empty")
 _SLUG = _matching(r"[a-z0-9][a-z0-9-]*", "a slug of small letters, digits and '-'")
 _YEAR = _matching(r"(19|20)\d\d", "a year")
 _PERCENT = _Column("a percentage such as 54.75, or empty", _is_percent)
-_METRIC_COLUMNS = {metric: _PERCENT for metric in METRICS}
+_METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {
     "dataset": _one_of("sysu-mm01", "regdb"),
     "search": _one_of("all", "indoor", ""),
