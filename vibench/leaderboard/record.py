@@ -51,7 +51,7 @@ class RunInfo:
     pretrained: str = ""
     """``imagenet``, ``none`` or the name of a weights file."""
     precision: str = ""
-    """``fp32``, ``bf16`` or ``fp16``."""
+    """``off`` (float32), ``bf16`` or ``fp16``."""
 
 
 @dataclass(frozen=True)
