@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,15 +15,18 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from vibench.progress import Advance, silent
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(description: str, total: int) -> Iterator[Advance]:
     """A rich progress bar on stderr; nothing where stderr is no terminal (`vibench.progress.Progress`)."""
     if not err.is_terminal:
-        yield lambda count: None
+        with silent(description, total) as advance:
+            yield advance
         return
     columns = (
         TextColumn("{task.description}"),
@@ -31,7 +34,15 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
     )
     with Bar(*columns, console=err, transient=True) as bar:
-        task = bar.add_task(description, total=total)
-        yield lambda count: bar.advance(task, count)
+        task = bar.add_task(description, total=total, status="")
+
+        def show(count: int, status: str = "") -> None:
+            if status:
+                bar.update(task, advance=count, status=status)
+            else:
+                bar.update(task, advance=count)
+
+        yield show

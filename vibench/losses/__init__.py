@@ -1,1 +1,10 @@
-"""Shared losses: functions of (embeddings, labels, ...)."""
+"""Shared losses: functions of a batch's embeddings (B, D) or logits (B, C) and its labels (B,), returning a scalar.
+
+Embeddings in half precision are taken to float32; rows may be in any order and of either modality.
+"""
+
+from vibench.losses.identity import identity_loss
+from vibench.losses.triplet import hard_triplet
+from vibench.losses.weighted_triplet import weighted_regularised_triplet
+
+__all__ = ["hard_triplet", "identity_loss", "weighted_regularised_triplet"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch.nn.functional as functional
@@ -15,7 +17,8 @@ class Method(nn.Module):
     """A VI-ReID method: network, training losses, test-time embedding and distance.
 
     A subclass sets `name`, `options` (a frozen dataclass: every architecture and loss switch with its type and
-    default; read from the recipe's ``[model]`` table) and builds its network in ``__init__``.
+    default; read from the recipe's ``[model]`` table) and `loss_names`, and builds its network in ``__init__``.
+    `vibench.methods.registry.register` sets the other class attributes from the ``[method]`` table of ``recipe.toml``.
     """
 
     name: ClassVar[str]
@@ -30,8 +33,14 @@ class Method(nn.Module):
     """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``."""
     options: ClassVar[type[Any]]
     """Frozen dataclass of the recipe's ``[model]`` keys."""
+    loss_names: ClassVar[Mapping[str, str]]
+    """Every key that `losses` may return in some variant, with a line that says what it is."""
 
-    def __init__(self, recipe: Recipe, num_classes: int) -> None:
+    def __init__(self, recipe: Recipe, num_classes: int, pretrained: str | Path = "none") -> None:
+        """Build the network for ``num_classes`` identities, its backbone started from ``pretrained``.
+
+        ``pretrained`` is ``imagenet``, ``none`` or a file (`vibench.nn.pretrained.load_pretrained`).
+        """
         super().__init__()
         self.recipe = recipe
         self.num_classes = num_classes

@@ -1,13 +1,25 @@
 """Recipes: every hyper-parameter of one training run, as typed dataclasses.
 
-A method's ``recipe.toml`` holds the values for all data sets; ``[dataset.NAME]`` and ``[variants.NAME]`` tables
-override them. The defaults of the dataclasses here are "the AGW code line" (spec sheet baseline.md, section 4).
+A method's ``recipe.toml`` (`vibench.methods.recipe_file`) holds the values for all data sets; ``[dataset.NAME]`` and
+``[variants.NAME]`` tables override them, and ``--set section.key=value`` overrides those. The defaults of the
+dataclasses here are "the AGW code line": the training recipe of the official code of AGW, which most methods share.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
+
+from vibench.errors import UsageError, suggestion
+from vibench.files import canonical_json, sha256_text
+from vibench.methods.recipe_file import SECTIONS, RecipeFile, Sections
+from vibench.methods.registry import get_method, method_entry
+from vibench.toml import parse_table, tomllib
+
+SIZE_MULTIPLE = 16
+"""Height and width divide by this: the stride of a ResNet whose last stage keeps its resolution."""
 
 
 @dataclass(frozen=True)
@@ -15,8 +27,18 @@ class InputRecipe:
     """How an image file becomes network input."""
 
     height: int = 288
+    """Pixels; a multiple of 16, at least 32."""
     width: int = 144
+    """Pixels; a multiple of 16, at least 32."""
     interpolation: Literal["lanczos", "bilinear"] = "lanczos"
+    """How the file is resized, once, before the uint8 cache."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("height", self.height), ("width", self.width)):
+            if value < 2 * SIZE_MULTIPLE or value % SIZE_MULTIPLE:
+                raise ValueError(
+                    f"'{name}' must be a multiple of {SIZE_MULTIPLE} and at least {2 * SIZE_MULTIPLE}, not {value}."
+                )
 
 
 @dataclass(frozen=True)
@@ -24,9 +46,15 @@ class SamplerRecipe:
     """Identity-balanced batches: P identities, K visible and K infrared images each."""
 
     identities: int = 8
+    """P, identities per batch."""
     images: int = 4
+    """K, images per identity and modality."""
     batches_per_epoch: int = 0
     """0: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "identities", "images")
+        _at_least(self, 0, "batches_per_epoch")
 
 
 @dataclass(frozen=True)
@@ -34,11 +62,27 @@ class AugmentationRecipe:
     """Training-time image augmentation, applied per image on normalised floats."""
 
     pad: int = 10
+    """Pixels of zero padding on every side before the random crop."""
     flip: float = 0.5
+    """Probability of a horizontal flip."""
     erasing: float = 0.0
     """Probability of random erasing (after normalisation, filled with 0, the mean colour)."""
     erasing_area: tuple[float, float] = (0.02, 0.4)
+    """Smallest and largest erased share of the image area."""
     erasing_aspect: tuple[float, float] = (0.3, 1 / 0.3)
+    """Smallest and largest aspect ratio of the erased rectangle."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "pad")
+        for name in ("flip", "erasing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"'{name}' is a probability between 0 and 1, not {getattr(self, name)}.")
+        low, high = self.erasing_area
+        if not 0 < low <= high < 1:
+            raise ValueError(f"'erasing_area' must be two shares with 0 < low <= high < 1, not {[low, high]}.")
+        low, high = self.erasing_aspect
+        if not 0 < low <= high:
+            raise ValueError(f"'erasing_aspect' must be two ratios with 0 < low <= high, not {[low, high]}.")
 
 
 @dataclass(frozen=True)
@@ -46,13 +90,28 @@ class OptimizerRecipe:
     """One optimiser; a method's parameter groups multiply the learning rate."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Update rule."""
     lr: float = 0.1
+    """Learning rate after the warm-up, of groups with factor 1."""
     backbone_lr_factor: float = 0.1
+    """Learning-rate factor of everything but the newly initialised head."""
     momentum: float = 0.9
+    """Of sgd."""
     nesterov: bool = True
+    """Of sgd."""
     weight_decay: float = 5e-4
+    """On every trainable parameter, norm layers included."""
     clip_grad_norm: float = 0.0
     """0: no clipping."""
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ValueError(f"'lr' must be above 0, not {self.lr}.")
+        _at_least(self, 0, "backbone_lr_factor", "momentum", "weight_decay", "clip_grad_norm")
+        if self.momentum >= 1:
+            raise ValueError(f"'momentum' must be below 1, not {self.momentum}.")
+        if self.name == "sgd" and self.nesterov and self.momentum == 0:
+            raise ValueError("'nesterov' needs a 'momentum' above 0; set nesterov to false.")
 
 
 @dataclass(frozen=True)
@@ -60,9 +119,22 @@ class ScheduleRecipe:
     """Learning rate per epoch: linear warm-up, then a factor gamma at each milestone."""
 
     epochs: int = 81
+    """Passes of the sampler."""
     warmup_epochs: int = 10
+    """Epoch e < warmup_epochs has the rate lr * (e + 1) / warmup_epochs."""
     milestones: tuple[int, ...] = (20, 50)
+    """Epochs (from 0) that begin with a rate multiplied by gamma."""
     gamma: float = 0.1
+    """Factor at each milestone."""
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "epochs")
+        _at_least(self, 0, "warmup_epochs")
+        ascending = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
+        if not ascending:
+            raise ValueError(f"'milestones' must be ascending epochs above 0, not {list(self.milestones)}.")
+        if not self.gamma > 0:
+            raise ValueError(f"'gamma' must be above 0, not {self.gamma}.")
 
 
 @dataclass(frozen=True)
@@ -71,6 +143,7 @@ class Recipe:
 
     method: str
     variant: str
+    """Resolved: the method's default variant stands by its name; empty for the method itself."""
     dataset: str
     model: Any
     """An instance of the method's ``options`` dataclass."""
@@ -81,3 +154,161 @@ class Recipe:
     schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
     loss_weights: dict[str, float] = field(default_factory=dict)
     """Weight per loss name; a loss without entry has weight 1."""
+
+
+_FIXED_SECTIONS: dict[str, type[Any]] = {
+    "input": InputRecipe,
+    "sampler": SamplerRecipe,
+    "augmentation": AugmentationRecipe,
+    "optimizer": OptimizerRecipe,
+    "schedule": ScheduleRecipe,
+}
+
+
+def load_recipe(method: str, variant: str = "", dataset: str = "sysu-mm01", overrides: Sequence[str] = ()) -> Recipe:
+    """The effective recipe of ``method`` and ``variant`` on ``dataset``.
+
+    An empty ``variant`` is the method's default variant. ``overrides`` are ``section.key=value`` texts, or
+    ``key=value`` where the key is unique; values are TOML, anything else is taken as bare text. A twin data set
+    follows the data set it imitates unless the method has a table of its own for it. `UsageError` names whatever
+    does not fit.
+    """
+    recipe_file = method_entry(method).recipe_file
+    variant = recipe_file.resolve_variant(variant)
+    sections = effective_sections(recipe_file, variant, dataset)
+    # Checked before the overrides, so that a message about the file never blames the command line and vice versa.
+    recipe = _build(method, variant, dataset, sections, str(recipe_file.path))
+    if not overrides:
+        return recipe
+    for override in overrides:
+        section, key, value = _parse_override(override, method)
+        sections[section][key] = value
+    return _build(method, variant, dataset, sections, "--set")
+
+
+def effective_sections(recipe_file: RecipeFile, variant: str, dataset: str) -> Sections:
+    """The sections of a recipe file with those of ``dataset``, then those of ``variant`` laid over them."""
+    merged: Sections = {name: {} for name in SECTIONS}
+    layers = (
+        recipe_file.sections,
+        recipe_file.dataset_sections(dataset),
+        recipe_file.variant_sections.get(variant, {}),
+    )
+    for layer in layers:
+        for name, table in layer.items():
+            merged[name].update(table)
+    return merged
+
+
+def recipe_dict(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON- and TOML-able tables; `recipe_from_dict` reads it back."""
+    head = {"method": recipe.method, "variant": recipe.variant, "dataset": recipe.dataset}
+    sections = {name: getattr(recipe, name) for name in SECTIONS if name != "loss_weights"}
+    tables = {name: _plain(asdict(section)) for name, section in sections.items()}
+    return {**head, **tables, "loss_weights": dict(sorted(recipe.loss_weights.items()))}
+
+
+def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
+    """The recipe of `recipe_dict`'s tables; ``where`` names their file in an error."""
+    known = ("method", "variant", "dataset", *SECTIONS)
+    for key in tables:
+        if key not in known:
+            raise UsageError(f"{where}: unknown key '{key}'{suggestion(key, known)}; known are {', '.join(known)}.")
+    for key in ("method", "variant", "dataset"):
+        if not isinstance(tables.get(key), str):
+            raise UsageError(f"{where}: the key '{key}' must be a text in quotes, not {tables.get(key)!r}.")
+    sections = {name: tables.get(name, {}) for name in SECTIONS}
+    return _build(tables["method"], tables["variant"], tables["dataset"], sections, where)
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The effective recipe as TOML text, the same for the same recipe; `recipe_from_dict` reads it back."""
+    tables = recipe_dict(recipe)
+    lines = [f"{key} = {_toml_value(tables.pop(key))}" for key in ("method", "variant", "dataset")]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_toml_value(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def recipe_sha256(recipe: Recipe) -> str:
+    """SHA-256 of the canonical JSON of the effective recipe."""
+    return sha256_text(canonical_json(recipe_dict(recipe)))
+
+
+def _build(method: str, variant: str, dataset: str, sections: Sections, where: str) -> Recipe:
+    cls = get_method(method)
+    kinds = {**_FIXED_SECTIONS, "model": cls.options}
+    parts = {name: parse_table(kind, sections[name], f"{where}: [{name}]") for name, kind in kinds.items()}
+    weights = _loss_weights(sections["loss_weights"], tuple(cls.loss_names), f"{where}: [loss_weights]")
+    return Recipe(method, variant, dataset, **parts, loss_weights=weights)
+
+
+def _loss_weights(table: dict[str, Any], known: tuple[str, ...], where: str) -> dict[str, float]:
+    weights = {}
+    for name, weight in table.items():
+        if name not in known:
+            raise UsageError(f"{where}: unknown loss '{name}'{suggestion(name, known)}; known are {', '.join(known)}.")
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not (number and math.isfinite(weight) and weight >= 0):
+            raise UsageError(f"{where}: the weight of '{name}' must be a finite number from 0 on, not {weight!r}.")
+        weights[name] = float(weight)
+    return weights
+
+
+def _parse_override(override: str, method: str) -> tuple[str, str, Any]:
+    """Section, key and value of a ``--set`` text."""
+    name, equals, text = override.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise UsageError(f"--set {override}: write it as section.key=value, for instance schedule.epochs=20.")
+    cls = get_method(method)
+    kinds = {**_FIXED_SECTIONS, "model": cls.options}
+    known = [(section, part.name) for section, kind in kinds.items() for part in fields(kind)]
+    known += [("loss_weights", loss) for loss in cls.loss_names]
+    found = [(section, key) for section, key in known if name in (f"{section}.{key}", key)]
+    if len(found) == 1:
+        return (*found[0], _override_value(text.strip()))
+    if found:
+        choices = " or ".join(f"{section}.{key}" for section, key in found)
+        raise UsageError(f"--set {override}: '{name}' is ambiguous; write {choices}.")
+    by_word = {f"{section}.{key}": f"{section}.{key}" for section, key in known}
+    by_word |= {key: f"{section}.{key}" for section, key in known if "." not in name}
+    near = suggestion(name, tuple(by_word))
+    for word, full in by_word.items():
+        near = near.replace(f"'{word}'", f"'{full}'")
+    raise UsageError(
+        f"--set {override}: {method} has no recipe key '{name}'{near}; `vibench methods {method}` lists them all."
+    )
+
+
+def _override_value(text: str) -> Any:
+    """``text`` as a TOML value, or as it stands where it is none: ``--set model.pool=gem`` needs no quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, all the way down: what JSON and TOML give back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # JSON's escapes of a text are TOML's.
+        return canonical_json(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)
+
+
+def _at_least(section: Any, bound: int, *names: str) -> None:
+    for name in names:
+        if not getattr(section, name) >= bound:
+            raise ValueError(f"'{name}' must be at least {bound}, not {getattr(section, name)}.")

@@ -1,0 +1,104 @@
+"""Training-time augmentation, drawn independently for every image.
+
+What happens to a batch is drawn first (`draw_augmentation`, on the host, from a seeded generator) and then carried
+out: crop and flip while the images are copied out of the cache (`crop_and_flip`), erasing on the device after
+normalisation (`erase`). A draw is the same on every device and costs no device synchronisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vibench.methods.recipe import AugmentationRecipe
+
+ERASING_ATTEMPTS = 100
+
+
+@dataclass(frozen=True)
+class AugmentationDraw:
+    """What happens to each of B images."""
+
+    pad: int
+    """Pixels of zero padding on all four sides before the crop."""
+    top: np.ndarray
+    """(B,) int64, first row of the crop in the padded image, 0..2*pad."""
+    left: np.ndarray
+    """(B,) int64, first column of the crop in the padded image, 0..2*pad."""
+    flip: np.ndarray
+    """(B,) bool, mirror the crop horizontally."""
+    erased: np.ndarray
+    """(B, 4) int64, erased rectangle in the final image: top, left, height, width; height 0 where none."""
+
+
+def draw_augmentation(
+    recipe: AugmentationRecipe, count: int, height: int, width: int, random: np.random.Generator
+) -> AugmentationDraw:
+    """Draw the augmentation of ``count`` images of ``height`` × ``width`` pixels."""
+    top, left = random.integers(0, 2 * recipe.pad + 1, size=(2, count))
+    flip = random.random(count) < recipe.flip
+    erased = np.zeros((count, 4), dtype=np.int64)
+    if recipe.erasing > 0:
+        erased = _draw_rectangles(recipe, count, height, width, random)
+    return AugmentationDraw(pad=recipe.pad, top=top, left=left, flip=flip, erased=erased)
+
+
+def _draw_rectangles(
+    recipe: AugmentationRecipe, count: int, height: int, width: int, random: np.random.Generator
+) -> np.ndarray:
+    """Random erasing (Zhong et al., AAAI 2020): uniform area and aspect, first attempt that fits, uniform place."""
+    shape = (count, ERASING_ATTEMPTS)
+    area = random.uniform(*recipe.erasing_area, size=shape) * height * width
+    aspect = random.uniform(*recipe.erasing_aspect, size=shape)
+    heights = np.rint(np.sqrt(area * aspect)).astype(np.int64)
+    widths = np.rint(np.sqrt(area / aspect)).astype(np.int64)
+    fits = (heights < height) & (widths < width)
+    first = fits.argmax(axis=1)
+    images = np.arange(count)
+    place = random.random((2, count))
+    wanted = (random.random(count) < recipe.erasing) & fits.any(axis=1)
+    high, wide = heights[images, first], widths[images, first]
+    top = (place[0] * (height - high + 1)).astype(np.int64)
+    left = (place[1] * (width - wide + 1)).astype(np.int64)
+    return np.stack([top, left, high, wide], axis=1) * wanted[:, None]
+
+
+def crop_and_flip(images: np.ndarray, rows: np.ndarray, draw: AugmentationDraw) -> np.ndarray:
+    """Zero-pad, crop back to size and mirror ``images[rows]``: uint8 (B, H, W, 3).
+
+    ``images`` (N, H, W, 3) may be a memory map. Padding, crop and mirror are one copy of the visible part of each
+    image into a black one, in a plain loop: measured on two cores this is five times as fast as one vectorised
+    gather over padded images, and it takes the place of the copy out of the cache.
+    """
+    height, width = images.shape[1:3]
+    out = np.zeros((len(rows), height, width, 3), dtype=np.uint8)
+    downs = (draw.top - draw.pad).tolist()
+    rights = (draw.left - draw.pad).tolist()
+    for target, row, down, right, flip in zip(out, rows.tolist(), downs, rights, draw.flip.tolist(), strict=True):
+        source = images[row, max(0, down) : height + min(0, down), max(0, right) : width + min(0, right)]
+        window = target[max(0, -down) : height - max(0, down)]
+        if flip:
+            window[:, max(0, right) : width + min(0, right)] = source[:, ::-1]
+        else:
+            window[:, max(0, -right) : width - max(0, right)] = source
+    return out
+
+
+def erase(images: Tensor, draw: AugmentationDraw) -> Tensor:
+    """Set each image's erased rectangle to 0, the mean colour, in normalised ``images`` (B, 3, H, W), in place."""
+    if not draw.erased[:, 2].any():
+        return images
+    device = images.device
+    rectangles = torch.from_numpy(draw.erased)
+    if device.type == "cuda":
+        rectangles = rectangles.pin_memory().to(device, non_blocking=True)
+    top, left, high, wide = rectangles[:, :, None].unbind(1)
+    row = torch.arange(images.shape[2], device=device)
+    column = torch.arange(images.shape[3], device=device)
+    inside_rows = (row >= top) & (row < top + high)
+    inside_columns = (column >= left) & (column < left + wide)
+    mask = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    return images.masked_fill_(mask, 0.0)

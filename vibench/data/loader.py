@@ -1,0 +1,121 @@
+"""Training batches: cached uint8 images, augmented per image and prepared ahead of the network."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, erase
+from vibench.data.batch import Batch
+from vibench.data.normalise import normalise
+from vibench.data.sampler import IdentitySampler
+from vibench.datasets.index import SampleIndex
+from vibench.methods.recipe import Recipe
+from vibench.modality import CODE
+from vibench.randomness import generator
+
+PREFETCHED = 3
+
+
+@dataclass(frozen=True)
+class _HostBatch:
+    images: Tensor
+    """(B, H, W, 3) uint8, cropped and flipped; pinned when the device is CUDA."""
+    codes: Tensor
+    """(3, B) int64: label, modality, camera."""
+    draw: AugmentationDraw
+
+
+class TrainingLoader:
+    """Yields the batches of an epoch; every batch is a pure function of (seed, epoch, step)."""
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        index: SampleIndex,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """``images`` (N, H, W, 3) uint8 is the image cache; ``rows[i]`` is the place in it of row i of ``index``,
+        the training part of a sample index.
+        """
+        # A plain array over the mapped memory: slicing a numpy.memmap costs several microseconds a slice.
+        self._images = np.asarray(images)
+        self._rows = np.asarray(rows, dtype=np.int64)
+        self._recipe = recipe
+        self._seed = seed
+        self._device = device
+        pids = index["pid"].to_numpy(dtype=np.int64)
+        modality = index["modality"].to_numpy(dtype=object)
+        self._sampler = IdentitySampler(pids, modality, recipe.sampler, seed)
+        self.pids, labels = np.unique(pids, return_inverse=True)
+        """(C,) the training identities; label c of a batch is identity ``pids[c]``."""
+        codes = np.array([CODE[name] for name in modality], dtype=np.int64)
+        self._codes = np.stack([labels.reshape(-1), codes, index["camera"].to_numpy(dtype=np.int64)])
+
+    @property
+    def batches(self) -> int:
+        """Batches per epoch."""
+        return self._sampler.batches
+
+    @property
+    def batch_size(self) -> int:
+        """Images per batch, both modalities."""
+        return 2 * self._recipe.sampler.identities * self._recipe.sampler.images
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
+        """The batches of epoch ``epoch`` (from 0), from step ``start_step`` on, prepared by a background thread."""
+        plan = self._sampler.epoch(epoch)
+        ready: queue.Queue[_HostBatch | BaseException | None] = queue.Queue(maxsize=PREFETCHED)
+        abandoned = threading.Event()
+
+        def hand_over(item: _HostBatch | BaseException | None) -> None:
+            while not abandoned.is_set():
+                try:
+                    return ready.put(item, timeout=0.1)
+                except queue.Full:
+                    continue
+
+        def prepare() -> None:
+            try:
+                for step in range(start_step, len(plan)):
+                    if abandoned.is_set():
+                        return
+                    hand_over(self._host_batch(plan[step].reshape(-1), epoch, step))
+                hand_over(None)
+            except BaseException as error:
+                hand_over(error)
+
+        worker = threading.Thread(target=prepare, name="vibench-loader", daemon=True)
+        worker.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield self._device_batch(item)
+        finally:
+            abandoned.set()
+            worker.join()
+
+    def _host_batch(self, rows: np.ndarray, epoch: int, step: int) -> _HostBatch:
+        height, width = self._images.shape[1:3]
+        random = generator(self._seed, "augmentation", epoch, step)
+        draw = draw_augmentation(self._recipe.augmentation, len(rows), height, width, random)
+        images = torch.from_numpy(crop_and_flip(self._images, self._rows[rows], draw))
+        codes = torch.from_numpy(self._codes[:, rows])
+        if self._device.type == "cuda":
+            images, codes = images.pin_memory(), codes.pin_memory()
+        return _HostBatch(images, codes, draw)
+
+    def _device_batch(self, host: _HostBatch) -> Batch:
+        images = normalise(host.images.to(self._device, non_blocking=True))
+        labels, modality, cameras = host.codes.to(self._device, non_blocking=True).unbind(0)
+        return Batch(images=erase(images, host.draw), labels=labels, modality=modality, cameras=cameras)

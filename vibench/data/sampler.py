@@ -1,0 +1,80 @@
+"""The identity-balanced batches of the AGW code line, as a pure function of seed and epoch.
+
+Because no state is carried from batch to batch, an interrupted run resumes at any step of any epoch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vibench.errors import UsageError
+from vibench.methods.recipe import SamplerRecipe
+from vibench.modality import MODALITIES
+from vibench.randomness import generator
+
+
+class IdentitySampler:
+    """Draws batches of P identities with K visible and K infrared images each.
+
+    Every batch draws its P identities without replacement and independently of the other batches, and K images per
+    identity and modality with replacement (mangye16/Cross-Modal-Re-ID-baseline). An epoch is
+    ``floor(max(#visible, #infrared) / (P * K)) + 1`` batches unless the recipe says otherwise.
+
+    Raises `UsageError` where an identity has images of one modality only, and where P exceeds the identities.
+    """
+
+    def __init__(self, pids: np.ndarray, modalities: np.ndarray, recipe: SamplerRecipe, seed: int) -> None:
+        """``pids`` (N,) int and ``modalities`` (N,) str describe the training images, one entry per row."""
+        self._recipe = recipe
+        self._seed = seed
+        self._identities = np.unique(pids)
+        self._rows = [_RowsByIdentity(pids, modalities == modality, self._identities) for modality in MODALITIES]
+        self._require_both_modalities()
+        if recipe.identities > len(self._identities):
+            raise UsageError(
+                f"[sampler] identities = {recipe.identities}: the training split has only {len(self._identities)} "
+                "identities; lower it with --set sampler.identities=P."
+            )
+        images = max(int((modalities == modality).sum()) for modality in MODALITIES)
+        self.batches = recipe.batches_per_epoch or images // (recipe.identities * recipe.images) + 1
+        """Batches per epoch."""
+
+    def _require_both_modalities(self) -> None:
+        for modality, rows in zip(MODALITIES, self._rows, strict=True):
+            absent = self._identities[rows.counts == 0]
+            if len(absent):
+                named = ", ".join(str(pid) for pid in absent[:5]) + (", ..." if len(absent) > 5 else "")
+                raise UsageError(
+                    f"the training split has no {modality} image of {len(absent)} identities (pid {named}); "
+                    "every training identity needs both modalities: check the copy with 'vibench data check'."
+                )
+
+    def epoch(self, epoch: int) -> np.ndarray:
+        """All batches of epoch ``epoch`` (from 0): row numbers, (batches, 2, P*K) int64.
+
+        Axis 1 is modality (visible, infrared). Along the last axis the identities follow one another with K images
+        each, in the same order in both modalities.
+        """
+        identities, images = self._recipe.identities, self._recipe.images
+        random = generator(self._seed, "sampler", epoch)
+        # The P smallest of independent uniform keys are a uniform draw without replacement, for all batches at once.
+        keys = random.random((self.batches, len(self._identities)))
+        chosen = np.argsort(keys, axis=1, kind="stable")[:, :identities]
+        picks = random.random((self.batches, 2, identities, images))
+        blocks = [rows.pick(chosen, picks[:, code]) for code, rows in enumerate(self._rows)]
+        return np.stack(blocks, axis=1).reshape(self.batches, 2, identities * images)
+
+
+class _RowsByIdentity:
+    """Row numbers of one modality, grouped by identity."""
+
+    def __init__(self, pids: np.ndarray, mask: np.ndarray, identities: np.ndarray) -> None:
+        rows = np.flatnonzero(mask)
+        self._rows = rows[np.argsort(pids[rows], kind="stable")]
+        self._starts = np.searchsorted(pids[self._rows], identities, side="left")
+        self.counts = np.searchsorted(pids[self._rows], identities, side="right") - self._starts
+
+    def pick(self, chosen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """One row per uniform number (..., P, K) from the images of each chosen identity (..., P)."""
+        offsets = (uniform * self.counts[chosen][..., None]).astype(np.int64)
+        return self._rows[self._starts[chosen][..., None] + offsets]

@@ -1,0 +1,92 @@
+"""Where tensors live and in which precision a network runs: ``--device`` and ``--amp`` of every command."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vibench.errors import UsageError, suggestion
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "off", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The precision of forward and backward passes on one kind of device."""
+
+    name: str
+    """``fp32``, ``bf16`` or ``fp16``, as records name it."""
+    device_type: str
+    """``cpu`` or ``cuda``."""
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context in which matrix products and convolutions run in this precision."""
+        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device_type, dtype=dtype, enabled=self.name != "fp32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """The loss scaler: active for ``fp16``, whose small gradients would vanish, and a pass-through otherwise."""
+        return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """The device for ``--device``: ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises `UsageError` for an unknown name, and for ``cuda`` where PyTorch sees no CUDA device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in DEVICES or (number and not (kind == "cuda" and number.isdecimal())):
+        raise UsageError(f"--device {name}: unknown device{suggestion(kind, DEVICES)}; choose auto, cpu, cuda or cuda:N.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise UsageError(
+                f"--device {name}: PyTorch {torch.__version__} sees no CUDA device; use --device cpu, "
+                "or install a CUDA build of PyTorch on a machine with an NVIDIA GPU."
+            )
+        if number and int(number) >= count:
+            raise UsageError(f"--device {name}: there are only {count} CUDA devices, numbered from 0.")
+    return torch.device(name)
+
+
+def resolve_precision(name: str, device: torch.device) -> Precision:
+    """The precision for ``--amp`` on a device.
+
+    ``auto`` is ``bf16`` where the device multiplies it fast (CUDA from compute capability 8.0, CPUs with AMX or
+    AVX512-BF16) and ``off``, plain float32, elsewhere. Raises `UsageError` for an unknown name and for what the device cannot do.
+    """
+    if name not in PRECISIONS:
+        raise UsageError(
+            f"--amp {name}: unknown precision{suggestion(name, PRECISIONS)}; choose {', '.join(PRECISIONS)}."
+        )
+    if name == "auto":
+        return Precision("bf16" if multiplies_bf16_fast(device) else "fp32", device.type)
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("--amp fp16: half precision needs a CUDA device; on the CPU use --amp bf16 or --amp off.")
+    return Precision("fp32" if name == "off" else name, device.type)
+
+
+def multiplies_bf16_fast(device: torch.device) -> bool:
+    """Whether the device has matrix instructions for bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.backends.mkldnn.is_available() and _cpu_has_bf16_instructions()
+
+
+def _cpu_has_bf16_instructions() -> bool:
+    # PyTorch's own probes are private and not in every release, so the kernel's list of CPU flags is asked as well.
+    probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+    if any(probe() for probe in probes if probe is not None):
+        return True
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags.split())

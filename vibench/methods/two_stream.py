@@ -1,0 +1,135 @@
+"""What baseline, AGW and the methods built on them share: a two-stream ResNet, global pooling, neck and classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from vibench.data.batch import Batch
+from vibench.methods.base import Method
+from vibench.methods.recipe import Recipe
+from vibench.modality import CODE, INFRARED, MODALITIES, VISIBLE
+from vibench.nn.backbone import STAGES, Architecture, TwoStreamResNet
+from vibench.nn.input_form import CHANNELS, InputForm, to_input_form
+from vibench.nn.neck import bn_neck, identity_classifier
+from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
+
+
+@dataclass(frozen=True)
+class TwoStreamOptions:
+    """Switches of the network."""
+
+    backbone: Architecture = "resnet50"
+    """Residual network; resnet18 is for small machines and has no published number."""
+    specific_stages: int = 1
+    """Stages that exist once per modality: 0 none (one stream), 1 the stem, 2 to 4 layer1 to layer3 too, 5 all."""
+    input: InputForm = "rgb"
+    """Colour, grey, or grey padded with a channel of zeros per modality."""
+    last_stride: Literal[1, 2] = 1
+    """Stride of layer4; 1 doubles the resolution of the feature map."""
+    pool: Literal["avg", "gem"] = "avg"
+    """Global average or generalised-mean pooling."""
+    gem_p: float = 3.0
+    """Exponent of generalised-mean pooling."""
+    gem_learnable: bool = False
+    """Learn the exponent, starting from gem_p."""
+    neck: bool = True
+    """Batch normalisation between the pooled feature f and the classifier; its output is g."""
+    share_classifier: bool = True
+    """One classifier for both modalities, or one each."""
+    test_feature: Literal["g", "f"] = "g"
+    """Which feature is ranked: g behind the neck, or f before it. Without neck they are the same."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.specific_stages <= STAGES:
+            raise ValueError(f"'specific_stages' must be 0 to {STAGES}, not {self.specific_stages}.")
+        if not self.gem_p > 0:
+            raise ValueError(f"'gem_p' must be above 0, not {self.gem_p}.")
+
+
+class TwoStreamMethod(Method):
+    """Backbone, pooled feature f, neck feature g and classifier; a subclass says which losses they meet.
+
+    Modules: ``backbone``, ``pool``, ``neck``, ``classifier``.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        num_classes: int,
+        pretrained: str | Path = "none",
+        inserted: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        """``inserted``: modules behind single residual blocks, as in `TwoStreamResNet`."""
+        super().__init__(recipe, num_classes, pretrained)
+        options: TwoStreamOptions = recipe.model
+        self.model_options = options
+        self.backbone = TwoStreamResNet(
+            options.backbone,
+            options.specific_stages,
+            options.last_stride,
+            CHANNELS[options.input],
+            pretrained,
+            inserted,
+        )
+        width = self.backbone.out_channels
+        self.pool: nn.Module = (
+            GeneralisedMeanPool(options.gem_p, options.gem_learnable) if options.pool == "gem" else AveragePool()
+        )
+        self.neck: nn.Module = bn_neck(width) if options.neck else nn.Identity()
+        self.classifier: nn.Module = (
+            identity_classifier(width, num_classes)
+            if options.share_classifier
+            else nn.ModuleDict({modality: identity_classifier(width, num_classes) for modality in MODALITIES})
+        )
+
+    def pooled_features(self, batch: Batch) -> Tensor:
+        """f (B, D) of a training batch, both modalities in one pass through the shared stages."""
+        form = self.model_options.input
+        visible, infrared = (batch.images[batch.modality == CODE[modality]] for modality in MODALITIES)
+        maps = self.backbone(
+            visible=to_input_form(visible, VISIBLE, form), infrared=to_input_form(infrared, INFRARED, form)
+        )
+        return self.pool(maps)
+
+    def logits(self, neck_features: Tensor, modality: Tensor) -> Tensor:
+        """Identity logits (B, C) of g (B, D); ``modality`` (B,) holds codes, visible rows first."""
+        if not isinstance(self.classifier, nn.ModuleDict):
+            return self.classifier(neck_features)
+        return torch.cat([self.classifier[name](neck_features[modality == CODE[name]]) for name in MODALITIES])
+
+    def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
+        """Features of normalised images (B, 3, H, W) of one modality, all (B, D) float32.
+
+        ``pooled`` is f and ``neck`` is g (absent without neck); ``embedding`` is the one that the option
+        ``test_feature`` names, L2-normalised.
+        """
+        maps = self.backbone(**{modality: to_input_form(images, modality, self.model_options.input)})
+        pooled = self.pool(maps).float()
+        if not self.model_options.neck:
+            return {"embedding": functional.normalize(pooled, dim=1), "pooled": pooled}
+        neck = self.neck(pooled).float()
+        ranked = neck if self.model_options.test_feature == "g" else pooled
+        return {"embedding": functional.normalize(ranked, dim=1), "pooled": pooled, "neck": neck}
+
+    def head_modules(self) -> tuple[nn.Module, ...]:
+        """The modules that train at the full learning rate; everything else takes ``backbone_lr_factor``."""
+        return self.neck, self.classifier
+
+    def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        """Two groups: all the rest at ``backbone_lr_factor``, the head at 1 (the AGW code line)."""
+        head = {id(parameter) for module in self.head_modules() for parameter in module.parameters()}
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return [
+            {
+                "params": [parameter for parameter in trainable if id(parameter) not in head],
+                "lr_factor": recipe.optimizer.backbone_lr_factor,
+            },
+            {"params": [parameter for parameter in trainable if id(parameter) in head], "lr_factor": 1.0},
+        ]

@@ -1,0 +1,121 @@
+"""ResNet backbones whose first stages exist once per modality and whose later stages are shared."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vibench.nn.pretrained import load_pretrained
+from vibench.nn.torchvision_ops import import_torchvision
+
+Architecture = Literal["resnet18", "resnet50"]
+
+STAGES = 5
+"""Stage 0 is the stem (7x7 convolution, norm, ReLU, max-pool), stages 1 to 4 are layer1 to layer4."""
+
+BLOCKS: dict[str, tuple[int, ...]] = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+"""Residual blocks of layer1 to layer4."""
+
+WIDTHS: dict[str, tuple[int, ...]] = {"resnet18": (64, 128, 256, 512), "resnet50": (256, 512, 1024, 2048)}
+"""Output channels of layer1 to layer4."""
+
+
+class ResNetStages(nn.Module):
+    """Some consecutive stages of a torchvision ResNet, under torchvision's names (``conv1``, ``layer3.0.bn2``)."""
+
+    def __init__(self, network: Any, first: int, stop: int) -> None:
+        """Take the stages ``first`` to ``stop - 1`` out of ``network`` (no copy)."""
+        super().__init__()
+        self.stages = range(first, stop)
+        if 0 in self.stages:
+            self.conv1, self.bn1, self.relu, self.maxpool = network.conv1, network.bn1, network.relu, network.maxpool
+        for stage in range(max(first, 1), stop):
+            self.add_module(f"layer{stage}", getattr(network, f"layer{stage}"))
+
+    def forward(self, features: Tensor, inserted: nn.ModuleDict) -> Tensor:
+        """Run all stages; ``inserted["layer2_3"]`` is applied to the output of block 3 (from 0) of layer2."""
+        for stage in self.stages:
+            if stage == 0:
+                features = self.maxpool(self.relu(self.bn1(self.conv1(features))))
+                continue
+            for block, layer in getattr(self, f"layer{stage}").named_children():
+                features = layer(features)
+                if (key := f"layer{stage}_{block}") in inserted:
+                    features = inserted[key](features)
+        return features
+
+
+class TwoStreamResNet(nn.Module):
+    """ResNet with ``specific_stages`` modality-specific stages, the rest shared.
+
+    0: one stream; 1: the stem is specific; 2 to 4: layer1 to layer3 as well; 5: everything is specific. All copies
+    start from the same weights. Sub-modules: ``visible``, ``infrared``, ``shared`` (`ResNetStages`) and ``inserted``.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture = "resnet50",
+        specific_stages: int = 1,
+        last_stride: int = 1,
+        in_channels: int = 3,
+        pretrained: str | Path = "none",
+        inserted: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        """Build the network.
+
+        ``last_stride``: stride of layer4. ``in_channels``: 3, or 1 or 2 for grey inputs, whose stem starts with the
+        sum over the colour kernels in every slice. ``inserted``: modules applied to the output of a block, shared by
+        the modalities; ``{"layer2_3": NonLocal(512)}`` follows block 3 (from 0) of layer2.
+        """
+        super().__init__()
+        if not 0 <= specific_stages <= STAGES:
+            raise ValueError(f"specific_stages must be 0 to {STAGES}, not {specific_stages}")
+        network = _resnet(architecture, last_stride, in_channels, pretrained)
+        self.visible = ResNetStages(network, 0, specific_stages)
+        self.infrared = copy.deepcopy(self.visible)
+        self.shared = ResNetStages(network, specific_stages, STAGES)
+        self.inserted = nn.ModuleDict(inserted)
+        self.out_channels = WIDTHS[architecture][-1]
+
+    def forward(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> Tensor:
+        """Feature maps (B, C, H/16, W/16) (H/32 with last stride 2) of one modality, or of both in one pass.
+
+        With both, rows are [visible; infrared] and the shared stages see them as one batch, so that their batch norm
+        mixes the modalities, as in training.
+        """
+        streams = []
+        if visible is not None:
+            streams.append(self.visible(visible, self.inserted))
+        if infrared is not None:
+            streams.append(self.infrared(infrared, self.inserted))
+        return self.shared(torch.cat(streams) if len(streams) > 1 else streams[0], self.inserted)
+
+
+def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pretrained: str | Path) -> Any:
+    """A torchvision ResNet with the wanted stem, stride and starting weights."""
+    network: Any = import_torchvision().models.get_model(architecture, weights=None)
+    load_pretrained(network, architecture, pretrained)
+    if last_stride == 1:
+        block = network.layer4[0]
+        for conv in (block.conv1, block.conv2, block.downsample[0]):
+            conv.stride = (1, 1)
+    if in_channels != 3:
+        network.conv1 = _grey_stem(network.conv1, in_channels)
+    return network
+
+
+def _grey_stem(colour: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    """The first convolution for grey channels: every slice is the sum of the colour kernels.
+
+    A grey image shown to a colour network has three equal channels, so the sum is what it would have met.
+    """
+    size, stride, padding = colour.kernel_size[0], colour.stride[0], int(colour.padding[0])
+    stem = nn.Conv2d(in_channels, colour.out_channels, size, stride, padding, bias=False)
+    with torch.no_grad():
+        stem.weight.copy_(colour.weight.sum(dim=1, keepdim=True).expand_as(stem.weight))
+    return stem

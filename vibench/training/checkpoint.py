@@ -1,0 +1,198 @@
+"""Checkpoints: one file that holds a trained method, where it came from and how to go on training it.
+
+The file is a PyTorch archive of plain containers, texts, numbers and tensors, so that it loads with
+``weights_only=True`` and can run no code. Its bytes are a function of the training state alone: durations and
+memory are kept beside it (`vibench.training.timing`), and equal states give equal files whichever way they came about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vibench.errors import UsageError, VibenchError
+from vibench.files import atomic_path
+from vibench.methods.base import Method
+from vibench.methods.recipe import recipe_from_dict
+from vibench.methods.registry import build_method
+
+FORMAT = "vibench checkpoint"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A method's state after ``epoch`` whole epochs and ``step`` steps of the next."""
+
+    source: str
+    """``trained`` here, or ``imported`` from an official checkpoint."""
+    method: str
+    variant: str
+    recipe: dict[str, Any]
+    """The effective recipe, `vibench.methods.recipe.recipe_dict`."""
+    dataset: str
+    dataset_version: str
+    """Scale, seed and renderer of a synthetic data set; empty for a real one."""
+    trial: int | None
+    """The train/test split, from 1, of a data set that has several; else None."""
+    train_pids: tuple[int, ...]
+    """The training identities in ascending order: class c is identity ``train_pids[c]``. Empty where unknown."""
+    num_classes: int
+    seed: int
+    pretrained: str
+    """What the backbone started from: ``imagenet``, ``none`` or the name of a file."""
+    precision: str
+    """``fp32``, ``bf16`` or ``fp16``."""
+    epoch: int
+    """Whole epochs trained."""
+    step: int
+    """Steps trained of epoch ``epoch`` (from 0): 0 at the end of an epoch."""
+    model: dict[str, Tensor]
+    """`torch.nn.Module.state_dict`."""
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    """`torch.optim.Optimizer.state_dict`; empty where training cannot go on."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """State of the loss scaler; empty unless ``precision`` is ``fp16``."""
+    loss_sums: dict[str, Tensor] = field(default_factory=dict)
+    """Per loss, its sum over the ``step`` steps of an unfinished epoch."""
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically. Equal checkpoints give identical bytes."""
+    fields = {entry.name: getattr(checkpoint, entry.name) for entry in dataclasses.fields(checkpoint)}
+    content = _canonical({"format": FORMAT, "format_version": FORMAT_VERSION, **fields})
+    # Written through a handle, because torch.save(path) puts the (temporary) file name into the archive.
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as handle:
+        torch.save(content, handle)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises `UsageError` where the file is absent, no vibench checkpoint, damaged, or of a newer vibench.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such checkpoint file.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # torch.load raises a dozen unrelated types for a truncated, foreign or unsafe file.
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        raise UsageError(f"{path}: not a readable vibench checkpoint, or a damaged one ({reason}).") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UsageError(
+            f"{path}: a PyTorch file but not a vibench checkpoint; convert an official one with 'vibench import'."
+        )
+    version = content.get("format_version")
+    if version != FORMAT_VERSION:
+        raise UsageError(
+            f"{path}: checkpoint format {version} is not the format {FORMAT_VERSION} that this vibench reads; "
+            "use the vibench version that wrote it."
+        )
+    return _parse(path, content)
+
+
+def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
+    """The method a checkpoint holds, in eval mode, ready to embed images.
+
+    Raises `UsageError` as `read_checkpoint` does, and where the weights do not fit the method of this vibench.
+    """
+    checkpoint = read_checkpoint(path)
+    method = build_method(recipe_from_dict(checkpoint.recipe), checkpoint.num_classes, pretrained="none")
+    load_weights(method, checkpoint.model, path)
+    return method.to(device).eval()
+
+
+def load_weights(method: Method, weights: dict[str, Tensor], path: Path) -> None:
+    """Load ``weights`` read from ``path`` into ``method``; `UsageError` where a name or a shape differs."""
+    expected = method.state_dict()
+    for name in sorted(set(expected) | set(weights)):
+        if name not in weights:
+            raise UsageError(f"{path}: the weight '{name}' of method {method.name} is missing.")
+        if name not in expected:
+            raise UsageError(f"{path}: holds the weight '{name}', which method {method.name} does not have.")
+        if expected[name].shape != weights[name].shape:
+            raise UsageError(
+                f"{path}: the weight '{name}' has shape {tuple(weights[name].shape)}, "
+                f"but method {method.name} needs {tuple(expected[name].shape)}."
+            )
+    method.load_state_dict(weights)
+
+
+def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[int]) -> None:
+    """Refuse to evaluate a checkpoint on identities that it was trained on.
+
+    The classic case is RegDB: ten splits, one model each, and a model evaluated on the others' test identities.
+    Identity numbers of different data sets have nothing to do with each other, so only the same ``dataset`` is
+    checked. Raises `VibenchError` naming the identities and the trial whose test split the checkpoint is for.
+    """
+    if dataset != checkpoint.dataset:
+        return
+    tested = {int(pid) for pid in test_pids}
+    known = sorted(tested.intersection(checkpoint.train_pids))
+    if not known:
+        return
+    named = ", ".join(str(pid) for pid in known[:5]) + (", ..." if len(known) > 5 else "")
+    remedy = (
+        f"it was trained for trial {checkpoint.trial}, so evaluate it with --trial {checkpoint.trial}"
+        if checkpoint.trial is not None
+        else "evaluate it on the test split of the copy it was trained on"
+    )
+    raise VibenchError(
+        f"{len(known)} of the {len(tested)} test identities (pid {named}) are training identities of this "
+        f"{checkpoint.method} checkpoint on {dataset}; {remedy}."
+    )
+
+
+def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
+    values: dict[str, Any] = {}
+    for entry in dataclasses.fields(Checkpoint):
+        if entry.name not in content:
+            raise UsageError(f"{path}: the checkpoint lacks its entry '{entry.name}'; it is damaged.")
+        value = content[entry.name]
+        if not isinstance(value, _ENTRY_TYPES[entry.name]):
+            raise UsageError(f"{path}: the checkpoint's entry '{entry.name}' is a {type(value).__name__}; it is damaged.")
+        values[entry.name] = value
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in values["model"].items()):
+        raise UsageError(f"{path}: the checkpoint's entry 'model' holds something else than named tensors.")
+    if not all(isinstance(pid, int) for pid in values["train_pids"]):
+        raise UsageError(f"{path}: the checkpoint's entry 'train_pids' holds something else than whole numbers.")
+    return Checkpoint(**{**values, "train_pids": tuple(values["train_pids"])})
+
+
+_ENTRY_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("source", "method", "variant", "dataset", "dataset_version", "pretrained", "precision"), (str,)),
+    **dict.fromkeys(("num_classes", "seed", "epoch", "step"), (int,)),
+    **dict.fromkeys(("recipe", "model", "optimizer", "scaler", "loss_sums"), (dict,)),
+    "trial": (int, type(None)),
+    "train_pids": (list, tuple),
+}
+
+
+def _canonical(value: Any) -> Any:
+    """A copy whose pickled bytes depend on its content only.
+
+    Pickle writes an object met twice as a reference and an equal one as a copy, so a state that was loaded would
+    differ in bytes from the same state that was computed. Here every container is new and every text is interned.
+    """
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+        whole = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        return tensor if whole else tensor.clone()
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {_canonical(key): _canonical(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(entry) for entry in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")

@@ -1,0 +1,17 @@
+"""Learning rates per epoch."""
+
+from __future__ import annotations
+
+from vibench.methods.recipe import ScheduleRecipe
+
+
+def learning_rate(schedule: ScheduleRecipe, lr: float, epoch: int) -> float:
+    """The learning rate of epoch ``epoch`` (from 0) for a base rate ``lr``.
+
+    Linear warm-up ``lr * (epoch + 1) / warmup_epochs``, then ``lr`` times gamma per milestone reached
+    (mangye16/Cross-Modal-Re-ID-baseline). A rate is set once per epoch.
+    """
+    if epoch < schedule.warmup_epochs:
+        return lr * (epoch + 1) / schedule.warmup_epochs
+    reached = sum(epoch >= milestone for milestone in schedule.milestones)
+    return lr * schedule.gamma**reached

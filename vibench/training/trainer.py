@@ -1,0 +1,146 @@
+"""The training loop, one epoch at a time; files are the business of `vibench.training.run`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vibench.data.batch import Batch
+from vibench.data.loader import TrainingLoader
+from vibench.devices import Precision
+from vibench.errors import VibenchError
+from vibench.methods.base import Method
+from vibench.progress import Advance
+from vibench.randomness import torch_seed
+from vibench.training.checkpoint import Checkpoint
+from vibench.training.log import EpochReport
+from vibench.training.meter import TOTAL, LossMeter, NonFiniteLoss
+from vibench.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
+from vibench.training.schedule import learning_rate
+
+READING_INTERVAL = {"cpu": 1, "cuda": 50}
+"""Steps between two readings of the losses. Reading makes the host wait for a GPU."""
+
+
+class Trainer:
+    """Trains a method, one epoch per call.
+
+    Every random number is a function of (seed, epoch, step), so the trainer's whole state is that of the network,
+    the optimiser and the loss scaler, the number of epochs and steps trained, and the loss sums of an open epoch.
+    """
+
+    def __init__(
+        self, method: Method, loader: TrainingLoader, device: torch.device, precision: Precision, seed: int
+    ) -> None:
+        self.method: Method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.epoch = 0
+        """Whole epochs trained."""
+        self.step = 0
+        """Steps trained of the epoch after these."""
+        self._loader = loader
+        self._recipe = method.recipe
+        self._precision = precision
+        self._seed = seed
+        self._interval = READING_INTERVAL[device.type]
+        self._optimizer = build_optimizer(method)
+        self._scaler = precision.scaler()
+        self._loss_sums: dict[str, Tensor] = {}
+
+    @property
+    def remaining_steps(self) -> int:
+        """Steps until the last epoch of the recipe is trained."""
+        return (self._recipe.schedule.epochs - self.epoch) * self._loader.batches - self.step
+
+    def state(self) -> dict[str, Any]:
+        """The fields of a `Checkpoint` that change in training."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "model": dict(self.method.state_dict()),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "loss_sums": dict(self._loss_sums),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; its weights must already be in the method."""
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+        if checkpoint.scaler:
+            self._scaler.load_state_dict(checkpoint.scaler)
+        self.epoch, self.step = checkpoint.epoch, checkpoint.step
+        self._loss_sums = dict(checkpoint.loss_sums)
+
+    def train_epoch(self, stop: Callable[[], bool], advance: Advance) -> EpochReport:
+        """Train the open epoch to its end, or until ``stop()`` is true after a step.
+
+        Raises `NonFiniteLoss` where a loss or, at the end, a weight is NaN or infinite.
+        """
+        epochs = self._recipe.schedule.epochs
+        lr = learning_rate(self._recipe.schedule, self._recipe.optimizer.lr, self.epoch)
+        set_learning_rate(self._optimizer, lr)
+        self.method.train()
+        meter = LossMeter(self._loss_sums, self.step)
+        first_step, uncounted, waited = self.step, 0, 0.0
+        start = time.perf_counter()
+        with closing(self._loader.epoch(self.epoch, self.step)) as batches:
+            stopping = False
+            while self.step < self._loader.batches and not stopping:
+                asked = time.perf_counter()
+                batch = next(batches)
+                waited += time.perf_counter() - asked
+                meter.add(self._train_step(batch), self.step)
+                self.step += 1
+                uncounted += 1
+                stopping = stop()
+                if self.step % self._interval == 0 or self.step == self._loader.batches or stopping:
+                    meter.check(self.epoch)
+                    speed = (self.step - first_step) * self._loader.batch_size / (time.perf_counter() - start)
+                    loss = meter.means()[TOTAL]
+                    advance(uncounted, f"epoch {self.epoch + 1}/{epochs} · loss {loss:.3f} · {speed:.0f} images/s")
+                    uncounted = 0
+        trained = (self.step - first_step) * self._loader.batch_size
+        complete = self.step == self._loader.batches
+        report = EpochReport(
+            epoch=self.epoch,
+            lr=lr,
+            losses=meter.means(),
+            images=trained,
+            seconds=time.perf_counter() - start,
+            data_wait_seconds=waited,
+            complete=complete,
+        )
+        self._loss_sums = meter.sums()
+        if complete:
+            self._end_epoch()
+        return report
+
+    def _train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One update; the losses by name, their weighted sum last as `TOTAL`."""
+        # Dropout and whatever else a method draws follow from the step, not from the steps before.
+        torch.manual_seed(torch_seed(self._seed, "step", self.epoch, self.step))
+        with self._precision.autocast():
+            losses = self.method.losses(batch)
+        weights = self._recipe.loss_weights
+        total = torch.stack([weights.get(name, 1.0) * loss.float() for name, loss in losses.items()]).sum()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(total).backward()
+        limit = self._recipe.optimizer.clip_grad_norm
+        if limit > 0:
+            self._scaler.unscale_(self._optimizer)
+            clip_gradients(self._optimizer, limit)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return {**losses, TOTAL: total}
+
+    def _end_epoch(self) -> None:
+        for name, parameter in self.method.named_parameters():
+            # A gradient of the last step can be NaN although its loss was not.
+            if not torch.isfinite(parameter).all():
+                raise NonFiniteLoss(f"the weight '{name}' was not finite at the end of epoch {self.epoch}")
+        self.method.end_of_epoch(self.epoch)
+        self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}
