@@ -46,7 +46,9 @@ def leaderboard(
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:
-        out.print("No measured rows yet. Boards of published numbers:" if not protocol else "No board of this protocol.")
+        out.print(
+            "No measured rows yet. Boards of published numbers:" if not protocol else "No board of this protocol."
+        )
         for board in [] if protocol else boards:
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
     for problem in problems:

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 import vibench
+from vibench.cli.leaderboard import leaderboard
+from vibench.cli.profile import profile
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -63,6 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
 
+
+app.command("leaderboard")(leaderboard)
+app.command("profile")(profile)
 
 if __name__ == "__main__":
     main()

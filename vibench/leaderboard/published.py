@@ -300,7 +300,9 @@ def _recent(path: Path) -> Iterator[PrintedRow]:
                 source="recent.csv",
                 own=False,
                 secondary=not primary,
-                note="; ".join(part for part in (row["setting"], row["provenance"], row["source"], row["caveat"]) if part),
+                note="; ".join(
+                    part for part in (row["setting"], row["provenance"], row["source"], row["caveat"]) if part
+                ),
             )
 
 
