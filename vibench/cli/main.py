@@ -13,6 +13,8 @@ import typer
 
 import vibench
 from vibench.cli.methods import methods
+from vibench.cli.leaderboard import leaderboard
+from vibench.cli.profile import profile
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -67,6 +69,9 @@ def main(arguments: list[str] | None = None) -> None:
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
 
+
+app.command("leaderboard")(leaderboard)
+app.command("profile")(profile)
 
 if __name__ == "__main__":
     main()

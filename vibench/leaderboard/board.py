@@ -14,12 +14,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vibench.datasets.registry import dataset_names, get_dataset
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
 from vibench.leaderboard.record import Cost, Record, RunInfo
 
 UNRANKED = "not ranked"
+
+OFFICIAL_PERMUTATIONS = "75310f6168ce0359ce114e7d3c401d69b4202325896aed3bce28f51942a45543"
+"""SHA-256 of the draws of the ``rand_perm_cam.mat`` that SYSU-MM01's authors publish."""
+
+_Key = tuple[str, str, str, str, str]
+"""Data set, its version, protocol, draw, fingerprint: what a board stands for."""
 
 _INFORMATION_ORDER = ("none", "gallery", "gallery+queries", "attributes")
 
@@ -94,15 +101,16 @@ class Board:
 
 
 def is_synthetic(dataset: str) -> bool:
-    """Twins carry their nature in their name."""
-    return dataset.endswith("-twin")
+    """True for the synthetic twins; False for real data sets and for names that vibench does not know."""
+    return dataset in dataset_names() and get_dataset(dataset).synthetic
 
 
 def protocol_fingerprint(protocol: str, dataset: str, draw: str) -> str:
-    """The fingerprint of today's protocol file under a draw."""
+    """The fingerprint of today's protocol file under a draw, on a real data set."""
     from vibench.protocols import load_protocol
 
-    return load_protocol(protocol).fingerprint(dataset, draw)
+    permutations = OFFICIAL_PERMUTATIONS if draw == "official" else ""
+    return load_protocol(protocol).fingerprint(dataset, draw, permutations)
 
 
 def build_boards(
@@ -115,11 +123,11 @@ def build_boards(
     A published row stands on the board of its authors' draw; one whose draw is unknown stands, unranked, on every
     draw's board of its protocol. ``fingerprint_of`` (protocol, data set, draw) gives the fingerprint of those boards.
     """
-    measured: dict[tuple[str, str, str, str, str], list[Record]] = {}
+    measured: dict[_Key, list[Record]] = {}
     for record in records:
-        key = (record.dataset, record.dataset_version, record.protocol, record.draw, record.fingerprint)
+        key: _Key = (record.dataset, record.dataset_version, record.protocol, record.draw, record.fingerprint)
         measured.setdefault(key, []).append(record)
-    printed: dict[tuple[str, str, str, str, str], list[PublishedRow]] = {}
+    printed: dict[_Key, list[PublishedRow]] = {}
     for row in published:
         for draw in _draws(row):
             key = (row.dataset, "", row.protocol, draw, fingerprint_of(row.protocol, row.dataset, draw))
@@ -189,7 +197,7 @@ def _published_row(row: PublishedRow) -> Row:
             ("draw unknown", row.draw == "unknown"),
             ("secondary source", row.secondary),
             ("no rank-1 printed", "r1" not in row.values),
-            ("another print of the same number", not row.headline),
+            ("other print", not row.headline),
         )
         if holds
     ]

@@ -45,7 +45,7 @@ class PrintedRow:
     values: Mapping[str, str]
     """Percent as printed, per metric; a metric that was not printed is absent."""
     source: str
-    """Paper and table, such as ``cal-iccv2023 Table 1``."""
+    """Paper and table, such as ``cal-iccv2023 Table 1``; ``recent.csv``, whose own source is in the note."""
     own: bool
     """Printed by the method's own paper."""
     secondary: bool
@@ -297,10 +297,12 @@ def _recent(path: Path) -> Iterator[PrintedRow]:
                 dataset=dataset,
                 protocol=protocol,
                 values=values,
-                source=f"recent.csv ({row['source']})",
+                source="recent.csv",
                 own=False,
                 secondary=not primary,
-                note="; ".join(part for part in (row["setting"], row["provenance"], row["caveat"]) if part),
+                note="; ".join(
+                    part for part in (row["setting"], row["provenance"], row["source"], row["caveat"]) if part
+                ),
             )
 
 

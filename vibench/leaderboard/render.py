@@ -93,20 +93,24 @@ def to_csv(board: Board) -> str:
 
 
 def to_markdown(board: Board) -> str:
-    """The board as Markdown: a table per section, then the contradictions behind the numbered marks."""
+    """The board as Markdown: a table per section, then the contradictions behind the numbered marks.
+
+    A board without measured rows has no cost columns: papers do not print them.
+    """
     from tabulate import tabulate
 
     footnotes: dict[tuple[object, ...], list[Conflict]] = {}
     parts = [f"# {board_title(board)}", _preamble(board)]
     headers = ["rank", "method", "variant", "source", "test-time information"]
-    headers += [METRIC_TITLES[metric] for metric in METRICS] + [column.title for column in _COST]
+    costs = _COST if board.measured else ()
+    headers += [METRIC_TITLES[metric] for metric in METRICS] + [column.title for column in costs]
     headers += ["date", "evidence", "marks"]
     for section in board.sections:
         lines = []
         for rank, row in section.rows:
             cells = [ABSENT if rank is None else str(rank), row.method, row.variant or ABSENT, row.source]
             cells += [row.test_time_information, *(_markdown_score(row, metric, footnotes) for metric in METRICS)]
-            cells += [_shown(column.value(row), column.digits) for column in _COST]
+            cells += [_shown(column.value(row), column.digits) for column in costs]
             remarks = [*row.obstacles, *row.marks, *_footnote_marks(row.conflicts, footnotes)]
             cells += [row.date or ABSENT, row.evidence, ", ".join(remarks)]
             lines.append([_escaped(cell) for cell in cells])
