@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 import vibench
+from vibench.cli.train import train
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -62,6 +63,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
+
+
+app.command("train")(train)
 
 
 if __name__ == "__main__":
