@@ -13,6 +13,7 @@ import typer
 
 import vibench
 from vibench.cli.train import train
+from vibench.cli.methods import methods
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -39,6 +40,9 @@ def options(
     ] = False,
 ) -> None:
     """Global options."""
+
+
+app.command("methods")(methods)
 
 
 def main(arguments: list[str] | None = None) -> None:
