@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 
 import vibench
-from vibench.cli.methods import methods
 from vibench.cli.leaderboard import leaderboard
+from vibench.cli.methods import methods
 from vibench.cli.profile import profile
+from vibench.cli.train import train
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -43,7 +44,8 @@ def options(
     """Global options."""
 
 
-app.command("methods")(methods)
+for _command in (methods, train, profile, leaderboard):
+    app.command(_command.__name__)(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -69,9 +71,6 @@ def main(arguments: list[str] | None = None) -> None:
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
 
-
-app.command("leaderboard")(leaderboard)
-app.command("profile")(profile)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,101 @@
+"""The training loader: what a batch holds, and that it depends on seed, epoch and step alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vibench.data.loader import TrainingLoader
+from vibench.data.normalise import normalise
+from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe
+
+PLAIN = AugmentationRecipe(pad=0, flip=0.0)
+RECIPE = Recipe("m", "", "d", None, sampler=SamplerRecipe(identities=2, images=2), augmentation=PLAIN)
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (40, 32, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def index() -> pd.DataFrame:
+    """24 training images of the identities 7, 40 and 9, four per modality."""
+    pids = np.repeat([40, 7, 9], 8)
+    modality = ["visible", "infrared"] * 12
+    return pd.DataFrame({"pid": pids, "camera": np.arange(24) % 6 + 1, "modality": modality})
+
+
+def make_loader(images: np.ndarray, index: pd.DataFrame, recipe: Recipe = RECIPE, seed: int = 0) -> TrainingLoader:
+    # The training images lie in the cache in another order, between images of other splits.
+    return TrainingLoader(images, np.arange(39, 15, -1), index, recipe, seed, torch.device("cpu"))
+
+
+def test_batches_hold_the_cached_images_with_their_labels(images: np.ndarray, index: pd.DataFrame):
+    loader = make_loader(images, index)
+    assert loader.batches == 12 // 4 + 1 and loader.batch_size == 8
+    assert loader.pids.tolist() == [7, 9, 40]
+    normal = normalise(torch.from_numpy(images))
+    batches = list(loader.epoch(0))
+    assert len(batches) == loader.batches
+    for batch in batches:
+        assert batch.images.shape == (8, 3, 32, 16)
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert batch.modality.tolist() == [0] * 4 + [1] * 4
+        assert torch.equal(batch.labels[:4], batch.labels[4:])
+        for image, label, modality, camera in zip(
+            batch.images, batch.labels, batch.modality, batch.cameras, strict=True
+        ):
+            (place,) = [row for row in range(40) if torch.equal(normal[row], image)]
+            row = index.iloc[39 - place]
+            assert loader.pids[label] == row["pid"]
+            assert ("visible", "infrared")[modality] == row["modality"]
+            assert camera == row["camera"]
+
+
+def test_an_epoch_can_be_entered_at_any_step(images: np.ndarray, index: pd.DataFrame):
+    augmented = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4, erasing=0.5))
+    whole = list(make_loader(images, index, augmented).epoch(2))
+    for start in range(len(whole) + 1):
+        rest = list(make_loader(images, index, augmented).epoch(2, start))
+        assert len(rest) == len(whole) - start
+        for one, other in zip(rest, whole[start:], strict=True):
+            assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+def test_epochs_steps_and_seeds_differ(images: np.ndarray, index: pd.DataFrame):
+    augmented = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4))
+    loader = make_loader(images, index, augmented)
+    first, second = list(loader.epoch(0))[:2]
+    others = (second, next(loader.epoch(1)), next(make_loader(images, index, augmented, seed=1).epoch(0)))
+    assert not any(torch.equal(first.images, other.images) for other in others)
+
+
+def test_an_abandoned_epoch_leaves_no_thread(images: np.ndarray, index: pd.DataFrame):
+    before = threading.active_count()
+    batches = make_loader(images, index, dataclasses.replace(RECIPE, sampler=SamplerRecipe(2, 2, 1000))).epoch(0)
+    next(batches)
+    assert threading.active_count() == before + 1
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_of_the_background_thread_reaches_the_caller(images: np.ndarray, index: pd.DataFrame):
+    loader = TrainingLoader(images, np.full(24, 1000), index, RECIPE, 0, torch.device("cpu"))
+    with pytest.raises(IndexError):
+        next(loader.epoch(0))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_are_the_same_on_cuda(images: np.ndarray, index: pd.DataFrame):
+    recipe = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4, erasing=0.5))
+    on_cuda = TrainingLoader(images, np.arange(39, 15, -1), index, recipe, 0, torch.device("cuda"))
+    for one, other in zip(make_loader(images, index, recipe).epoch(0), on_cuda.epoch(0), strict=True):
+        torch.testing.assert_close(one.images, other.images.cpu(), atol=1e-6, rtol=0)
+        assert torch.equal(one.labels, other.labels.cpu()) and torch.equal(one.cameras, other.cameras.cpu())

@@ -1,0 +1,21 @@
+"""Learning rates against the table of the AGW code line."""
+
+from __future__ import annotations
+
+import pytest
+
+from vibench.methods.recipe import ScheduleRecipe
+from vibench.training.schedule import learning_rate
+
+
+@pytest.mark.parametrize(
+    ("epoch", "expected"),
+    [(0, 0.01), (1, 0.02), (8, 0.09), (9, 0.1), (10, 0.1), (19, 0.1), (20, 0.01), (49, 0.01), (50, 0.001), (80, 0.001)],
+)
+def test_the_agw_code_line(epoch: int, expected: float):
+    assert learning_rate(ScheduleRecipe(), 0.1, epoch) == pytest.approx(expected, rel=1e-12)
+
+
+def test_without_warm_up_and_milestones_the_rate_stays():
+    flat = ScheduleRecipe(warmup_epochs=0, milestones=())
+    assert {learning_rate(flat, 3.5e-4, epoch) for epoch in range(5)} == {3.5e-4}
