@@ -1,0 +1,103 @@
+"""The data sets by name. A synthetic twin uses the layout of the data set it stands for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from vibench.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from vibench.datasets.index import SampleIndex
+
+_LAYOUT_MODULES = {
+    "sysu-mm01": "vibench.datasets.sysu_mm01",
+    "regdb": "vibench.datasets.regdb",
+    "llcm": "vibench.datasets.llcm",
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: how to read a copy of it, or only its image names."""
+
+    name: str
+    title: str
+    layout: Literal["sysu-mm01", "regdb", "llcm"]
+    synthetic: bool = False
+    trials: int = 1
+    """Train/test splits; with more than one, `index` takes ``trial`` 1...trials."""
+
+    def index(self, root: Path, trial: int | None = None) -> SampleIndex:
+        """All images below ``root``; the split is that of ``trial``, ``unused`` for all without one of several.
+
+        Raises `UsageError` for an unusable root or split file, and for a trial the data set does not have.
+        """
+        if trial is not None and trial not in range(1, self.trials + 1):
+            trials = f"trials 1 to {self.trials}" if self.trials > 1 else "one train/test split only, trial 1"
+            raise UsageError(f"{self.name} has no trial {trial}; it has {trials}")
+        frame: SampleIndex = self._layout().index(Path(root), trial)
+        return frame
+
+    def index_from_names(self, names: Iterable[str]) -> SampleIndex:
+        """One row per image name in the given order, split ``test``; reads no file.
+
+        Raises `UsageError` for names that do not fit the layout or occur twice.
+        """
+        frame: SampleIndex = self._layout().index_from_names(names)
+        return frame
+
+    def version(self, root: Path) -> str:
+        """``<scale>-s<seed>-r<renderer version>`` of a twin; empty for real data, which has one version."""
+        if not self.synthetic:
+            return ""
+        file = Path(root) / "truth" / "twin.json"
+        try:
+            truth = json.loads(file.read_text(encoding="utf-8"))
+            return f"{truth['scale']}-s{truth['seed']}-r{truth['renderer']}"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"{file} does not tell scale, seed and renderer of the twin; make {self.name} with vibench data twin"
+            ) from error
+
+    def _layout(self) -> ModuleType:
+        return import_module(_LAYOUT_MODULES[self.layout])
+
+
+_DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("sysu-mm01", "SYSU-MM01", "sysu-mm01"),
+        Dataset("regdb", "RegDB", "regdb", trials=10),
+        Dataset("llcm", "LLCM", "llcm"),
+        Dataset("sysu-mm01-twin", "SYSU-MM01 twin", "sysu-mm01", synthetic=True),
+        Dataset("regdb-twin", "RegDB twin", "regdb", synthetic=True, trials=10),
+    )
+}
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names of all data sets, the real ones first."""
+    return tuple(_DATASETS)
+
+
+def get_dataset(name: str) -> Dataset:
+    """The data set of that name; `UsageError` with a suggestion for an unknown one."""
+    try:
+        return _DATASETS[name]
+    except KeyError:
+        names = dataset_names()
+        raise UsageError(f"unknown data set '{name}'{suggestion(name, names)}; there are {', '.join(names)}") from None
+
+
+def dataset_root(name: str, root: Path | None = None) -> Path:
+    """Where a data set lies: ``root`` if given, else ``$VIBENCH_DATA/<name>``, else ``data/<name>``."""
+    if root is not None:
+        return Path(root)
+    return Path(os.environ.get("VIBENCH_DATA") or "data") / name

@@ -1,0 +1,128 @@
+"""SYSU-MM01 (Wu et al., RGB-Infrared Cross-Modality Person Re-Identification, ICCV 2017): layout and splits.
+
+::
+
+    cam1 ... cam6/<pid, 4 digits>/<number, from 0001>.jpg
+    exp/train_id.txt  val_id.txt  test_id.txt          one line of comma-separated identities (or the same as .mat)
+    exp/rand_perm_cam.mat                              the official draws, see `vibench.datasets.permutations`
+
+Cameras 1, 2, 4 and 5 are visible, 3 and 6 infrared; 3 stands in the room of 2. Identities in none of the lists
+get the split ``unused``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vibench.datasets.listing import (
+    Listing,
+    Sample,
+    list_images,
+    parse_names,
+    read_id_list,
+    require_root,
+    sample_index,
+    unique_ids,
+)
+from vibench.errors import UsageError
+from vibench.modality import INFRARED, VISIBLE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vibench.datasets.index import SampleIndex
+
+CAMERAS = (1, 2, 3, 4, 5, 6)
+INFRARED_CAMERAS = (3, 6)
+LISTED_SPLITS = ("train", "val", "test")
+NAME_FORM = "cam3/0006/0001.jpg"
+_NAME = re.compile(r"cam([1-6])/([0-9]{4})/[0-9]+\.jpg")
+
+
+def parse_name(name: str) -> Sample | None:
+    """The image that a relative path names (split ``test``), or None when it is not of this layout."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    camera = int(match[1])
+    modality = INFRARED if camera in INFRARED_CAMERAS else VISIBLE
+    return Sample(name, int(match[2]), camera, modality, "test")
+
+
+def index_from_names(names: Iterable[str]) -> SampleIndex:
+    """Rows for image names in the given order, split ``test``; `UsageError` for a name that does not fit."""
+    return sample_index(parse_names(names, parse_name, "SYSU-MM01", NAME_FORM))
+
+
+def list_root(root: Path) -> Listing:
+    """All images below the camera folders of ``root``, sorted by path, without their splits."""
+    return list_images(root, [f"cam{camera}" for camera in CAMERAS], parse_name)
+
+
+def index(root: Path, trial: int | None = None) -> SampleIndex:
+    """All images of a copy with their splits, sorted by path. The data set has one train/test split: no trials."""
+    require_root(root, "SYSU-MM01")
+    absent = [f"cam{camera}" for camera in CAMERAS if not (root / f"cam{camera}").is_dir()]
+    if absent:
+        raise UsageError(
+            f"{root} has no folder {', '.join(absent)}: it is no complete copy of SYSU-MM01; "
+            "find out what is missing with vibench data check"
+        )
+    splits = split_by_pid(root)
+    return sample_index(sample._replace(split=splits.get(sample.pid, "unused")) for sample in list_root(root).samples)
+
+
+def split_by_pid(root: Path) -> dict[int, str]:
+    """The split of every identity in the id lists; `UsageError` when two lists share one."""
+    splits: dict[int, str] = {}
+    for split in LISTED_SPLITS:
+        for pid in read_ids(root, split):
+            if pid in splits:
+                raise UsageError(
+                    f"identity {pid} is in both exp/{splits[pid]}_id and exp/{split}_id of {root}; "
+                    "copy the id files again from the data set's archive"
+                )
+            splits[pid] = split
+    return splits
+
+
+def read_ids(root: Path, split: str) -> tuple[int, ...]:
+    """The identities of a split in file order, from ``exp/<split>_id.txt`` or else the ``.mat`` of that name."""
+    text = root / "exp" / f"{split}_id.txt"
+    matlab = text.with_suffix(".mat")
+    if text.exists() or not matlab.exists():
+        return read_id_list(text)
+
+    from vibench.datasets.matlab import read_variable
+
+    values = read_variable(matlab, "id")
+    if values.dtype.kind not in "iuf" or (values != values.astype("int64")).any():
+        raise UsageError(f"variable id of {matlab} holds no integers; copy the file again from the data set's archive")
+    return unique_ids((int(pid) for pid in values.ravel()), matlab)
+
+
+def sysu_skeleton() -> pd.DataFrame:
+    """The published number of images per camera and identity, as columns ``camera, pid, images, split``.
+
+    Identities on disk but in no id list have the split ``unused``.
+    """
+    return read_skeleton(Path(__file__).with_name("sysu_mm01_skeleton.csv"))
+
+
+def read_skeleton(path: Path) -> pd.DataFrame:
+    """A skeleton file: image counts per camera and identity, sorted by camera and pid; `UsageError` if malformed."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path)[["camera", "pid", "images", "split"]]
+        frame = frame.astype({"camera": "int64", "pid": "int64", "images": "int64"})
+    except FileNotFoundError:
+        raise UsageError(f"{path} is missing; make the data set again with vibench data twin") from None
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{path} is no table with the integer columns camera, pid, images and a split") from error
+    # The reference table calls identities outside the official lists "other".
+    frame["split"] = frame["split"].replace({"other": "unused"})
+    return frame.sort_values(["camera", "pid"], ignore_index=True)
