@@ -77,9 +77,10 @@ def read_permutations(mat: Path) -> Permutations:
 
 
 def write_permutations(path: Path, permutations: Mapping[tuple[int, int], np.ndarray]) -> None:
-    """Write (10, n) matrices per (camera, pid) to ``path`` in the official file's layout, atomically; equal draws give equal bytes.
+    """Write (10, n) matrices per (camera, pid) to ``path`` in the official file's layout, atomically.
 
-    Raises `ValueError` for a matrix whose rows are no ten permutations of 1...n, and for a camera outside 1...6.
+    Equal draws give equal bytes. Raises `ValueError` for a matrix whose rows are no ten permutations of 1...n, and
+    for a camera outside 1...6.
     """
     from scipy.io import savemat
 

@@ -1,0 +1,96 @@
+"""Miniature copies of the data sets: the real layout, a few identities, tiny images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SYSU_IDS = {"train": (1, 2), "val": (4,), "test": (6, 10)}
+SYSU_IMAGES = 2
+REGDB_PIDS = tuple(range(1, 13))
+REGDB_TRAIN = 6
+LLCM_TRAIN = (1, 5)
+LLCM_TEST = (3, 12)
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (24, 48), grey: bool = False) -> None:
+    """A random image; ``size`` is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (size[1], size[0]) if grey else (size[1], size[0], 3)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write_sysu(root: Path) -> Path:
+    """Five listed identities and one (9) in no list, seen by all cameras, two images each."""
+    pids = sorted([*(pid for ids in SYSU_IDS.values() for pid in ids), 9])
+    for camera in range(1, 7):
+        for pid in pids:
+            for number in range(1, SYSU_IMAGES + 1):
+                path = root / f"cam{camera}" / f"{pid:04d}" / f"{number:04d}.jpg"
+                write_image(path, camera * 1000 + pid * 10 + number, grey=camera in (3, 6))
+    (root / "exp").mkdir()
+    for split, ids in SYSU_IDS.items():
+        (root / "exp" / f"{split}_id.txt").write_text(",".join(map(str, ids)) + "\n")
+    return root
+
+
+def write_sysu_truth(root: Path) -> None:
+    """The truth that a twin of `write_sysu` carries."""
+    split_of = {pid: split for split, ids in SYSU_IDS.items() for pid in ids}
+    lines = ["camera,pid,images,split"]
+    for camera in range(1, 7):
+        for pid in sorted([*split_of, 9]):
+            lines.append(f"{camera},{pid},{SYSU_IMAGES},{split_of.get(pid, 'unused')}")
+    (root / "truth").mkdir()
+    (root / "truth" / "skeleton.csv").write_text("\n".join(lines) + "\n")
+
+
+def regdb_path(folder: str, pid: int, number: int) -> str:
+    return f"{folder}/{pid}/male_back_{folder[0].lower()}_{number:05d}_{pid}.bmp"
+
+
+def write_regdb(root: Path, pids: tuple[int, ...] = REGDB_PIDS, images: int = 10) -> Path:
+    """``pids`` with ten images per modality and ten splits into halves."""
+    for folder in ("Visible", "Thermal"):
+        for pid in pids:
+            for number in range(images):
+                write_image(root / regdb_path(folder, pid, number), pid * 100 + number, (8, 16), folder == "Thermal")
+    write_regdb_idx(root, pids, images)
+    return root
+
+
+def write_regdb_idx(root: Path, pids: tuple[int, ...], images: int = 10) -> None:
+    (root / "idx").mkdir(parents=True)
+    half = len(pids) // 2
+    for trial in range(1, 11):
+        order = np.random.default_rng(trial).permutation(pids).tolist()
+        for kind, chosen in (("train", sorted(order[:half])), ("test", sorted(order[half:]))):
+            for folder in ("Visible", "Thermal"):
+                lines = [
+                    f"{regdb_path(folder, pid, number)} {label}"
+                    for label, pid in enumerate(chosen)
+                    for number in range(images)
+                ]
+                (root / "idx" / f"{kind}_{folder.lower()}_{trial}.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_llcm(root: Path) -> Path:
+    """Two training and two test identities, and a test folder of an identity (7) outside ``test_id.txt``."""
+    (root / "idx").mkdir(parents=True)
+    for folder, cameras in (("vis", (1, 3)), ("nir", (1, 4))):
+        lines = []
+        for label, pid in enumerate(LLCM_TRAIN):
+            for camera in cameras:
+                name = f"{folder}/{pid:04d}/{pid:04d}_c{camera:02d}_s185535_f7010_{folder}.jpg"
+                write_image(root / name, pid * 10 + camera)
+                lines.append(f"{name} {label}")
+        (root / "idx" / f"train_{folder}.txt").write_text("\n".join(lines) + "\n")
+        for pid in (*LLCM_TEST, 7):
+            for camera in cameras:
+                for number in (1, 2):
+                    write_image(root / f"test_{folder}/cam{camera}/{pid:04d}/{number:04d}.jpg", pid * 100 + number)
+    (root / "idx" / "test_id.txt").write_text(",".join(map(str, LLCM_TEST)))
+    return root

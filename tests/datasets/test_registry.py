@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from vibench.datasets.registry import dataset_names, dataset_root, get_dataset
+from vibench.errors import UsageError
+
+
+def test_names_and_trials() -> None:
+    assert dataset_names() == ("sysu-mm01", "regdb", "llcm", "sysu-mm01-twin", "regdb-twin")
+    assert {name: get_dataset(name).trials for name in dataset_names()} == {
+        "sysu-mm01": 1,
+        "regdb": 10,
+        "llcm": 1,
+        "sysu-mm01-twin": 1,
+        "regdb-twin": 10,
+    }
+    assert [name for name in dataset_names() if get_dataset(name).synthetic] == ["sysu-mm01-twin", "regdb-twin"]
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(UsageError, match=r"unknown data set 'sysu-mm1' \(did you mean 'sysu-mm01'"):
+        get_dataset("sysu-mm1")
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, vibench.datasets.registry as r; r.get_dataset('regdb');"
+        "print([m for m in ('pandas', 'numpy', 'scipy', 'torch', 'PIL') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_root_comes_from_the_option_then_the_variable_then_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIBENCH_DATA", "/somewhere")
+    assert dataset_root("regdb", Path("mine")) == Path("mine")
+    assert dataset_root("regdb", None) == Path("/somewhere/regdb")
+    monkeypatch.delenv("VIBENCH_DATA")
+    assert dataset_root("regdb", None) == Path("data/regdb")
+
+
+def test_version_tells_twins_apart(tmp_path: Path) -> None:
+    assert get_dataset("sysu-mm01").version(tmp_path) == ""
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "twin.json").write_text(json.dumps({"scale": "tiny", "seed": 3, "renderer": 2}))
+    assert get_dataset("sysu-mm01-twin").version(tmp_path) == "tiny-s3-r2"
+    (tmp_path / "truth" / "twin.json").write_text("{")
+    with pytest.raises(UsageError, match=r"twin\.json does not tell .* vibench data twin"):
+        get_dataset("sysu-mm01-twin").version(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["sysu-mm01", "regdb", "llcm"])
+def test_a_missing_root_is_one_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent of .* does not exist; pass .* --root"):
+        get_dataset(name).index(tmp_path / "absent")
+
+
+def test_trials_outside_the_data_set_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="regdb has no trial 11; it has trials 1 to 10"):
+        get_dataset("regdb").index(tmp_path, trial=11)
+    with pytest.raises(UsageError, match="sysu-mm01 has no trial 2; it has one train/test split only"):
+        get_dataset("sysu-mm01").index(tmp_path, trial=2)
