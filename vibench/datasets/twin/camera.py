@@ -99,25 +99,17 @@ def illuminate(frame: np.ndarray, camera: Camera, random: np.random.Generator) -
 
 def blur(frame: np.ndarray, share: float) -> np.ndarray:
     """A separable three-tap filter that gives ``share`` of each pixel to its neighbours on either side."""
-    keep = np.float32(1.0 - 2.0 * share)
-    part = np.float32(share)
+    keep, part = np.float32(1.0 - 2.0 * share), np.float32(share)
     for axis in (0, 1):
-        ahead = frame[1:] if axis == 0 else frame[:, 1:]
-        behind = frame[:-1] if axis == 0 else frame[:, :-1]
-        out = frame * keep
-        inner_first = out[:-1] if axis == 0 else out[:, :-1]
-        inner_last = out[1:] if axis == 0 else out[:, 1:]
-        inner_first += part * ahead
-        inner_last += part * behind
-        edge = 2.0 * share
-        if axis == 0:
-            out[0] += part * frame[0]
-            out[-1] += part * frame[-1]
-        else:
-            out[:, 0] += part * frame[:, 0]
-            out[:, -1] += part * frame[:, -1]
-        del edge
-        frame = out
+        source = frame.swapaxes(0, axis)
+        blurred = source * keep
+        given = source * part
+        blurred[:-1] += given[1:]
+        blurred[1:] += given[:-1]
+        # Beyond the border the picture goes on as at the border.
+        blurred[0] += given[0]
+        blurred[-1] += given[-1]
+        frame = blurred.swapaxes(0, axis)
     return frame
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +42,9 @@ def _write_exp(folder: Path, seed: int, shots: list[Shot]) -> None:
 
 def _write_matrix(path: Path, variable: str, values: np.ndarray) -> None:
     """A MATLAB 5 file with the same bytes at any time: scipy's own header text names the hour."""
-    content = BytesIO()
-    savemat(content, {variable: values})
-    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(_HEADER_TEXT_BYTES) + content.getvalue()[_HEADER_TEXT_BYTES:])
+    savemat(path, {variable: values}, appendmat=False)
+    with path.open("r+b") as written:
+        written.write(b"MATLAB 5.0 MAT-file".ljust(_HEADER_TEXT_BYTES))
 
 
 def _write_idx(folder: Path, seed: int, shots: list[Shot]) -> None:

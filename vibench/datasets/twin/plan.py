@@ -91,7 +91,7 @@ def _plan_sysu(scale: str) -> list[Shot]:
     rows.sort()
     thinning = _THINNING.get(scale)
     if thinning is not None:
-        kept = set()
+        kept: set[int] = set()
         for split, count in thinning.identities.items():
             pids = sorted({pid for pid, _, _, named in rows if named == split})
             # Evenly spaced, because the presence in cameras changes along the numbering.

@@ -21,12 +21,12 @@ def draw_texture(random: np.random.Generator, pattern: str) -> np.ndarray:
     if pattern == "plain":
         texture = flat
     elif pattern == "horizontal":
-        texture = flat + _stripes(_DOWN, random.integers(3, 9), random)
+        texture = flat + _stripes(_DOWN, int(random.integers(3, 9)), random)
     elif pattern == "vertical":
-        texture = flat + _stripes(_AROUND, 2 * random.integers(4, 9), random)
+        texture = flat + _stripes(_AROUND, 2 * int(random.integers(4, 9)), random)
     elif pattern == "checks":
-        down = _stripes(_DOWN, random.integers(3, 8), random)
-        texture = 0.5 * down + 0.5 * _stripes(_AROUND, 2 * random.integers(3, 7), random)
+        down = _stripes(_DOWN, int(random.integers(3, 8)), random)
+        texture = 0.5 * down + 0.5 * _stripes(_AROUND, 2 * int(random.integers(3, 7)), random)
     elif pattern == "blobs":
         texture = _blobs(random)
     elif pattern == "print":
