@@ -12,9 +12,14 @@ from typing import Annotated
 import typer
 
 import vibench
+from vibench.cli.data import data
+from vibench.cli.demo import demo
+from vibench.cli.eval import evaluate
+from vibench.cli.extract import extract
 from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
 from vibench.cli.profile import profile
+from vibench.cli.protocols import protocols
 from vibench.cli.train import train
 from vibench.errors import VibenchError
 
@@ -44,8 +49,15 @@ def options(
     """Global options."""
 
 
-for _command in (methods, train, profile, leaderboard):
-    app.command(_command.__name__)(_command)
+app.command("demo")(demo)
+app.add_typer(data, name="data")
+app.command("methods")(methods)
+app.command("protocols")(protocols)
+app.command("train")(train)
+app.command("extract")(extract)
+app.command("eval")(evaluate)
+app.command("profile")(profile)
+app.command("leaderboard")(leaderboard)
 
 
 def main(arguments: list[str] | None = None) -> None:
