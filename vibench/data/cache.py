@@ -137,6 +137,14 @@ def open_cache(
     return ImageCache(plan.folder, images, index, plan.fingerprint, origin)
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from ``HEIGHTxWIDTH``, e.g. ``288x144``; `UsageError` for another form."""
+    height, _, width = text.partition("x")
+    if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+        raise UsageError(f"the image size '{text}' is not of the form HEIGHTxWIDTH, e.g. 288x144")
+    return int(height), int(width)
+
+
 def cache_folder() -> Path:
     """The folder for all caches: ``$VIBENCH_CACHE``, else ``~/.cache/vibench``."""
     variable = os.environ.get("VIBENCH_CACHE")

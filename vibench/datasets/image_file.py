@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 from vibench.errors import VibenchError
 
+Fault = Literal["missing", "truncated", "unreadable"]
 _JPEG_SCAN = b"\xff\xda"
 _JPEG_END = b"\xff\xd9"
 
@@ -16,11 +18,10 @@ _JPEG_END = b"\xff\xd9"
 class ImageFileError(VibenchError):
     """An image file that cannot be decoded completely."""
 
-    def __init__(self, path: str, kind: str, detail: str) -> None:
+    def __init__(self, path: str, kind: Fault, detail: str) -> None:
         super().__init__(path, kind, detail)
         self.path = path
         self.kind = kind
-        """``missing`` | ``truncated`` | ``unreadable``."""
         self.detail = detail
 
     def __str__(self) -> str:
@@ -45,7 +46,7 @@ def read_rgb(path: Path) -> Image.Image:
             decoded = image.convert("RGB")
             encoding = image.format
     except Exception as error:  # PIL's decoders raise almost anything on damaged bytes
-        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
+        kind: Fault = "truncated" if "truncated" in str(error).lower() else "unreadable"
         # PIL cites the address of the in-memory file, which tells the user nothing.
         detail = "no known image format" if "cannot identify" in str(error) else str(error)
         raise ImageFileError(str(path), kind, detail) from error
