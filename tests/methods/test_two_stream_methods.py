@@ -13,9 +13,8 @@ from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 
 SMALL = ("model.backbone=resnet18", "height=64", "width=32")
-VARIANTS = [
-    (name, variant) for name in ("baseline", "agw") for variant in ("", *method_entry(name).recipe_file.variants)
-]
+METHODS = ("baseline", "agw")
+VARIANTS = [(name, variant) for name in METHODS for variant in ("", *method_entry(name).recipe_file.variants)]
 SWITCHES = [
     ("baseline", ["specific_stages=5", "last_stride=2"]),
     ("baseline", ["model.input=grey", "loss=id+wrt"]),
@@ -145,10 +144,9 @@ def test_the_test_feature_is_the_one_asked_for(batch):
         method = build("agw", "", overrides).eval()
         nn.init.normal_(method.neck.weight)
         features = method.embed(batch.images, "visible")
-        torch.testing.assert_close(features["embedding"], nn.functional.normalize(features[key]))
-        assert not torch.allclose(
-            nn.functional.normalize(features["pooled"]), nn.functional.normalize(features["neck"])
-        )
+        directions = {name: nn.functional.normalize(features[name]) for name in ("pooled", "neck")}
+        torch.testing.assert_close(features["embedding"], directions[key])
+        assert not torch.allclose(directions["pooled"], directions["neck"])
     assert set(build("baseline", "", ["neck=false"]).eval().embed(batch.images, "visible")) == {"embedding", "pooled"}
 
 
