@@ -42,7 +42,9 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in DEVICES or (number and not (kind == "cuda" and number.isdecimal())):
-        raise UsageError(f"--device {name}: unknown device{suggestion(kind, DEVICES)}; choose auto, cpu, cuda or cuda:N.")
+        raise UsageError(
+            f"--device {name}: unknown device{suggestion(kind, DEVICES)}; choose auto, cpu, cuda or cuda:N."
+        )
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
@@ -59,7 +61,8 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     """The precision for ``--amp`` on a device.
 
     ``auto`` is ``bf16`` where the device multiplies it fast (CUDA from compute capability 8.0, CPUs with AMX or
-    AVX512-BF16) and ``off``, plain float32, elsewhere. Raises `UsageError` for an unknown name and for what the device cannot do.
+    AVX512-BF16) and ``off``, plain float32, elsewhere. Raises `UsageError` for an unknown name, and for ``fp16`` on
+    the CPU.
     """
     if name not in PRECISIONS:
         raise UsageError(

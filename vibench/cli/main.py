@@ -13,7 +13,9 @@ import typer
 
 import vibench
 from vibench.cli.leaderboard import leaderboard
+from vibench.cli.methods import methods
 from vibench.cli.profile import profile
+from vibench.cli.train import train
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -42,6 +44,9 @@ def options(
     """Global options."""
 
 
+app.command("methods")(methods)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script: exit 0 on success, 1 on a failed run, 2 on bad usage."""
     from rich.markup import escape
@@ -68,6 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 app.command("leaderboard")(leaderboard)
 app.command("profile")(profile)
+app.command("train")(train)
+
 
 if __name__ == "__main__":
     main()

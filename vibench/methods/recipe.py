@@ -224,15 +224,27 @@ def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
 def recipe_toml(recipe: Recipe) -> str:
     """The effective recipe as TOML text, the same for the same recipe; `recipe_from_dict` reads it back."""
     tables = recipe_dict(recipe)
-    lines = [f"{key} = {_toml_value(tables.pop(key))}" for key in ("method", "variant", "dataset")]
+    lines = [f"{key} = {toml_value(tables.pop(key))}" for key in ("method", "variant", "dataset")]
     for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_toml_value(value)}" for key, value in table.items())]
+        lines += ["", f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in table.items())]
     return "\n".join(lines) + "\n"
 
 
 def recipe_sha256(recipe: Recipe) -> str:
     """SHA-256 of the canonical JSON of the effective recipe."""
     return sha256_text(canonical_json(recipe_dict(recipe)))
+
+
+def toml_value(value: Any) -> str:
+    """A text, number, truth value or list as TOML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # JSON's escapes of a text are TOML's.
+        return canonical_json(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return repr(value)
 
 
 def _build(method: str, variant: str, dataset: str, sections: Sections, where: str) -> Recipe:
@@ -295,17 +307,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        # JSON's escapes of a text are TOML's.
-        return canonical_json(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value)
 
 
 def _at_least(section: Any, bound: int, *names: str) -> None:

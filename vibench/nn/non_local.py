@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vibench.nn.precision import at_least_float32
+
 
 class NonLocal(nn.Module):
     """Every position receives a weighted sum over all positions, added to the input.
@@ -33,7 +35,8 @@ class NonLocal(nn.Module):
         theta, phi, g = (conv(features).flatten(2) for conv in (self.theta, self.phi, self.g))
         # A product of three maps, summed over all positions, leaves the range of half precision.
         with torch.autocast(features.device.type, enabled=False):
-            summary = phi.float() @ (g.float() / (height * width)).transpose(1, 2)
-            attended = summary.transpose(1, 2) @ theta.float()
+            theta, phi, g = (at_least_float32(projected) for projected in (theta, phi, g))
+            summary = phi @ (g / (height * width)).transpose(1, 2)
+            attended = summary.transpose(1, 2) @ theta
         attended = attended.to(features.dtype).unflatten(2, (height, width))
         return features + self.norm(self.expand(attended))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vibench.nn.precision import at_least_float32
+
 
 class AveragePool(nn.Module):
     """Global average pooling."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), float32 at least."""
-        return features.float().mean(dim=(2, 3))
+        return at_least_float32(features).mean(dim=(2, 3))
 
 
 class GeneralisedMeanPool(nn.Module):
@@ -31,4 +33,5 @@ class GeneralisedMeanPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), float32 at least: x^p overflows and eps vanishes in half precision."""
-        return (features.float().pow(self.p).mean(dim=(2, 3)) + self.eps).pow(1.0 / self.p)
+        powers = at_least_float32(features).pow(self.p)
+        return (powers.mean(dim=(2, 3)) + self.eps).pow(1.0 / self.p)

@@ -159,7 +159,9 @@ def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
             raise UsageError(f"{path}: the checkpoint lacks its entry '{entry.name}'; it is damaged.")
         value = content[entry.name]
         if not isinstance(value, _ENTRY_TYPES[entry.name]):
-            raise UsageError(f"{path}: the checkpoint's entry '{entry.name}' is a {type(value).__name__}; it is damaged.")
+            raise UsageError(
+                f"{path}: the checkpoint's entry '{entry.name}' is a {type(value).__name__}; it is damaged."
+            )
         values[entry.name] = value
     if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in values["model"].items()):
         raise UsageError(f"{path}: the checkpoint's entry 'model' holds something else than named tensors.")

@@ -13,7 +13,6 @@ from torch import Tensor
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.devices import Precision
-from vibench.errors import VibenchError
 from vibench.methods.base import Method
 from vibench.progress import Advance
 from vibench.randomness import torch_seed

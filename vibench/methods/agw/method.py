@@ -25,7 +25,7 @@ class AGWOptions(TwoStreamOptions):
     """Global average or generalised-mean pooling."""
     non_local: bool = True
     """Non-local attention blocks, shared by the modalities."""
-    non_local_channels: Literal["1", "C/2"] = "1"
+    non_local_channels: Literal[1, "C/2"] = 1
     """Inner width of the non-local blocks: 1 as in the official code, or half the channels as usual."""
     non_local_positions: tuple[int, int, int, int] = (0, 2, 3, 0)
     """How many of the last blocks of layer1, layer2, layer3, layer4 a non-local block follows, as far as there are."""
@@ -78,7 +78,7 @@ def _non_local_blocks(options: AGWOptions) -> dict[str, NonLocal]:
         return {}
     stages = zip(options.non_local_positions, BLOCKS[options.backbone], WIDTHS[options.backbone], strict=True)
     return {
-        f"layer{stage}_{block}": NonLocal(channels, 1 if options.non_local_channels == "1" else channels // 2)
+        f"layer{stage}_{block}": NonLocal(channels, 1 if options.non_local_channels == 1 else channels // 2)
         for stage, (wanted, blocks, channels) in enumerate(stages, start=1)
         for block in range(max(blocks - wanted, 0), blocks)
     }

@@ -1,0 +1,105 @@
+"""``vibench methods``: list the methods, or explain one in full."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Explain this method in full; without it, list all.")] = None,
+) -> None:
+    """List the registered methods, or explain one: paper, losses, variants, printed numbers, recipe and options.
+
+    Example: vibench methods agw
+    """
+    if name is None:
+        _list()
+    else:
+        _explain(name)
+
+
+def _list() -> None:
+    from rich.table import Table
+
+    from vibench.cli.console import out
+    from vibench.methods.registry import method_entries
+
+    table = Table("name", "title", "venue", "test-time information", "needs", "variants", box=None, pad_edge=False)
+    for name, entry in method_entries().items():
+        about = entry.recipe_file.method
+        variants = [
+            f"{word} (default)" if word == about.default_variant else word for word in entry.recipe_file.variants
+        ]
+        needs = ", ".join(about.needs) or "-"
+        table.add_row(name, about.title, about.venue, about.test_time_information, needs, "\n".join(variants))
+    out.print(table)
+
+
+def _explain(name: str) -> None:
+    from vibench.methods.description import differences, printed_results, recipe_options
+    from vibench.methods.recipe import load_recipe
+    from vibench.methods.registry import get_method, method_entry
+    from vibench.resources import published_folder
+
+    recipe_file = method_entry(name).recipe_file
+    about, method = recipe_file.method, get_method(name)
+
+    _say(f"{about.title} ({name}, {about.venue})")
+    _say(about.summary)
+    _say(f"reference: {about.reference}")
+    _say(f"test-time information: {about.test_time_information}")
+    _say(f"needs in training besides images and identities: {', '.join(about.needs) or 'nothing'}")
+
+    _heading("losses")
+    for loss, meaning in method.loss_names.items():
+        _say(f"{loss}: {meaning}", indent=2)
+
+    def say_printed(printed: str) -> None:
+        for row in printed_results(printed, published_folder()) if printed else ():
+            metrics = "  ".join(f"{metric} {value}" for metric, value in row.metrics.items())
+            note = f"; {row.note}" if row.note else ""
+            _say(f"printed: {row.dataset} {row.setting}: {metrics}  ({row.source}{note})", indent=4)
+
+    _heading("variants")
+    if not about.default_variant:
+        _say(f"(none named) {about.title} itself, the default", indent=2)
+        say_printed(about.printed)
+    for variant, table in recipe_file.variants.items():
+        default = ", the default" if variant == about.default_variant else ""
+        _say(f"{variant}: {table.title}{default}. {table.note}", indent=2)
+        changed = differences(recipe_file.variant_sections[variant])
+        if changed:
+            _say(f"differs in {', '.join(changed)}", indent=4)
+        say_printed(table.printed)
+
+    _heading("recipe on sysu-mm01; change it with --set section.key=value")
+    recipe = load_recipe(name)
+    for option in recipe_options(recipe):
+        _say(f"{option.section}.{option.key} = {option.value}  ({option.type})", indent=2)
+        if option.doc:
+            _say(option.doc, indent=6)
+    for loss, weight in recipe.loss_weights.items():
+        _say(f"loss_weights.{loss} = {weight}  (number)", indent=2)
+
+    _heading("recipe on other data sets")
+    for dataset, sections in recipe_file.datasets.items():
+        _say(f"{dataset}: {', '.join(differences(sections))}", indent=2)
+    _say(f"any {'other' if recipe_file.datasets else 'data set'}: as on sysu-mm01", indent=2)
+
+
+def _heading(text: str) -> None:
+    from vibench.cli.console import out
+
+    out.print()
+    out.print(text, style="bold", markup=False)
+
+
+def _say(text: str, indent: int = 0) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from vibench.cli.console import out
+
+    out.print(Padding(Text(text), (0, 0, 0, indent)))

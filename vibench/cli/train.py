@@ -1,0 +1,135 @@
+"""``vibench train``: train a method on a data set, or go on training a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vibench.errors import UsageError
+
+if TYPE_CHECKING:
+    from vibench.training.folder import RunFolder
+    from vibench.training.run import TrainingSpec
+
+_RUN_OPTIONS = ("dataset", "variant", "trial", "set", "pretrained", "seed", "amp", "out")
+"""What a run folder fixes: options that cannot stand beside --resume."""
+
+
+def train(
+    context: typer.Context,
+    method: Annotated[str | None, typer.Argument(help="A method of 'vibench methods'; not with --resume.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="A data set of 'vibench data info'.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Its folder. Default: $VIBENCH_DATA/DATASET, data/DATASET.")] = None,
+    variant: Annotated[str, typer.Option(help="A variant of the method.")] = "",
+    trial: Annotated[str | None, typer.Option(help="RegDB: the split 1 to 10, or all of them. Default: 1.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on training this run folder.")] = None,
+    pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
+) -> None:
+    """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
+
+    Ctrl-C saves and says how to go on; the result is the same, to the byte on a CPU, as without the interruption.
+
+    Example: vibench train agw --dataset sysu-mm01 --root /data/SYSU-MM01 --set schedule.epochs=40
+    """
+    from vibench.cli.console import err, progress
+    from vibench.cli.console import out as console
+    from vibench.training.folder import open_runs
+    from vibench.training.run import prepare
+    from vibench.training.run import resume as go_on
+
+    if resume is not None:
+        _refuse_run_options(context)
+        runs = open_runs(resume)
+        for run in runs:
+            if method is not None and run.description().method != method:
+                raise UsageError(f"{run.path}: is a run of {run.description().method}, not of {method}.")
+    else:
+        if method is None or dataset is None:
+            missing = "METHOD" if method is None else "--dataset"
+            raise UsageError(f"{missing} is missing; see 'vibench train --help', or go on with --resume RUN.")
+        specs = _specifications(
+            method, dataset, root, variant, trial, set_ or [], seed=seed, amp=amp, pretrained=pretrained, out=out
+        )
+        if trial is None and specs[0].trial is not None:
+            err.print(
+                f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
+            )
+        runs = tuple(prepare(spec, device=device) for spec in specs)
+    for run in runs:
+        go_on(run, device=device, root=root if resume else None, tensorboard=tensorboard, progress=progress)
+        _show(run)
+    folder = runs[0].path if len(runs) == 1 else runs[0].path.parent
+    console.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True)
+
+
+def _specifications(
+    method: str,
+    dataset: str,
+    root: Path | None,
+    variant: str,
+    trial: str | None,
+    overrides: list[str],
+    *,
+    seed: int,
+    amp: str,
+    pretrained: str,
+    out: Path | None,
+) -> list[TrainingSpec]:
+    """One specification per trial asked for."""
+    from vibench.datasets.registry import get_dataset
+    from vibench.methods.recipe import load_recipe
+    from vibench.training.run import TrainingSpec, default_folder, trial_name
+
+    splits = get_dataset(dataset).trials
+    recipe = load_recipe(method, variant, dataset, overrides)
+
+    def specification(number: int | None, folder: Path | None) -> TrainingSpec:
+        return TrainingSpec(recipe, root, number, seed, amp, pretrained, folder)
+
+    if trial == "all" and splits > 1:
+        parent = out or default_folder(recipe, seed)
+        return [specification(number, parent / trial_name(number)) for number in range(1, splits + 1)]
+    if trial is None:
+        return [specification(1 if splits > 1 else None, out)]
+    if not trial.isdecimal():
+        raise UsageError(f"--trial {trial}: give the number of a train/test split of {dataset}, or 'all' for ten.")
+    return [specification(int(trial), out)]
+
+
+def _refuse_run_options(context: typer.Context) -> None:
+    from click.core import ParameterSource
+
+    for option in context.command.params:
+        name = (option.name or "").rstrip("_")
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if name in _RUN_OPTIONS and given:
+            raise UsageError(f"--{name} cannot be changed with --resume: the run folder fixes it; leave it out.")
+
+
+def _protocol(run: RunFolder) -> str:
+    from vibench.datasets.registry import get_dataset
+
+    layout = get_dataset(run.description().dataset).layout
+    return {"sysu-mm01": "sysu-all", "regdb": "regdb-v2t", "llcm": "llcm-v2i"}[layout]
+
+
+def _show(run: RunFolder) -> None:
+    from vibench.cli.console import out
+    from vibench.training.log import read_log
+
+    timing = run.timing()
+    rows = read_log(run.log_path)
+    loss = f"loss {rows[-1]['total']:.3f}, " if rows else ""
+    out.print(
+        f"{run.path}: {timing.epochs} epochs, {loss}{timing.train_seconds:.0f} s, "
+        f"{timing.images_per_second:.0f} images/s, {100 * timing.data_wait:.1f} % waiting for data",
+        soft_wrap=True,
+    )

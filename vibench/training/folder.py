@@ -1,0 +1,185 @@
+"""The run folder: everything one training run leaves behind, in files a person can open.
+
+::
+
+    recipe.toml            the effective recipe
+    run.json               what was trained on what, and where: `RunDescription`
+    log.csv                one row per epoch: `vibench.training.log`
+    timing.json            what it has cost so far: `Timing`
+    checkpoints/last.pt    the state after the last whole epoch, or where training was interrupted
+    tensorboard/           event files, if asked for
+    lock                   held by the process that is training
+
+There is no "best" checkpoint: choosing one would take a validation split, which no protocol here leaves over, or the
+test split, as much published code does and no honest number may.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vibench.environment import Environment
+from vibench.errors import UsageError
+from vibench.files import write_json
+from vibench.methods.recipe import Recipe, recipe_from_dict
+from vibench.profiling.memory import PeakMemory
+from vibench.toml import parse_table, read_toml
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """``run.json``: written before the first step and never changed."""
+
+    id: str
+    method: str
+    variant: str
+    dataset: str
+    dataset_version: str
+    root: str
+    """Absolute path of the data set as it was when the run was prepared."""
+    seed: int
+    pretrained: str
+    """``imagenet``, ``none`` or the path of a weights file."""
+    precision: str
+    """``fp32``, ``bf16`` or ``fp16``."""
+    recipe_sha256: str
+    environment: Environment
+    created: str
+    """UTC, such as ``2025-01-31T12:00:00Z``."""
+    trial: int | None = None
+    """The train/test split, from 1, of a data set that has several."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """``timing.json``: what training has cost so far. Not in the checkpoint, whose bytes must not depend on it."""
+
+    epochs: int = 0
+    """Whole epochs trained."""
+    train_seconds: float = 0.0
+    """Wall seconds inside training epochs, data included; reading the data set and writing files apart."""
+    images: int = 0
+    """Images that passed the network, repetitions included."""
+    images_per_second: float = 0.0
+    data_wait: float = 0.0
+    """Share of the wall time in which the network waited for data."""
+    memory: PeakMemory = field(default_factory=PeakMemory)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths and the content of one run folder."""
+
+    path: Path
+
+    @property
+    def recipe_path(self) -> Path:
+        """``recipe.toml``."""
+        return self.path / "recipe.toml"
+
+    @property
+    def description_path(self) -> Path:
+        """``run.json``."""
+        return self.path / "run.json"
+
+    @property
+    def log_path(self) -> Path:
+        """``log.csv``."""
+        return self.path / "log.csv"
+
+    @property
+    def timing_path(self) -> Path:
+        """``timing.json``."""
+        return self.path / "timing.json"
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """``checkpoints/last.pt``."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """``tensorboard/``."""
+        return self.path / "tensorboard"
+
+    def description(self) -> RunDescription:
+        """Read ``run.json``."""
+        return _read_json(RunDescription, self.description_path)
+
+    def recipe(self) -> Recipe:
+        """Read ``recipe.toml``."""
+        return recipe_from_dict(read_toml(self.recipe_path), str(self.recipe_path))
+
+    def timing(self) -> Timing:
+        """Read ``timing.json``; zeros before the first epoch has ended."""
+        return _read_json(Timing, self.timing_path) if self.timing_path.exists() else Timing()
+
+    def finished(self) -> bool:
+        """Whether all epochs of the recipe are trained."""
+        return self.checkpoint_path.exists() and self.timing().epochs >= self.recipe().schedule.epochs
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; a killed process loses its lock.
+
+        Raises `UsageError` where another process has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"{self.path}: another process is training this run; wait for it, or choose another --out."
+                ) from None
+            yield
+
+    def write_description(self, description: RunDescription) -> None:
+        """Write ``run.json``."""
+        write_json(self.description_path, _without_none(dataclasses.asdict(description)))
+
+    def write_timing(self, timing: Timing) -> None:
+        """Write ``timing.json``."""
+        write_json(self.timing_path, _without_none(dataclasses.asdict(timing)))
+
+
+def open_runs(path: Path) -> tuple[RunFolder, ...]:
+    """The run at ``path``, or the runs of several trials in its folders ``trial-01``, ``trial-02``, ..., in order.
+
+    Raises `UsageError` where there is none.
+    """
+    path = Path(path)
+    found = tuple(RunFolder(folder) for folder in (path, *sorted(path.glob("trial-*"))))
+    runs = tuple(run for run in found if run.description_path.is_file())
+    if not runs:
+        what = "is not a run folder (it has no run.json)" if path.is_dir() else "there is no such run folder"
+        raise UsageError(f"{path}: {what}; 'vibench train' prints the folder it writes, by default below runs/.")
+    return runs
+
+
+def _read_json(kind: type[T], path: Path) -> T:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: is not valid JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: must hold a JSON object.")
+    return parse_table(kind, content, str(path))
+
+
+def _without_none(value: Any) -> Any:
+    """Absent instead of null, so that the strict reader of tables reads it back."""
+    if isinstance(value, dict):
+        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
+    return value

@@ -1,0 +1,342 @@
+"""A training run from its specification to its finished folder, in one go or in several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vibench.data.cache import open_cache
+from vibench.data.loader import TrainingLoader
+from vibench.datasets.index import SampleIndex, test_rows, training_rows
+from vibench.datasets.registry import Dataset, dataset_root, get_dataset
+from vibench.devices import resolve_device, resolve_precision
+from vibench.environment import describe_environment
+from vibench.errors import UsageError
+from vibench.files import canonical_json, sha256_text, write_text
+from vibench.methods.recipe import Recipe, recipe_dict, recipe_sha256, recipe_toml
+from vibench.methods.registry import build_method
+from vibench.profiling.memory import PeakMemory, measure_peak_memory
+from vibench.progress import Progress, silent
+from vibench.randomness import torch_seed
+from vibench.training.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
+from vibench.training.folder import RunDescription, RunFolder, Timing
+from vibench.training.interrupt import TrainingInterrupted, stop_requests
+from vibench.training.log import EpochReport, TrainingLog
+from vibench.training.meter import NonFiniteLoss
+from vibench.training.tensorboard import epoch_writer
+from vibench.training.trainer import Trainer
+
+_PRECISION_OPTION = {"fp32": "off", "bf16": "bf16", "fp16": "fp16"}
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """What to train on what."""
+
+    recipe: Recipe
+    """Names method, variant and data set."""
+    root: Path | None = None
+    """Folder of the data set; None: the default place of `vibench.datasets.registry.dataset_root`."""
+    trial: int | None = None
+    """Train/test split, from 1, of a data set that has several; None for the others."""
+    seed: int = 0
+    amp: str = "auto"
+    pretrained: str = "imagenet"
+    """``imagenet``, ``none`` or the path of a weights file."""
+    folder: Path | None = None
+    """The run folder; None: `default_folder`."""
+
+
+def train(
+    spec: TrainingSpec,
+    *,
+    device: str = "auto",
+    cache: Path | None = None,
+    tensorboard: bool = False,
+    progress: Progress = silent,
+) -> RunFolder:
+    """Train a method from the start and return its run folder.
+
+    Raises `UsageError` for a specification that does not work out and for a folder in use, `NonFiniteLoss` where a
+    loss is NaN or infinite and `TrainingInterrupted` after Ctrl-C; in the latter two cases `resume` goes on.
+    """
+    run = prepare(spec, device=device)
+    return resume(run, device=device, cache=cache, tensorboard=tensorboard, progress=progress)
+
+
+def default_folder(recipe: Recipe, seed: int, trial: int | None = None) -> Path:
+    """``runs/<dataset>/<method>-<variant>-s<seed>``, and in it ``trial-NN`` for one of several splits."""
+    parts = (recipe.method, recipe.variant, f"s{seed}")
+    folder = Path("runs") / recipe.dataset / "-".join(part for part in parts if part)
+    return folder if trial is None else folder / trial_name(trial)
+
+
+def trial_name(trial: int) -> str:
+    """The folder of one trial within the folder of all."""
+    return f"trial-{trial:02d}"
+
+
+def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
+    """Check a specification and write ``recipe.toml`` and ``run.json`` of a new run, which `resume` then trains.
+
+    Raises `UsageError` where the folder holds a run, or anything else, already.
+    """
+    recipe = spec.recipe
+    dataset = get_dataset(recipe.dataset)
+    root = dataset_root(dataset.name, spec.root)
+    _check_trial(dataset, spec.trial)
+    if not root.is_dir():
+        raise UsageError(
+            f"{root}: there is no such folder for the data set {dataset.name}; name it with --root or VIBENCH_DATA."
+        )
+    version = dataset.version(root)
+    resolved = resolve_device(device)
+    precision = resolve_precision(spec.amp, resolved).name
+    description = RunDescription(
+        id=_run_id(spec, version, precision),
+        method=recipe.method,
+        variant=recipe.variant,
+        dataset=recipe.dataset,
+        dataset_version=version,
+        root=str(root.resolve()),
+        seed=spec.seed,
+        pretrained=spec.pretrained,
+        precision=precision,
+        recipe_sha256=recipe_sha256(recipe),
+        environment=describe_environment(str(resolved)),
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        trial=spec.trial,
+    )
+    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
+    _require_unused(run)
+    with run.locked():
+        write_text(run.recipe_path, recipe_toml(recipe))
+        run.write_description(description)
+    return run
+
+
+def resume(
+    run: RunFolder,
+    *,
+    device: str = "auto",
+    root: Path | None = None,
+    cache: Path | None = None,
+    tensorboard: bool = False,
+    progress: Progress = silent,
+) -> RunFolder:
+    """Train a prepared, interrupted or killed run to its end; a finished one is left as it is.
+
+    On one CPU with one number of threads the final checkpoint is, to the byte, that of an uninterrupted run.
+    ``root`` says where the data set lies now, if it has moved. Errors as `train`.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(run.locked())
+        if run.finished():
+            return run
+        session = _Session(run, device, root, cache, progress)
+        write_epoch = stack.enter_context(epoch_writer(run.tensorboard_path, session.trainer.epoch, tensorboard))
+        session.train(stack.enter_context(stop_requests()), write_epoch)
+    return run
+
+
+class _Session:
+    """One process's work on a run: from opening its files to the last epoch or an interruption."""
+
+    def __init__(self, run: RunFolder, device: str, root: Path | None, cache: Path | None, progress: Progress) -> None:
+        self.run = run
+        self.progress = progress
+        self.recipe = run.recipe()
+        self.description = run.description()
+        self.timing = run.timing()
+        self.device = resolve_device(device)
+        precision = resolve_precision(_PRECISION_OPTION.get(self.description.precision, ""), self.device)
+        checkpoint = read_checkpoint(run.checkpoint_path) if run.checkpoint_path.exists() else None
+
+        dataset = get_dataset(self.recipe.dataset)
+        data_root = Path(root or self.description.root)
+        self._check_version(dataset, data_root)
+        index = dataset.index(data_root, self.description.trial)
+        training = training_rows(index)
+        _check_split(dataset, training, test_rows(index))
+        size = self.recipe.input
+        images = open_cache(
+            dataset, data_root, size.height, size.width, size.interpolation, folder=cache, progress=progress
+        )
+        rows = images.rows(training["path"])
+        loader = TrainingLoader(images.images, rows, training, self.recipe, self.description.seed, self.device)
+        self.train_pids = tuple(int(pid) for pid in loader.pids)
+        self._check_identities(checkpoint)
+
+        torch.manual_seed(torch_seed(self.description.seed, "initialisation"))
+        pretrained = self.description.pretrained if checkpoint is None else "none"
+        method = build_method(self.recipe, len(self.train_pids), pretrained)
+        if method.needs:
+            raise UsageError(
+                f"method {method.name} trains on {' and '.join(sorted(method.needs))}, "
+                f"which {dataset.name} does not offer."
+            )
+        if checkpoint is not None:
+            load_weights(method, checkpoint.model, run.checkpoint_path)
+        self.trainer = Trainer(method, loader, self.device, precision, self.description.seed)
+        if checkpoint is not None:
+            self.trainer.restore(checkpoint)
+
+    def train(self, stop: Callable[[], bool], write_epoch: Callable[[EpochReport], None]) -> None:
+        """Train epoch after epoch, each with its row in the log, its checkpoint and its timing."""
+        log = TrainingLog(self.run.log_path, self.trainer.epoch)
+        title = f"training {self.recipe.method} on {self.recipe.dataset}"
+        if self.description.trial is not None:
+            title += f" trial {self.description.trial}"
+        with self.progress(title, self.trainer.remaining_steps) as advance:
+            while self.trainer.epoch < self.recipe.schedule.epochs:
+                try:
+                    with measure_peak_memory(str(self.device)) as memory:
+                        report = self.trainer.train_epoch(stop, advance)
+                except NonFiniteLoss as error:
+                    raise NonFiniteLoss(self._non_finite_message(error)) from None
+                # A row without its checkpoint is dropped at the next start; a checkpoint without its row would last.
+                if report.complete:
+                    log.append(report)
+                    write_epoch(report)
+                save_checkpoint(self.run.checkpoint_path, self._checkpoint())
+                self._count(report, memory.peak)
+                if stop() and self.trainer.epoch < self.recipe.schedule.epochs:
+                    raise TrainingInterrupted(
+                        f"training was stopped and has saved epoch {self.trainer.epoch}, step {self.trainer.step}; "
+                        f"continue with: vibench train --resume {self.run.path}"
+                    )
+
+    def _checkpoint(self) -> Checkpoint:
+        described = self.description
+        return Checkpoint(
+            source="trained",
+            method=self.recipe.method,
+            variant=self.recipe.variant,
+            recipe=recipe_dict(self.recipe),
+            dataset=self.recipe.dataset,
+            dataset_version=described.dataset_version,
+            trial=described.trial,
+            train_pids=self.train_pids,
+            num_classes=len(self.train_pids),
+            seed=described.seed,
+            pretrained=_weights_name(described.pretrained),
+            precision=described.precision,
+            **self.trainer.state(),
+        )
+
+    def _count(self, report: EpochReport, peak: PeakMemory) -> None:
+        seconds = self.timing.train_seconds + report.seconds
+        images = self.timing.images + report.images
+        waited = self.timing.data_wait * self.timing.train_seconds + report.data_wait_seconds
+        self.timing = Timing(
+            epochs=self.trainer.epoch,
+            train_seconds=seconds,
+            images=images,
+            images_per_second=images / seconds,
+            data_wait=waited / seconds,
+            memory=_larger(self.timing.memory, peak),
+        )
+        self.run.write_timing(self.timing)
+
+    def _non_finite_message(self, error: NonFiniteLoss) -> str:
+        kept = (
+            f"the checkpoint before it is kept in {self.run.checkpoint_path}"
+            if self.run.checkpoint_path.exists()
+            else "no epoch was finished, so there is no checkpoint"
+        )
+        return (
+            f"{error} of {self.recipe.method} on {self.recipe.dataset}; training has stopped and {kept}. "
+            "Try a lower rate (--set optimizer.lr=...), clipping (--set optimizer.clip_grad_norm=5) or --amp off."
+        )
+
+    def _check_version(self, dataset: Dataset, root: Path) -> None:
+        if not root.is_dir():
+            raise UsageError(f"{root}: the data set {dataset.name} is no longer there; say where it is with --root.")
+        version = dataset.version(root)
+        if version != self.description.dataset_version:
+            raise UsageError(
+                f"{root}: is {dataset.name} {version}, but {self.run.path} was begun on "
+                f"{self.description.dataset_version}; name that copy with --root."
+            )
+
+    def _check_identities(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None and checkpoint.train_pids != self.train_pids:
+            raise UsageError(
+                f"{self.run.checkpoint_path}: was trained on {len(checkpoint.train_pids)} identities that are not the "
+                f"{len(self.train_pids)} training identities of the data set now; restore that copy of the data set."
+            )
+
+
+def _check_trial(dataset: Dataset, trial: int | None) -> None:
+    if dataset.trials == 1 and trial is not None:
+        raise UsageError(
+            f"--trial {trial}: {dataset.name} has one train/test split and so one model; leave --trial out."
+        )
+    if dataset.trials > 1 and trial not in range(1, dataset.trials + 1):
+        raise UsageError(f"--trial {trial}: {dataset.name} has the train/test splits 1 to {dataset.trials}.")
+
+
+def _check_split(dataset: Dataset, training: SampleIndex, test: SampleIndex) -> None:
+    if training.empty:
+        raise UsageError(f"{dataset.name}: the training split is empty; check the copy with 'vibench data check'.")
+    shared = np.intersect1d(training["pid"].to_numpy(), test["pid"].to_numpy())
+    if len(shared):
+        named = ", ".join(str(pid) for pid in shared[:5]) + (", ..." if len(shared) > 5 else "")
+        raise UsageError(
+            f"{dataset.name}: {len(shared)} identities (pid {named}) are in the training and in the test split; "
+            "check the copy with 'vibench data check'."
+        )
+
+
+def _require_unused(run: RunFolder) -> None:
+    """A run that was prepared but has no checkpoint yet may be prepared anew: nothing is lost."""
+    if run.checkpoint_path.exists():
+        if run.finished():
+            raise UsageError(
+                f"{run.path}: holds a finished run; evaluate it with 'vibench eval {run.path}', or train into another "
+                "folder with --out."
+            )
+        raise UsageError(
+            f"{run.path}: holds an unfinished run; continue it with 'vibench train --resume {run.path}', remove it, "
+            "or train into another folder with --out."
+        )
+    foreign = run.path.exists() and not run.description_path.exists()
+    if foreign and (not run.path.is_dir() or any(file.name != "lock" for file in run.path.iterdir())):
+        raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
+
+
+def _run_id(spec: TrainingSpec, version: str, precision: str) -> str:
+    """Readable, and different wherever anything that defines the run is."""
+    recipe = spec.recipe
+    defining = {
+        "recipe": recipe_dict(recipe),
+        "dataset_version": version,
+        "trial": spec.trial,
+        "seed": spec.seed,
+        "pretrained": spec.pretrained,
+        "precision": precision,
+    }
+    trial = "" if spec.trial is None else f"t{spec.trial:02d}"
+    parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)
+    return "-".join(part for part in (*parts, sha256_text(canonical_json(defining))[:8]) if part)
+
+
+def _weights_name(pretrained: str) -> str:
+    """``imagenet`` or ``none`` as it is, a weights file by its name: its place says nothing on another machine."""
+    return pretrained if pretrained in ("imagenet", "none") else Path(pretrained).name
+
+
+def _larger(one: PeakMemory, other: PeakMemory) -> PeakMemory:
+    def of(name: str) -> Any:
+        known = [value for value in (getattr(one, name), getattr(other, name)) if value is not None]
+        return max(known, default=None)
+
+    return PeakMemory(*(of(field.name) for field in dataclasses.fields(PeakMemory)))
