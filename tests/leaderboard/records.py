@@ -13,7 +13,7 @@ from vibench.leaderboard.record import Record, record_from_evaluation
 FINGERPRINT = "ab" * 32
 
 
-def make_evaluation(r1: float = 0.5, mean_ap: float = 0.4, trials: int = 2, **changes: Any) -> Evaluation:
+def make_evaluation(r1: float = 0.5, mean_ap: float = 0.4, trial_count: int = 2, **changes: Any) -> Evaluation:
     """An evaluation whose trials differ a little and whose other metrics follow from ``r1``."""
     scores = tuple(
         TrialScore(
@@ -29,7 +29,7 @@ def make_evaluation(r1: float = 0.5, mean_ap: float = 0.4, trials: int = 2, **ch
             gallery=6,
             gallery_sha256="cd" * 32,
         )
-        for number in range(trials)
+        for number in range(trial_count)
     )
     values = {metric: [getattr(score, metric) for score in scores] for metric in METRICS}
     content: dict[str, Any] = {
@@ -45,7 +45,7 @@ def make_evaluation(r1: float = 0.5, mean_ap: float = 0.4, trials: int = 2, **ch
         "mean": {metric: float(np.mean(found)) for metric, found in values.items()},
         "std": {metric: float(np.std(found)) for metric, found in values.items()},
         "cmc": (r1, 0.9),
-        "per_query": tuple(make_per_query(seed) for seed in range(trials)),
+        "per_query": tuple(make_per_query(seed) for seed in range(trial_count)),
         "complete": False,
         "matching_seconds": 0.5,
         "notes": (),

@@ -52,7 +52,7 @@ def test_json_round_trip_is_exact(
     record = make_record(
         method,
         r1,
-        trials=trials,
+        trial_count=trials,
         variant=variant,
         run=RunInfo(id="run", seed=seed, train_seconds=train_seconds),
         cost=Cost(training_memory=PeakMemory(resident=memory)),
@@ -115,7 +115,7 @@ def test_effective_information(own: str, query_mode: str, rerank: str, expected:
 
 
 def test_evaluation_fills_matching_time_and_information() -> None:
-    record = make_record(rerank="k-reciprocal", matching_seconds=0.8, trials=2)
+    record = make_record(rerank="k-reciprocal", matching_seconds=0.8, trial_count=2)
     assert record.profile.matching_ms_per_query == pytest.approx(100.0)  # 0.8 s over 2 trials of 4 queries
     assert record.test_time_information == "gallery+queries"
 

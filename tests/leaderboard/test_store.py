@@ -97,7 +97,7 @@ def test_damaged_and_foreign_files_are_reported_and_skipped(tmp_path: Path) -> N
 def test_missing_or_damaged_outcomes(tmp_path: Path) -> None:
     record = make_record()
     path = write_record(tmp_path, record, OUTCOMES)
-    other = make_record("agw", 0.6, trials=3)
+    other = make_record("agw", 0.6, trial_count=3)
     with pytest.raises(UsageError, match="does not belong"):
         read_per_query(path, other)
     path.with_suffix(".npz").write_bytes(path.with_suffix(".npz").read_bytes()[:100])

@@ -29,13 +29,17 @@ def measure_duration(
     at_most: int = 100,
     seconds: float = 5.0,
 ) -> Duration:
-    """Time ``work`` on ``device``: ``warm_up`` runs unmeasured, then ``at_least`` to ``at_most`` measured ones.
+    """Time ``work`` on ``device``: up to ``warm_up`` runs unmeasured, then ``at_least`` to ``at_most`` measured ones.
 
-    Between the two bounds it stops after ``seconds``. On CUDA each run is timed by a pair of events in the stream,
+    Warming up ends early, after one run or more, and so does measuring between its bounds, when ``seconds`` have
+    passed. On CUDA each run is timed by a pair of events in the stream,
     which leaves out what Python does before the first kernel starts; on CPU by the wall clock.
     """
+    deadline = time.perf_counter() + seconds
     for _ in range(warm_up):
         work()
+        if time.perf_counter() > deadline:
+            break
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     one = _time_on_cuda if device.type == "cuda" else _time_on_cpu
