@@ -7,6 +7,7 @@ import typer
 from vibench.cli.data_cache import cache
 from vibench.cli.data_check import check
 from vibench.cli.data_info import info
+from vibench.cli.data_twin import twin
 
 data = typer.Typer(
     name="data",
@@ -14,6 +15,7 @@ data = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data.command("twin")(twin)
 data.command("check")(check)
 data.command("cache")(cache)
 data.command("info")(info)
