@@ -1,4 +1,4 @@
-"""Protocol files: all of them load, wrong ones are refused in one sentence, fingerprints cover what scores depend on."""
+"""Protocol files: all load, wrong ones are refused in one sentence, fingerprints cover what scores depend on."""
 
 from __future__ import annotations
 

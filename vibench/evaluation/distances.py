@@ -37,13 +37,13 @@ class Similarity:
         unique, self._copies = _unique_rows(gallery)
         self._gallery = unique.double()
         self._distance = distance
-        self._squares = self._gallery.square().sum(dim=1)
+        self._squares = torch.linalg.vecdot(self._gallery, self._gallery)
         self._lengths = _lengths(self._squares)
 
     def __call__(self, query: Tensor) -> Tensor:
         """(Q, D) -> (Q, G) float64."""
         query = query.double()
-        squares = query.square().sum(dim=1, keepdim=True)
+        squares = torch.linalg.vecdot(query, query)[:, None]
         scores = query @ self._gallery.T
         if self._distance == "cosine":
             # Dividing after the product keeps products of small integers, and thereby their ties, exact.

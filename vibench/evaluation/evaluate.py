@@ -27,7 +27,7 @@ from vibench.protocols import Protocol
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
-CHUNK_BYTES = 256 << 20
+CHUNK_BYTES = 128 << 20
 LONGEST_CMC = 50
 
 
@@ -246,7 +246,7 @@ def _rank(
         for start in range(0, len(query), chunk):
             part = slice(start, min(start + chunk, len(query)))
             scores = score(part)
-            if not scores.isfinite().all():
+            if not torch.stack(scores.aminmax()).isfinite().all():
                 raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
             parts.append(ranker.rank(scores, askers[part]))
             advance(part.stop - part.start)
@@ -352,7 +352,7 @@ def _count_differences(protocol: Protocol, outcomes: Sequence[TrialOutcome]) -> 
         expected = getattr(protocol.expected, name)
         odd = [score for score in (outcome.score for outcome in outcomes) if getattr(score, name) != expected]
         if expected is not None and odd:
-            source = f" as reported by {protocol.expected.reported_by}" if protocol.expected.reported_by else ""
+            source = f" (reported by {protocol.expected.reported_by})" if protocol.expected.reported_by else ""
             what = {"queries": "queries", "valid_queries": "valid queries", "gallery": "gallery images"}[name]
             sentences.append(
                 f"trial {odd[0].trial} of protocol {protocol.name} has {getattr(odd[0], name)} {what}, "

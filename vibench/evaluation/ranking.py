@@ -49,7 +49,7 @@ class Ranker:
     """Ranks queries against the candidate gallery of trials that share query images, skip rule and CMC rule."""
 
     def __init__(self, candidates: Sought, drawn: Tensor, skip: Skip, cmc: str) -> None:
-        """``drawn`` (C, T) bool tells which trial has which candidate; candidates break ties by their order."""
+        """``drawn`` (C, T) bool tells which trial has which candidate, at least one each; their order breaks ties."""
         self.candidates = candidates
         self.drawn = drawn
         self._weights = drawn.float()

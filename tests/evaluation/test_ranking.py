@@ -1,0 +1,142 @@
+"""The shared ranking against explicit loops over queries, trials and ranked lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vibench.evaluation.evaluate import cmc_curve
+from vibench.evaluation.ranking import Outcome, Ranker, Sought
+from vibench.protocols import Skip
+
+
+@dataclass
+class Case:
+    scores: np.ndarray
+    query: np.ndarray
+    """(Q, 2) pid, camera."""
+    candidates: np.ndarray
+    """(C, 2) pid, camera."""
+    drawn: np.ndarray
+    """(C, T)."""
+    skip: Skip
+    cmc: Literal["unique", "standard"]
+
+    def outcome(self, device: str = "cpu") -> Outcome:
+        query, candidates, drawn, scores = (
+            torch.from_numpy(array.copy()).to(device)
+            for array in (self.query, self.candidates, self.drawn, self.scores)
+        )
+        ranker = Ranker(Sought(*candidates.T.contiguous()), drawn, self.skip, self.cmc)
+        return ranker.rank(scores, Sought(*query.T.contiguous()))
+
+
+@st.composite
+def cases(draw: st.DrawFn, distinct: bool = False) -> Case:
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    queries, columns, trials = draw(st.integers(1, 6)), draw(st.integers(1, 25)), draw(st.integers(1, 4))
+    levels = draw(st.sampled_from([1, 2, 4, 50]))
+    scores = generator.integers(-levels, levels + 1, (queries, columns)) / 4.0
+    if distinct:
+        scores = generator.permuted(np.tile(np.arange(columns) - columns / 3.0, (queries, 1)), axis=1)
+
+    def people(count: int) -> np.ndarray:
+        return np.stack(
+            [generator.integers(1, draw(st.integers(2, 8)), count), generator.integers(1, 4, count)], axis=1
+        )
+
+    drawn = generator.random((columns, trials)) < draw(st.sampled_from([0.3, 0.8, 1.0]))
+    drawn[generator.integers(0, columns, trials), np.arange(trials)] = True
+    pairs = draw(st.sampled_from([(), ((1, 2),), ((1, 1), (2, 2), (3, 3)), ((1, 2), (1, 3), (2, 1))]))
+    return Case(
+        scores=scores,
+        query=people(queries),
+        candidates=people(columns),
+        drawn=drawn,
+        skip=Skip(draw(st.sampled_from(["any", "same"])), pairs),
+        cmc=draw(st.sampled_from(["unique", "standard"])),
+    )
+
+
+def by_loops(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """AP, INP and first hit as golden definitions put them: rank, remove what is skipped, walk down the list."""
+    shape = (len(case.query), case.drawn.shape[1])
+    ap, inp, first = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=int)
+    for q, (pid, camera) in enumerate(case.query.tolist()):
+        for t in range(shape[1]):
+            ranked = sorted(np.flatnonzero(case.drawn[:, t]).tolist(), key=lambda c: -case.scores[q, c])
+            people = []
+            for c in ranked:
+                other, place = case.candidates[c].tolist()
+                same = case.skip.identities == "any" or other == pid
+                if not (same and (camera, place) in case.skip.cameras):
+                    people.append(other)
+            hits = [rank for rank, other in enumerate(people, start=1) if other == pid]
+            if hits:
+                ap[q, t] = np.mean([nth / rank for nth, rank in enumerate(hits, start=1)])
+                inp[q, t] = len(hits) / hits[-1]
+                listed = list(dict.fromkeys(people)) if case.cmc == "unique" else people
+                first[q, t] = listed.index(pid) + 1
+    return ap, inp, first
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_equals_loops(case: Case) -> None:
+    outcome = case.outcome()
+    ap, inp, first = by_loops(case)
+    np.testing.assert_allclose(outcome.ap, ap, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(outcome.inp, inp, rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(outcome.first_hit, first)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(distinct=True), st.randoms(use_true_random=False))
+def test_gallery_order_is_irrelevant_without_ties(case: Case, shuffle: object) -> None:
+    order = np.random.default_rng(shuffle.randint(0, 2**32)).permutation(len(case.candidates))  # type: ignore[attr-defined]
+    other = Case(case.scores[:, order], case.query, case.candidates[order], case.drawn[order], case.skip, case.cmc)
+    for name in ("ap", "inp", "first_hit"):
+        np.testing.assert_allclose(getattr(case.outcome(), name), getattr(other.outcome(), name), rtol=0, atol=1e-14)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_only_the_order_of_scores_matters(case: Case) -> None:
+    other = Case(np.exp(case.scores) * 3 - 100, case.query, case.candidates, case.drawn, case.skip, case.cmc)
+    for name in ("ap", "inp", "first_hit"):
+        assert torch.equal(getattr(case.outcome(), name).nan_to_num(-1), getattr(other.outcome(), name).nan_to_num(-1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_ranges_and_rising_cmc(case: Case) -> None:
+    outcome = case.outcome()
+    valid = outcome.first_hit > 0
+    assert torch.equal(valid, ~outcome.ap.isnan()) and torch.equal(valid, ~outcome.inp.isnan())
+    for values in (outcome.ap[valid], outcome.inp[valid]):
+        assert bool(((values > 0) & (values <= 1)).all())
+    for first_hit in outcome.first_hit.T.numpy():
+        if first_hit.any():
+            curve = cmc_curve(first_hit, 20)
+            assert (np.diff(curve) >= 0).all() and curve[0] >= 0 and curve[-1] <= 1
+
+
+def test_cmc_stays_level_behind_the_last_identity() -> None:
+    assert cmc_curve(np.array([1, 3, 0, 2]), 6).tolist() == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@settings(max_examples=50, deadline=None)
+@given(cases())
+def test_same_on_cuda(case: Case) -> None:
+    here, there = case.outcome(), case.outcome("cuda")
+    torch.testing.assert_close(there.ap.cpu(), here.ap, rtol=0, atol=1e-14, equal_nan=True)
+    torch.testing.assert_close(there.inp.cpu(), here.inp, rtol=0, atol=1e-14, equal_nan=True)
+    assert torch.equal(there.first_hit.cpu(), here.first_hit)
