@@ -7,6 +7,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.leaderboard.records import make_per_query, make_record
@@ -164,9 +165,23 @@ def test_terminal_table_bolds_the_best_ranked_score() -> None:
     records = [make_record("first", 0.6, 0.3), make_record("second", 0.5, 0.4), make_record("leak", 0.9, leaking=True)]
     (board,) = build_boards(records, [])
     console = Console(width=160, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(terminal_table(board))
+    console.print(terminal_table(board, 160))
     text = console.export_text(styles=True)
     assert "\x1b[1m60.50 ± 0.50\x1b[0m" in text
     assert "\x1b[1m40.00 ± 0.00\x1b[0m" in text
     assert "\x1b[1m90.50" not in text
     assert "leaking" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_terminal_table_fits_the_width(width: int) -> None:
+    cost = {"cost": COST, "run": RunInfo(train_seconds=123.0)}
+    records = [make_record("baseline", variant="two-stream", **cost), make_record("agw", rerank="k-reciprocal", **cost)]
+    (board,) = build_boards(records, [])
+    text = io.StringIO()
+    Console(width=width, file=text).print(terminal_table(board, width))
+    lines = text.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert not any("…" in line for line in lines)
+    assert any("baseline" in line and "50.50 ± 0.50" in line and "123" in line for line in lines)
+    assert any("agw" in line for line in lines)

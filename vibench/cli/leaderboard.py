@@ -42,7 +42,7 @@ def leaderboard(
     written = write_boards(folder, boards)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
-        out.print(terminal_table(board))
+        out.print(terminal_table(board, out.width))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:
