@@ -161,14 +161,21 @@ def test_foreign_text_cannot_break_the_table() -> None:
     assert "a\\|b\\_c\\*d\\<e\\>\\`f\\`" in line
 
 
-def test_terminal_table_bolds_the_best_ranked_score() -> None:
-    records = [make_record("first", 0.6, 0.3), make_record("second", 0.5, 0.4), make_record("leak", 0.9, leaking=True)]
+def test_terminal_table_bolds_the_best_score_of_each_section() -> None:
+    records = [
+        make_record("first", 0.6, 0.3),
+        make_record("second", 0.5, 0.4),
+        make_record("helped", 0.7, 0.3, rerank="k-reciprocal"),
+        make_record("leak", 0.9, leaking=True),
+    ]
     (board,) = build_boards(records, [])
     console = Console(width=160, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(terminal_table(board, 160))
     text = console.export_text(styles=True)
     assert "\x1b[1m60.50 ± 0.50\x1b[0m" in text
     assert "\x1b[1m40.00 ± 0.00\x1b[0m" in text
+    assert "\x1b[1m70.50 ± 0.50\x1b[0m" in text
+    assert "\x1b[1m50.50" not in text
     assert "\x1b[1m90.50" not in text
     assert "leaking" in text
 

@@ -125,7 +125,7 @@ def to_markdown(board: Board) -> str:
 
 
 def terminal_table(board: Board, width: int) -> Table:
-    """The board as a rich table for a terminal of ``width`` columns; the best ranked score of each column is bold.
+    """The board as a rich table for a terminal of ``width`` columns; the best score of each section is bold.
 
     Only the most important columns are shown, fewer on a narrow terminal, and none that would say the same in every
     row or nothing at all.
@@ -145,15 +145,10 @@ def terminal_table(board: Board, width: int) -> Table:
     ]
     details = [(title, value) for title, value in details if len({value(row) for _, row in lines}) > 1]
     marked = any(_marks(row) for _, row in lines)
-    best = {
-        metric: max((row.scores[metric].value for rank, row in lines if rank and metric in row.scores), default=None)
-        for metric in metrics
-    }
 
-    def score(rank: int | None, row: Row, metric: str) -> str:
+    def score(row: Row, metric: str, best: float | None) -> str:
         found = row.scores.get(metric)
-        leads = found is not None and rank is not None and found.value == best[metric]
-        return f"[bold]{_score(found)}[/]" if leads else _score(found)
+        return f"[bold]{_score(found)}[/]" if found is not None and found.value == best else _score(found)
 
     table = Table(title=escape(board_title(board)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("#", justify="right", no_wrap=True)
@@ -165,12 +160,14 @@ def terminal_table(board: Board, width: int) -> Table:
     if marked:
         table.add_column("marks", overflow="fold", min_width=10)
     for section in board.sections:
+        ranked = [row.scores for rank, row in section.rows if rank is not None]
+        best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
         for rank, row in section.rows:
             table.add_row(
                 ABSENT if rank is None else str(rank),
                 escape(f"{row.method} {row.variant}".strip()),
                 *(escape(value(row)) for _, value in details),
-                *(score(rank, row, metric) for metric in metrics),
+                *(score(row, *pair) for pair in zip(metrics, best, strict=True)),
                 *(_shown(column.value(row), column.digits) for column in costs),
                 *([escape(", ".join(_marks(row)))] if marked else []),
             )
