@@ -192,3 +192,17 @@ def test_terminal_table_fits_the_width(width: int) -> None:
     assert not any("…" in line for line in lines)
     assert any("baseline" in line and "50.50 ± 0.50" in line and "123" in line for line in lines)
     assert any("agw" in line for line in lines)
+
+
+def test_terminal_table_can_leave_out_published_rows_without_rank() -> None:
+    (board,) = [
+        board
+        for board in build_boards([_measured(leaking=True)], [replace(PRINTED, draw="unknown")])
+        if board.draw == "seeded"
+    ]
+    text = io.StringIO()
+    Console(width=120, file=text).print(terminal_table(board, 120, whole=False))
+    assert "leaking" in text.getvalue() and "draw unknown" not in text.getvalue()
+    assert "and 1 published rows that hold no rank here" in text.getvalue()
+    Console(width=120, file=text).print(terminal_table(board, 120))
+    assert "draw unknown" in text.getvalue()

@@ -124,17 +124,22 @@ def to_markdown(board: Board) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def terminal_table(board: Board, width: int) -> Table:
+def terminal_table(board: Board, width: int, *, whole: bool = True) -> Table:
     """The board as a rich table for a terminal of ``width`` columns; the best score of each section is bold.
 
     Only the most important columns are shown, fewer on a narrow terminal, and none that would say the same in every
-    row or nothing at all.
+    row or nothing at all. Unless ``whole``, published rows without a rank are counted, not shown.
     """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    lines = [(rank, row) for section in board.sections for rank, row in section.rows]
+    sections = [
+        [(rank, row) for rank, row in section.rows if whole or rank is not None or row.source != "published"]
+        for section in board.sections
+    ]
+    lines = [line for section in sections for line in section]
+    hidden = sum(len(section.rows) for section in board.sections) - len(lines)
     metrics = ("r1", "r10", "map", "minp") if width >= WIDE else ("r1", "map")
     names = ("train_seconds", "parameters_test_m", "gflops_per_image") if width >= WIDE else ("train_seconds",)
     costs = [column for column in _COST if column.name in names and any(column.value(row) for _, row in lines)]
@@ -151,6 +156,9 @@ def terminal_table(board: Board, width: int) -> Table:
         return f"[bold]{_score(found)}[/]" if found is not None and found.value == best else _score(found)
 
     table = Table(title=escape(board_title(board)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    if hidden:
+        table.caption = f"and {hidden} published rows that hold no rank here"
+        table.caption_justify = "left"
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("method", overflow="fold", min_width=10)
     for title, _ in details:
@@ -159,10 +167,10 @@ def terminal_table(board: Board, width: int) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     if marked:
         table.add_column("marks", overflow="fold", min_width=10)
-    for section in board.sections:
-        ranked = [row.scores for rank, row in section.rows if rank is not None]
+    for section in sections:
+        ranked = [row.scores for rank, row in section if rank is not None]
         best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
-        for rank, row in section.rows:
+        for rank, row in section:
             table.add_row(
                 ABSENT if rank is None else str(rank),
                 escape(f"{row.method} {row.variant}".strip()),
