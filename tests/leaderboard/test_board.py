@@ -35,7 +35,7 @@ PRINTED = PublishedRow(
 
 
 def _real(method: str, r1: float = 0.5, **changes: object) -> Record:
-    settings = {"dataset": "sysu-mm01", "fingerprint": REAL, "complete": True, **changes}
+    settings = {"dataset": "sysu-mm01", "fingerprint": REAL, "complete": True, "trial_count": 10, **changes}
     return make_record(method, r1, **settings)
 
 
@@ -96,6 +96,12 @@ def test_incomplete_and_leaking_records_hold_no_rank() -> None:
     assert _lines(board) == [("none", 1, "sound"), (UNRANKED, None, "part"), (UNRANKED, None, "leak")]
     assert _rows(board)["part"].obstacles == ("incomplete",)
     assert _rows(board)["leak"].obstacles == ("leaking",)
+
+
+def test_too_few_trials_hold_no_rank_on_real_data() -> None:
+    (board,) = build_boards([_real("all", 0.4), _real("one", 0.9, trial_count=1)], [])
+    assert _lines(board) == [("none", 1, "all"), (UNRANKED, None, "one")]
+    assert _rows(board)["one"].obstacles == ("1 of 10 trials",)
 
 
 def test_on_a_twin_other_galleries_than_the_usual_hold_no_rank() -> None:
@@ -160,7 +166,7 @@ def test_published_rows_without_rank(change: dict[str, object], obstacle: str) -
 
 
 def test_published_and_measured_rows_are_ranked_together() -> None:
-    (board,) = build_boards([_real("mine", 0.47), _real("better", 0.6)], [PRINTED])
+    (board,) = build_boards([_real("mine", 0.42), _real("better", 0.6)], [PRINTED])
     assert _lines(board) == [("none", 1, "better"), ("none", 2, "agw"), ("none", 3, "mine")]
     assert _rows(board)["agw"].scores["r1"].printed == "47.50"
 

@@ -7,6 +7,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.leaderboard.records import make_per_query, make_record
@@ -48,6 +49,7 @@ def _measured(**changes: object) -> Record:
         "dataset": "sysu-mm01",
         "fingerprint": REAL,
         "complete": True,
+        "trial_count": 10,
         "run": RunInfo(id="run-1", seed=0, train_seconds=61.4, images_per_second=130.6, input="288x144"),
         "cost": COST,
         **changes,
@@ -76,7 +78,7 @@ r1, then mAP. Timings compare only within one device.
 | rank | method | variant | source | test-time information | r1 | r5 | r10 | r20 | mAP | mINP | train s \
 | train images/s | peak MiB | extract images/s | match ms/query | train M params | test M params | GFLOPs/image \
 | dimensions | device | date | evidence | marks |
-| 1 | agw | – | trained | none | 50.50 ± 0.50 | 90.00 ± 0.00 | 95.00 ± 0.00 | 99.00 ± 0.00 | 40.00 ± 0.00 \
+| 1 | agw | – | trained | none | 54.50 ± 2.87 | 90.00 ± 0.00 | 95.00 ± 0.00 | 99.00 ± 0.00 | 40.00 ± 0.00 \
 | 20.00 ± 0.00 | 61 | 131 | 3072 | 42 | 0.250 | 23.50 | 22.75 | 10.40 | 2048 | cpu\\_x | 2025-01-31 | {record.id} | |
 | 2 | agw | – | published | none | 47.50 | – | – | – | 47.65 [1] | – | – | – | – | – | – | – | – | – | – | – \
 | 2021 | a-2020 Table 1 | |
@@ -102,7 +104,7 @@ r1, then mAP. Timings compare only within one device.
 def test_csv_holds_plain_numbers_and_printed_precision() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(_board()))))
     measured, printed, unknown = rows
-    assert (measured["rank"], measured["r1"], measured["r1_std"]) == ("1", "50.5000", "0.5000")
+    assert (measured["rank"], measured["r1"], measured["r1_std"]) == ("1", "54.5000", "2.8723")
     assert (measured["peak_memory_mib"], measured["gflops_per_image"], measured["run"]) == ("3072", "10.4", "run-1")
     assert (printed["rank"], printed["r1"], printed["r1_std"], printed["r5"]) == ("2", "47.50", "", "")
     assert printed["conflicts"] == "map: value-mismatch"
@@ -159,13 +161,48 @@ def test_foreign_text_cannot_break_the_table() -> None:
     assert "a\\|b\\_c\\*d\\<e\\>\\`f\\`" in line
 
 
-def test_terminal_table_bolds_the_best_ranked_score() -> None:
-    records = [make_record("first", 0.6, 0.3), make_record("second", 0.5, 0.4), make_record("leak", 0.9, leaking=True)]
+def test_terminal_table_bolds_the_best_score_of_each_section() -> None:
+    records = [
+        make_record("first", 0.6, 0.3),
+        make_record("second", 0.5, 0.4),
+        make_record("helped", 0.7, 0.3, rerank="k-reciprocal"),
+        make_record("leak", 0.9, leaking=True),
+    ]
     (board,) = build_boards(records, [])
     console = Console(width=160, record=True, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(terminal_table(board))
+    console.print(terminal_table(board, 160))
     text = console.export_text(styles=True)
     assert "\x1b[1m60.50 ± 0.50\x1b[0m" in text
     assert "\x1b[1m40.00 ± 0.00\x1b[0m" in text
+    assert "\x1b[1m70.50 ± 0.50\x1b[0m" in text
+    assert "\x1b[1m50.50" not in text
     assert "\x1b[1m90.50" not in text
     assert "leaking" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_terminal_table_fits_the_width(width: int) -> None:
+    cost = {"cost": COST, "run": RunInfo(train_seconds=123.0)}
+    records = [make_record("baseline", variant="two-stream", **cost), make_record("agw", rerank="k-reciprocal", **cost)]
+    (board,) = build_boards(records, [])
+    text = io.StringIO()
+    Console(width=width, file=text).print(terminal_table(board, width))
+    lines = text.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert not any("…" in line for line in lines)
+    assert any("baseline" in line and "50.50 ± 0.50" in line and "123" in line for line in lines)
+    assert any("agw" in line for line in lines)
+
+
+def test_terminal_table_can_leave_out_published_rows_without_rank() -> None:
+    boards = build_boards([_measured(leaking=True)], [replace(PRINTED, draw="unknown")])
+    board = next(board for board in boards if board.draw == "seeded")
+
+    def shown(whole: bool) -> str:
+        console = Console(width=200, file=io.StringIO(), record=True)
+        console.print(terminal_table(board, 200, whole=whole))
+        return console.export_text()
+
+    assert "leaking" in shown(False) and "draw unknown" not in shown(False)
+    assert "and 1 published rows that hold no rank here" in shown(False)
+    assert "leaking" in shown(True) and "draw unknown" in shown(True) and "hold no rank" not in shown(True)

@@ -19,8 +19,8 @@ def leaderboard(
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.
 
-    Every board is written as CSV and Markdown. The terminal shows the boards that hold a measured row, or all boards
-    of the protocols asked for.
+    Every board is written whole as CSV and Markdown. The terminal shows the boards that hold a measured row, without
+    published rows that hold no rank; with --protocol, all boards and rows of those protocols.
 
     Example: vibench leaderboard --protocol sysu-all
     """
@@ -42,7 +42,7 @@ def leaderboard(
     written = write_boards(folder, boards)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
-        out.print(terminal_table(board))
+        out.print(terminal_table(board, out.width, whole=bool(protocol)))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:

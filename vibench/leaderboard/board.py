@@ -4,8 +4,9 @@ A board holds one data set (of a twin: one version of it), one protocol and one 
 were scored by the same rules on the same galleries. Inside a board, rows of equal test-time information form a
 section and are ranked among themselves: by rank-1, then mAP; equal scores share a rank.
 
-Not ranked, in the last section: measured rows on incomplete data or of a leaking model; published rows whose draw is
-not that of the board, whose provenance is secondary, that print no rank-1, or that are not their method's headline.
+Not ranked, in the last section: measured rows on incomplete data, of too few trials, or of a leaking model;
+published rows whose draw is not that of the board, whose provenance is secondary, that print no rank-1, or that are
+not their method's headline.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from vibench.evaluation.result import METRICS
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
 from vibench.leaderboard.record import Cost, Record, RunInfo
+from vibench.protocols import load_protocol, protocol_names
 
 UNRANKED = "not ranked"
 
@@ -107,8 +109,6 @@ def is_synthetic(dataset: str) -> bool:
 
 def protocol_fingerprint(protocol: str, dataset: str, draw: str) -> str:
     """The fingerprint of today's protocol file under a draw, on a real data set."""
-    from vibench.protocols import load_protocol
-
     permutations = OFFICIAL_PERMUTATIONS if draw == "official" else ""
     return load_protocol(protocol).fingerprint(dataset, draw, permutations)
 
@@ -165,7 +165,16 @@ def _measured_rows(records: Sequence[Record], synthetic: bool) -> list[Row]:
     for record in records:
         # A small twin is complete although its counts are not those of the full data set.
         complete = _galleries(record) == usual if synthetic else record.complete
-        obstacles = (() if complete else ("incomplete",)) + (("leaking",) if record.leaking else ())
+        trials = 0 if synthetic else _trials_of(record.protocol)
+        obstacles = tuple(
+            text
+            for text, holds in (
+                ("incomplete", not complete),
+                (f"{len(record.trials)} of {trials} trials", len(record.trials) < trials),
+                ("leaking", record.leaking),
+            )
+            if holds
+        )
         marks = () if record.rerank == "none" else (f"re-ranked {record.rerank}",)
         rows.append(
             Row(
@@ -184,6 +193,11 @@ def _measured_rows(records: Sequence[Record], synthetic: bool) -> list[Row]:
             )
         )
     return rows
+
+
+def _trials_of(protocol: str) -> int:
+    """How many trials a protocol averages; 0 for a protocol of somebody's own."""
+    return load_protocol(protocol).trials if protocol in protocol_names() else 0
 
 
 def _galleries(record: Record) -> tuple[tuple[int, int, int, str], ...]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 INDEX = "index.md"
 ABSENT = "–"
+WIDE = 110
+"""Terminal columns from which a board shows more than the essentials."""
 METRIC_TITLES = {"r1": "r1", "r5": "r5", "r10": "r10", "r20": "r20", "map": "mAP", "minp": "mINP"}
 
 
@@ -122,44 +124,67 @@ def to_markdown(board: Board) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def terminal_table(board: Board) -> Table:
-    """The board as a rich table of its most important columns; the best ranked score of each column is bold."""
+def terminal_table(board: Board, width: int, *, whole: bool = True) -> Table:
+    """The board as a rich table for a terminal of ``width`` columns; the best score of each section is bold.
+
+    Only the most important columns are shown, fewer on a narrow terminal, and none that would say the same in every
+    row or nothing at all. Unless ``whole``, published rows without a rank are counted, not shown.
+    """
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    shown = ("r1", "r10", "map", "minp")
-    costs = [column for column in _COST if column.name in ("train_seconds", "parameters_test_m", "gflops_per_image")]
-    if not board.measured:
-        costs = []
-    table = Table(title=escape(board_title(board)), title_justify="left", header_style="bold")
-    table.add_column("rank", justify="right")
-    for name in ("method", "source", "test-time info"):
-        table.add_column(name, overflow="fold")
-    for title in [METRIC_TITLES[metric] for metric in shown] + [column.title for column in costs]:
+    sections = [
+        [(rank, row) for rank, row in section.rows if whole or rank is not None or row.source != "published"]
+        for section in board.sections
+    ]
+    lines = [line for section in sections for line in section]
+    hidden = sum(len(section.rows) for section in board.sections) - len(lines)
+    metrics = ("r1", "r10", "map", "minp") if width >= WIDE else ("r1", "map")
+    names = ("train_seconds", "parameters_test_m", "gflops_per_image") if width >= WIDE else ("train_seconds",)
+    costs = [column for column in _COST if column.name in names and any(column.value(row) for _, row in lines)]
+    details: list[tuple[str, Callable[[Row], str]]] = [
+        ("source", lambda row: row.source),
+        # Spaces let the cell break between words.
+        ("test-time info", lambda row: row.test_time_information.replace("+", " + ")),
+    ]
+    details = [(title, value) for title, value in details if len({value(row) for _, row in lines}) > 1]
+    marked = any(_marks(row) for _, row in lines)
+
+    def score(row: Row, metric: str, best: float | None) -> str:
+        found = row.scores.get(metric)
+        return f"[bold]{_score(found)}[/]" if found is not None and found.value == best else _score(found)
+
+    table = Table(title=escape(board_title(board)), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    if hidden:
+        table.caption = f"and {hidden} published rows that hold no rank here"
+        table.caption_justify = "left"
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("method", overflow="fold", min_width=10)
+    for title, _ in details:
+        table.add_column(title, overflow="fold", min_width=9)
+    for title in [METRIC_TITLES[metric] for metric in metrics] + [column.title for column in costs]:
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("marks", overflow="fold")
-    ranked = [row for section in board.sections for rank, row in section.rows if rank is not None]
-    best = {m: max((row.scores[m].value for row in ranked if m in row.scores), default=None) for m in shown}
-    for section in board.sections:
-        for rank, row in section.rows:
-            scores = []
-            for metric in shown:
-                text = _score(row.scores.get(metric))
-                leads = rank is not None and metric in row.scores and row.scores[metric].value == best[metric]
-                scores.append(f"[bold]{text}[/]" if leads else text)
-            marks = [*row.obstacles, *row.marks, *sorted({found.kind for _, found in _conflicts(row)})]
-            label = f"{row.method} {row.variant}".strip()
+    if marked:
+        table.add_column("marks", overflow="fold", min_width=10)
+    for section in sections:
+        ranked = [row.scores for rank, row in section if rank is not None]
+        best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
+        for rank, row in section:
             table.add_row(
                 ABSENT if rank is None else str(rank),
-                escape(label),
-                row.source,
-                escape(row.test_time_information),
-                *scores,
+                escape(f"{row.method} {row.variant}".strip()),
+                *(escape(value(row)) for _, value in details),
+                *(score(row, *pair) for pair in zip(metrics, best, strict=True)),
                 *(_shown(column.value(row), column.digits) for column in costs),
-                escape(", ".join(marks)),
+                *([escape(", ".join(_marks(row)))] if marked else []),
             )
         table.add_section()
     return table
+
+
+def _marks(row: Row) -> list[str]:
+    return [*row.obstacles, *row.marks, *sorted({found.kind for _, found in _conflicts(row)})]
 
 
 def board_title(board: Board) -> str:
