@@ -105,12 +105,11 @@ def _specifications(
 
 
 def _refuse_run_options(context: typer.Context) -> None:
-    from click.core import ParameterSource
-
-    for option in context.command.params:
-        name = (option.name or "").rstrip("_")
-        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if name in _RUN_OPTIONS and given:
+    for parameter in context.command.params:
+        key = parameter.name or ""
+        source = context.get_parameter_source(key)
+        name = key.rstrip("_")
+        if name in _RUN_OPTIONS and source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"--{name} cannot be changed with --resume: the run folder fixes it; leave it out.")
 
 
