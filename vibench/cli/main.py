@@ -12,8 +12,15 @@ from typing import Annotated
 import typer
 
 import vibench
-from vibench.cli.train import train
+from vibench.cli.data import data
+from vibench.cli.demo import demo
+from vibench.cli.eval import evaluate
+from vibench.cli.extract import extract
+from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
+from vibench.cli.profile import profile
+from vibench.cli.protocols import protocols
+from vibench.cli.train import train
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -42,7 +49,15 @@ def options(
     """Global options."""
 
 
+app.command("demo")(demo)
+app.add_typer(data, name="data")
 app.command("methods")(methods)
+app.command("protocols")(protocols)
+app.command("train")(train)
+app.command("extract")(extract)
+app.command("eval")(evaluate)
+app.command("profile")(profile)
+app.command("leaderboard")(leaderboard)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,9 +82,6 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
-
-
-app.command("train")(train)
 
 
 if __name__ == "__main__":

@@ -29,19 +29,19 @@ def _list() -> None:
     table = Table("name", "title", "venue", "test-time information", "needs", "variants", box=None, pad_edge=False)
     for name, entry in method_entries().items():
         about = entry.recipe_file.method
-        variants = [
-            f"{word} (default)" if word == about.default_variant else word for word in entry.recipe_file.variants
-        ]
+        variants = "\n".join(
+            f"{variant} (default)" if variant == about.default_variant else variant
+            for variant in entry.recipe_file.variants
+        )
         needs = ", ".join(about.needs) or "-"
-        table.add_row(name, about.title, about.venue, about.test_time_information, needs, "\n".join(variants))
+        table.add_row(name, about.title, about.venue, about.test_time_information, needs, variants)
     out.print(table)
 
 
 def _explain(name: str) -> None:
-    from vibench.methods.description import differences, printed_results, recipe_options
+    from vibench.methods.description import differences, recipe_options
     from vibench.methods.recipe import load_recipe
     from vibench.methods.registry import get_method, method_entry
-    from vibench.resources import published_folder
 
     recipe_file = method_entry(name).recipe_file
     about, method = recipe_file.method, get_method(name)
@@ -56,23 +56,17 @@ def _explain(name: str) -> None:
     for loss, meaning in method.loss_names.items():
         _say(f"{loss}: {meaning}", indent=2)
 
-    def say_printed(printed: str) -> None:
-        for row in printed_results(printed, published_folder()) if printed else ():
-            metrics = "  ".join(f"{metric} {value}" for metric, value in row.metrics.items())
-            note = f"; {row.note}" if row.note else ""
-            _say(f"printed: {row.dataset} {row.setting}: {metrics}  ({row.source}{note})", indent=4)
-
     _heading("variants")
     if not about.default_variant:
         _say(f"(none named) {about.title} itself, the default", indent=2)
-        say_printed(about.printed)
+        _say_printed(about.printed)
     for variant, table in recipe_file.variants.items():
         default = ", the default" if variant == about.default_variant else ""
         _say(f"{variant}: {table.title}{default}. {table.note}", indent=2)
         changed = differences(recipe_file.variant_sections[variant])
         if changed:
             _say(f"differs in {', '.join(changed)}", indent=4)
-        say_printed(table.printed)
+        _say_printed(table.printed)
 
     _heading("recipe on sysu-mm01; change it with --set section.key=value")
     recipe = load_recipe(name)
@@ -87,6 +81,16 @@ def _explain(name: str) -> None:
     for dataset, sections in recipe_file.datasets.items():
         _say(f"{dataset}: {', '.join(differences(sections))}", indent=2)
     _say(f"any {'other' if recipe_file.datasets else 'data set'}: as on sysu-mm01", indent=2)
+
+
+def _say_printed(printed: str) -> None:
+    from vibench.methods.description import printed_results
+    from vibench.resources import published_folder
+
+    for row in printed_results(printed, published_folder()):
+        metrics = "  ".join(f"{metric} {value}" for metric, value in row.metrics.items())
+        note = f"; {row.note}" if row.note else ""
+        _say(f"printed: {row.dataset} {row.setting}: {metrics}  ({row.source}{note})", indent=4)
 
 
 def _heading(text: str) -> None:

@@ -12,7 +12,7 @@ is the true identity. There are no camera numbers: visible counts as camera 1, i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ def read_idx(root: Path, kind: str, modality: str, trial: int) -> list[Line]:
 
 
 def split_contradictions(
-    lists: dict[tuple[str, str], list[Line]], found: set[str], trial: int
+    lists: Mapping[tuple[str, str], Sequence[Line]], found: set[str], trial: int
 ) -> list[tuple[str, str]]:
     """What is wrong with one trial's four idx files, as (idx file, sentence) pairs; empty when all is well.
 

@@ -1,11 +1,26 @@
-"""Features files: what any code base can dump and vibench can evaluate."""
+"""Features files: what any code base can dump and vibench can evaluate.
+
+A ``.npz`` with ``features`` (N, D) and either ``paths`` (N,) or all of ``pids``, ``cameras`` and ``modalities`` (N,);
+further arrays with N rows are kept. ``meta`` is a JSON text that ``vibench extract`` adds. Nothing in a file is ever
+unpickled.
+"""
 
 from __future__ import annotations
 
+import json
+import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from vibench.errors import UsageError
+from vibench.files import atomic_path, canonical_json
+from vibench.modality import MODALITIES
+
+_LABELS = ("pids", "cameras", "modalities")
 
 
 @dataclass(frozen=True)
@@ -16,7 +31,7 @@ class Features:
     """
 
     features: np.ndarray
-    """(N, D) float32, finite."""
+    """(N, D) float32, finite; float64 is kept as it is."""
     paths: tuple[str, ...] | None = None
     """N names relative to the data set root, ``/``-separated."""
     pids: np.ndarray | None = None
@@ -28,4 +43,141 @@ class Features:
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     """Further named arrays with N rows (parts, shared or specific features)."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """JSON-able provenance that ``vibench extract`` writes: data set, its version, method, checkpoint, trial."""
+    """JSON-able provenance that ``vibench extract`` writes: ``dataset``, ``dataset_version``, ``trial`` (the RegDB
+    split), method, checkpoint."""
+
+
+def read_features(path: Path) -> Features:
+    """Read and check a features file.
+
+    float16 features are widened to float32, float64 is kept. Raises `UsageError` for a file that is absent, no npz,
+    truncated or in need of unpickling, and for everything `check_features` refuses.
+    """
+    arrays = _read_arrays(Path(path))
+    where = str(path)
+    if "features" not in arrays:
+        raise UsageError(f"{where} has no array 'features'; it holds {', '.join(arrays) or 'nothing'}.")
+    features = arrays.pop("features")
+    if features.dtype == np.float16:
+        features = features.astype(np.float32)
+    paths = arrays.pop("paths", None)
+    labels = {name: arrays.pop(name, None) for name in _LABELS}
+    found = Features(
+        features=features,
+        paths=None if paths is None else _texts(paths, "paths", where),
+        pids=_integers(labels["pids"], "pids", where),
+        cameras=_integers(labels["cameras"], "cameras", where),
+        modalities=(
+            None if labels["modalities"] is None else np.array(_texts(labels["modalities"], "modalities", where))
+        ),
+        meta=_meta(arrays.pop("meta", None), where),
+        extras=arrays,
+    )
+    check_features(found, where)
+    return found
+
+
+def write_features(path: Path, features: Features) -> None:
+    """Check and write a features file atomically; equal content gives equal bytes.
+
+    Raises `UsageError` for what `check_features` refuses.
+    """
+    check_features(features, str(path))
+    arrays: dict[str, np.ndarray] = {"features": features.features}
+    if features.paths is not None:
+        arrays["paths"] = np.array(features.paths, dtype=np.str_)
+    for name in _LABELS:
+        column = getattr(features, name)
+        if column is not None:
+            arrays[name] = np.asarray(column)
+    arrays.update({name: features.extras[name] for name in sorted(features.extras)})
+    if features.meta:
+        arrays["meta"] = np.array(canonical_json(features.meta))
+    with atomic_path(Path(path)) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+
+
+def check_features(features: Features, where: str) -> None:
+    """Raise `UsageError`, beginning with ``where``, unless the features can be evaluated.
+
+    Refused: features of another rank or type than (N, D) floating point, no row or column at all, NaN or infinite
+    values, arrays of another length, repeated names, neither names nor all three labels, an unknown modality.
+    """
+    values = features.features
+    if values.ndim != 2 or 0 in values.shape:
+        raise UsageError(f"{where}: 'features' must be an array (images, dimensions), not of shape {values.shape}.")
+    if values.dtype not in (np.float32, np.float64):
+        raise UsageError(f"{where}: 'features' must be float32, not {values.dtype}; convert them with astype.")
+    rows = len(values)
+    columns = {name: getattr(features, name) for name in ("paths", *_LABELS)}
+    lengths = {name: len(column) for name, column in (columns | features.extras).items() if column is not None}
+    for name, length in lengths.items():
+        if length != rows:
+            raise UsageError(f"{where}: '{name}' has {length} entries but 'features' has {rows} rows.")
+    if features.paths is None and any(columns[name] is None for name in _LABELS):
+        raise UsageError(f"{where}: needs an array 'paths', or else all of 'pids', 'cameras' and 'modalities'.")
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        name = "" if features.paths is None else f" ({features.paths[first]})"
+        raise UsageError(
+            f"{where}: {rows - int(finite.sum())} of {rows} rows of 'features' hold NaN or infinite values, "
+            f"the first is row {first}{name}; extract them again."
+        )
+    if features.paths is not None and len(set(features.paths)) < rows:
+        name, count = Counter(features.paths).most_common(1)[0]
+        raise UsageError(f"{where}: '{name}' occurs {count} times in 'paths'; give every image one row.")
+    if features.modalities is not None:
+        unknown = sorted(set(map(str, features.modalities)) - set(MODALITIES))
+        if unknown:
+            raise UsageError(f"{where}: 'modalities' must be {' or '.join(MODALITIES)}, not '{unknown[0]}'.")
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise UsageError(f"{path} is a single .npy array; save 'features' and 'paths' together with numpy.savez.")
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist.") from None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
+        if "Object arrays" in str(error):
+            raise UsageError(
+                f"{path} holds an array of Python objects, which is never unpickled; "
+                "save texts with numpy.array(names, dtype=str)."
+            ) from None
+        raise UsageError(f"{path} is no npz file or a truncated one ({error}); write it again.") from None
+
+
+def _texts(column: np.ndarray, name: str, where: str) -> tuple[str, ...]:
+    if column.ndim != 1 or column.dtype.kind not in "US":
+        raise UsageError(f"{where}: '{name}' must be a one-dimensional array of texts, not {_kind(column)}.")
+    if column.dtype.kind == "S":
+        column = np.char.decode(column, "utf-8")
+    return tuple(column.tolist())
+
+
+def _integers(column: np.ndarray | None, name: str, where: str) -> np.ndarray | None:
+    if column is None:
+        return None
+    if column.ndim != 1 or column.dtype.kind not in "iu":
+        raise UsageError(f"{where}: '{name}' must be a one-dimensional array of integers, not {_kind(column)}.")
+    return column.astype(np.int64)
+
+
+def _meta(column: np.ndarray | None, where: str) -> dict[str, Any]:
+    if column is None:
+        return {}
+    try:
+        meta = json.loads(str(column))
+    except ValueError:
+        meta = None
+    if not isinstance(meta, dict):
+        raise UsageError(f"{where}: 'meta' must be the JSON text of an object; leave it out.")
+    return meta
+
+
+def _kind(column: np.ndarray) -> str:
+    return f"{column.dtype} of shape {column.shape}"

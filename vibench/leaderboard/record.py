@@ -23,6 +23,8 @@ Source = Literal["trained", "imported", "features", "published"]
 
 _VOLATILE = ("schema_version", "profile", "environment", "created", "notes", "complete")
 _VOLATILE_RUN = ("train_seconds", "images_per_second")
+_RESERVED = ("records", "published")
+"""Folders beside those of the data sets."""
 _CREATED = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -279,11 +281,13 @@ def _problem(record: Record) -> str:
         text = getattr(record, name)
         if not text or not text.isprintable():
             return f"'{name}' must be a printable text, not {text!r}."
-    for name in ("dataset", "protocol"):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", getattr(record, name)):
-            return f"'{name}' must be a name of letters, digits, '.', '_' and '-', not {getattr(record, name)!r}."
-    if not record.variant.isprintable() or not record.dataset_version.isprintable():
-        return "'variant' and 'dataset_version' must be printable."
+    # These become names of folders and files.
+    for name in ("dataset", "protocol", "dataset_version"):
+        text = getattr(record, name)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text or "empty") or text in _RESERVED:
+            return f"'{name}' must be a name of letters, digits, '.', '_' and '-', not {text!r}."
+    if not record.variant.isprintable():
+        return f"'variant' must be a printable text, not {record.variant!r}."
     if not re.fullmatch(r"[0-9a-f]{64}", record.fingerprint):
         return f"'fingerprint' must be a SHA-256 in hexadecimal, not {record.fingerprint!r}."
     if record.draw not in ("seeded", "official", "none") or record.query_mode not in ("all", "single"):

@@ -178,12 +178,10 @@ def load_recipe(method: str, variant: str = "", dataset: str = "sysu-mm01", over
     sections = effective_sections(recipe_file, variant, dataset)
     # Checked before the overrides, so that a message about the file never blames the command line and vice versa.
     recipe = _build(method, variant, dataset, sections, str(recipe_file.path))
-    if not overrides:
-        return recipe
     for override in overrides:
         section, key, value = _parse_override(override, method)
         sections[section][key] = value
-    return _build(method, variant, dataset, sections, "--set")
+    return _build(method, variant, dataset, sections, "--set") if overrides else recipe
 
 
 def effective_sections(recipe_file: RecipeFile, variant: str, dataset: str) -> Sections:
@@ -283,13 +281,10 @@ def _parse_override(override: str, method: str) -> tuple[str, str, Any]:
     if found:
         choices = " or ".join(f"{section}.{key}" for section, key in found)
         raise UsageError(f"--set {override}: '{name}' is ambiguous; write {choices}.")
-    by_word = {f"{section}.{key}": f"{section}.{key}" for section, key in known}
-    by_word |= {key: f"{section}.{key}" for section, key in known if "." not in name}
-    near = suggestion(name, tuple(by_word))
-    for word, full in by_word.items():
-        near = near.replace(f"'{word}'", f"'{full}'")
+    words = tuple(f"{section}.{key}" if "." in name else key for section, key in known)
     raise UsageError(
-        f"--set {override}: {method} has no recipe key '{name}'{near}; `vibench methods {method}` lists them all."
+        f"--set {override}: {method} has no recipe key '{name}'{suggestion(name, words)}; "
+        f"`vibench methods {method}` lists them all."
     )
 
 

@@ -52,6 +52,9 @@ def register(cls: M) -> M:
     ``recipe.toml`` lies in the folder of the class's source file; its ``[method]`` table sets the class attributes
     ``title``, ``reference``, ``test_time_information`` and ``needs``.
     """
+    missing = [attribute for attribute in ("name", "options", "loss_names") if not hasattr(cls, attribute)]
+    if missing:
+        raise VibenchError(f"{cls.__module__}.{cls.__qualname__}: a method's class must set {', '.join(missing)}.")
     taken = _classes.get(cls.name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
         raise VibenchError(

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
+
+
+def test_average_pool():
+    features = torch.rand(2, 3, 4, 5)
+    torch.testing.assert_close(AveragePool()(features), features.mean(dim=(2, 3)))
+
+
+def test_generalised_mean_by_hand():
+    features = torch.tensor([1.0, 2.0, 3.0, 6.0]).view(1, 1, 2, 2)
+    expected = ((1 + 8 + 27 + 216) / 4 + 1e-12) ** (1 / 3)
+    assert GeneralisedMeanPool()(features).item() == pytest.approx(expected, rel=1e-6)
+
+
+@given(st.floats(1.0, 9.0), st.integers(0, 1000))
+def test_generalised_mean_lies_between_average_and_maximum(p, seed):
+    features = torch.rand(2, 3, 4, 2, generator=torch.Generator().manual_seed(seed)).double()
+    pooled = GeneralisedMeanPool(p)(features)
+    assert (pooled >= features.mean(dim=(2, 3)) - 1e-6).all()
+    assert (pooled <= features.amax(dim=(2, 3)) + 1e-6).all()
+
+
+def test_a_fixed_exponent_is_no_parameter_and_a_learnable_one_is():
+    assert not GeneralisedMeanPool().state_dict()
+    pool = GeneralisedMeanPool(3.0, learnable=True)
+    features = torch.rand(2, 3, 4, 2)
+    features[:, 0] = 0  # a dead channel must not turn the gradient into NaN
+    features.requires_grad_()
+    pool(features).sum().backward()
+    assert pool.p.grad is not None and torch.isfinite(pool.p.grad).all() and pool.p.grad.abs() > 0
+    assert features.grad is not None and torch.isfinite(features.grad).all()
+
+
+def test_half_precision_neither_overflows_nor_loses_epsilon():
+    features = torch.full((1, 1, 2, 2), 100.0, dtype=torch.float16)  # 100 cubed is beyond float16
+    assert GeneralisedMeanPool()(features).item() == pytest.approx(100.0, rel=1e-3)

@@ -1,0 +1,48 @@
+"""A method small enough to count by hand."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vibench.methods.base import Method
+from vibench.methods.recipe import InputRecipe, Recipe
+
+HEIGHT, WIDTH = 64, 32
+
+
+class Toy(Method):
+    """Two stems of different cost, a shared projection, a classifier and an adversary."""
+
+    name: ClassVar[str] = "toy"
+
+    def __init__(self, num_classes: int = 10) -> None:
+        recipe = Recipe(method="toy", variant="v", dataset="sysu-mm01", model=None, input=InputRecipe(HEIGHT, WIDTH))
+        super().__init__(recipe, num_classes)
+        self.visible = nn.Conv2d(3, 5, kernel_size=3, padding=1, bias=False)
+        self.infrared = nn.Conv2d(3, 5, kernel_size=1, bias=False)
+        self.norm = nn.BatchNorm2d(5)
+        self.projection = nn.Linear(5, 7)
+        self.classifier = nn.Linear(7, num_classes, bias=False)
+        self.adversary = nn.Linear(7, 2)
+
+    def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
+        stem = self.visible if modality == "visible" else self.infrared
+        pooled: Tensor = self.norm(stem(images)).mean(dim=(2, 3))
+        return {"embedding": self.projection(pooled)}
+
+    def training_only(self) -> tuple[str, ...]:
+        return ("classifier.", "adversary.")
+
+
+TEST_PARAMETERS = 5 * 3 * 9 + 5 * 3 + 2 * 5 + (5 * 7 + 7)
+TRAINING_PARAMETERS = TEST_PARAMETERS + 7 * 10 + (7 * 2 + 2)
+# The visible stem is the dearer; a multiply-accumulate counts twice, biases do not count.
+FLOPS = 2 * (HEIGHT * WIDTH * 5 * 3 * 9) + 2 * (5 * 7)
+
+
+def allocate(megabytes: int) -> Tensor:
+    """Memory that is really touched."""
+    return torch.ones(megabytes * 2**20 // 4)

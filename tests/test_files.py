@@ -1,0 +1,43 @@
+"""Files are whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vibench.files import atomic_path, canonical_json, sha256_file, sha256_text, write_json, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    target = tmp_path / "board.csv"
+    write_text(target, "old\n")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old\n"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_write_makes_parents_and_is_readable_like_any_new_file(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "record.json"
+    write_json(target, {"r1": 0.5})
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    assert target.read_text() == '{\n  "r1": 0.5\n}\n'
+    assert target.stat().st_mode == plain.stat().st_mode
+
+
+def test_nan_never_reaches_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x.json", {"map": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_canonical_json_ignores_key_order() -> None:
+    assert canonical_json({"b": 1, "a": [1.5]}) == canonical_json({"a": [1.5], "b": 1}) == '{"a":[1.5],"b":1}'
+
+
+def test_sha256_of_a_file_and_of_its_text_agree(tmp_path: Path) -> None:
+    write_text(tmp_path / "x", "vibench")
+    assert sha256_file(tmp_path / "x") == sha256_text("vibench")

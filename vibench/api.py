@@ -1,0 +1,66 @@
+"""The Python interface, as stable as the command line: ``vibench.load`` and ``vibench.evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vibench.evaluation.features import Features
+from vibench.leaderboard.record import Record
+from vibench.scoring import Rules, load_protocols, read_features_files, score_features
+
+if TYPE_CHECKING:
+    from vibench.methods.base import Method
+
+
+def load(checkpoint: str | Path, device: str = "cpu") -> Method:
+    """The method of a checkpoint file or of a run folder, in eval mode on ``device``.
+
+    ``method.embed(images, "visible" | "infrared")`` takes normalised images (B, 3, H, W) and returns named features.
+    Raises `vibench.errors.UsageError` for a file that is no sound vibench checkpoint.
+    """
+    from vibench.training.checkpoint import load_method
+    from vibench.training.folder import RunFolder
+
+    path = Path(checkpoint)
+    return load_method(RunFolder(path).checkpoint_path if path.is_dir() else path, device)
+
+
+def evaluate(
+    features: str | Path | Features,
+    protocol: str = "sysu-all",
+    draw: str = "seeded",
+    *,
+    distance: str = "cosine",
+    rerank: str = "none",
+    permutations: str | Path | None = None,
+    dataset: str | None = None,
+    name: str = "features",
+    device: str = "cpu",
+) -> Record:
+    """Evaluate features, in memory or in a file, under one protocol.
+
+    Args:
+        features: A `Features` object or the path of a features file.
+        protocol: Name of a protocol, see ``vibench protocols``.
+        draw: ``seeded`` or ``official``; ignored by protocols that draw nothing.
+        distance: ``cosine`` or ``euclidean``.
+        rerank: ``none`` or ``k-reciprocal``.
+        permutations: ``rand_perm_cam.mat``, for the official draw.
+        dataset: Data set of the features where they do not say; default the protocol's.
+        name: Method name in the record.
+        device: ``auto``, ``cpu`` or ``cuda``; the scores are the same on each.
+
+    Raises:
+        vibench.errors.UsageError: the features do not fit the protocol, or an argument is unknown.
+    """
+    found, digests = ([features], []) if isinstance(features, Features) else read_features_files([Path(features)])
+    rules = Rules(
+        load_protocols([protocol]),
+        draw=draw,
+        distance=distance,
+        rerank=rerank,
+        permutations=Path(permutations) if permutations is not None else None,
+    )
+    (scored,) = score_features(found, rules, name=name, dataset=dataset, digests=digests, device=device)
+    return scored.record

@@ -1,0 +1,19 @@
+"""``vibench data``: the commands about data sets."""
+
+from __future__ import annotations
+
+import typer
+
+from vibench.cli.data_cache import cache
+from vibench.cli.data_check import check
+from vibench.cli.data_info import info
+
+data = typer.Typer(
+    name="data",
+    help="Make a synthetic twin; verify a data set's copy; build the image cache; show what a copy holds.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data.command("check")(check)
+data.command("cache")(cache)
+data.command("info")(info)

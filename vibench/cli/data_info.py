@@ -1,0 +1,47 @@
+"""``vibench data info``: what a copy of a data set holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
+    ] = None,
+    trial: Annotated[int | None, typer.Option("--trial", help="Train/test split, RegDB only: 1 to 10.")] = None,
+) -> None:
+    """Show the identities and images of every split, modality and camera.
+
+    Example: vibench data info --dataset regdb --root ~/RegDB --trial 1
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from vibench.cli.console import out
+    from vibench.datasets.registry import dataset_root, get_dataset
+    from vibench.datasets.summary import summarise
+
+    chosen = get_dataset(dataset)
+    folder = dataset_root(dataset, root)
+    summary = summarise(chosen.index(folder, trial))
+    version = chosen.version(folder)
+    table = Table(title=escape(f"{chosen.title}{f' {version}' if version else ''} in {folder}"))
+    for column in summary.columns:
+        table.add_column(column, justify="right" if column in ("identities", "images") else "left")
+    for split, modality, camera, identities, images in summary.itertuples(index=False, name=None):
+        total = not modality
+        table.add_row(
+            split,
+            modality or "all",
+            camera or "all",
+            str(identities),
+            str(images),
+            end_section=total,
+            style="bold" if total else None,
+        )
+    out.print(table)

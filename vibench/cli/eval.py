@@ -1,0 +1,113 @@
+"""``vibench eval``: evaluate a run, a checkpoint or features under protocols, and keep the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vibench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vibench.scoring import Rules, Scored
+
+
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="A run folder of 'vibench train'.")] = None,
+    features: Annotated[
+        list[Path] | None, typer.Option(help="A features file instead; one per RegDB split, in order.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
+    protocol: Annotated[list[str] | None, typer.Option(help="A protocol of 'vibench protocols'; repeatable.")] = None,
+    draw: Annotated[str, typer.Option(help="SYSU-MM01's galleries: seeded or official.")] = "seeded",
+    perm: Annotated[
+        Path | None, typer.Option(help="File of the official draws. Default: exp/rand_perm_cam.mat of the data set.")
+    ] = None,
+    distance: Annotated[str | None, typer.Option(help="cosine or euclidean. Default: the method's own.")] = None,
+    query_mode: Annotated[
+        str, typer.Option(help="all or single: may the ranking of a query look at the other queries?")
+    ] = "all",
+    rerank: Annotated[str, typer.Option(help="none or k-reciprocal.")] = "none",
+    trial: Annotated[int | None, typer.Option(help="Only this trial of a run folder that holds several.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set of the features, where they do not say. Default: the protocol's.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
+    name: Annotated[str | None, typer.Option(help="Label of the features. Default: the file's name.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the records as a JSON list to this file as well.")] = None,
+    leaderboards: Annotated[
+        Path | None, typer.Option(help="Where records go. Default: $VIBENCH_LEADERBOARDS, else leaderboards/.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+) -> None:
+    """Evaluate a RUN, a checkpoint or features under one or more protocols and store one record for each.
+
+    Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
+    """
+    given = [source for source in (run, features or None, checkpoint) if source is not None]
+    if len(given) != 1:
+        raise UsageError("name exactly one of RUN, --features and --checkpoint; see 'vibench eval --help'.")
+    from vibench.cli.console import err, out
+    from vibench.cli.records_table import records_table
+    from vibench.files import write_json
+    from vibench.leaderboard.record import record_dict
+    from vibench.leaderboard.store import leaderboards_folder, write_record
+    from vibench.scoring import Rules, load_protocols
+
+    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank)
+    if features:
+        scored = _score_features(features, rules, name, dataset, device)
+    else:
+        scored = _score_models(run, checkpoint, method, trial, root, rules, device, amp)
+    folder = leaderboards_folder(leaderboards)
+    for one in scored:
+        write_record(folder, one.record, one.per_query)
+    out.print(records_table([one.record for one in scored]))
+    for note in dict.fromkeys(note for one in scored for note in one.record.notes):
+        out.print(f"note: {note}", soft_wrap=True, markup=False)
+    if json is not None:
+        write_json(json, [record_dict(one.record) for one in scored])
+    err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
+
+
+def _score_features(
+    files: Sequence[Path], rules: Rules, name: str | None, dataset: str | None, device: str
+) -> list[Scored]:
+    from vibench.cli.console import progress
+    from vibench.scoring import read_features_files, score_features
+
+    found, digests = read_features_files(files)
+    label = name or str(found[0].meta.get("method") or files[0].stem)
+    return score_features(
+        found, rules, name=label, dataset=dataset, digests=digests, device=device, progress=progress
+    )
+
+
+def _score_models(
+    run: Path | None,
+    checkpoint: Path | None,
+    method: str | None,
+    trial: int | None,
+    root: Path | None,
+    rules: Rules,
+    device: str,
+    amp: str,
+) -> list[Scored]:
+    from vibench.cli.console import progress
+    from vibench.scoring import score_models
+    from vibench.trained import model_of_checkpoint, models_of_run
+
+    if checkpoint is not None:
+        models = [model_of_checkpoint(checkpoint, root)]
+    else:
+        assert run is not None
+        models = models_of_run(run, root, trial)
+    found = models[0].checkpoint.method
+    if method is not None and method != found:
+        raise UsageError(f"{models[0].path}: is a checkpoint of {found}, not of --method {method}.")
+    return score_models(models, rules, device=device, amp=amp, progress=progress)

@@ -1,0 +1,43 @@
+"""``vibench extract``: the test features of a run as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vibench.errors import UsageError
+
+
+def extract(
+    run: Annotated[Path, typer.Argument(help="A run folder of 'vibench train'.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The features file to write (.npz).")],
+    trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+) -> None:
+    """Embed the test images of the data set of RUN and write their names and features.
+
+    Beside ``features``, the file holds the method's further features by name (of a two-stream network, for example,
+    ``pooled`` and ``neck``).
+
+    Example: vibench extract runs/sysu-mm01/agw-s0 -o features.npz
+    """
+    from vibench.cli.console import out, progress
+    from vibench.devices import resolve_device, resolve_precision
+    from vibench.evaluation.features import write_features
+    from vibench.trained import models_of_run
+
+    models = models_of_run(run, root, trial)
+    if len(models) > 1:
+        trials = ", ".join(str(model.checkpoint.trial) for model in models)
+        raise UsageError(f"{run}: holds the trials {trials}, and a features file one of them; name it with --trial.")
+    place = resolve_device(device)
+    _, extraction = models[0].extract(place, resolve_precision(amp, place), extras=True, progress=progress)
+    write_features(output, extraction.features)
+    images, width = extraction.features.features.shape
+    out.print(
+        f"{output}: {images} images × {width}, {extraction.images_per_second:.0f} images/s", soft_wrap=True, markup=False
+    )

@@ -1,0 +1,202 @@
+"""The image cache: every image of a data set decoded and resized once, as one memory-mapped array.
+
+A cache is a folder with three files::
+
+    images.npy   uint8 (N, H, W, 3) RGB, rows in the order of index.csv
+    index.csv    the sample index, without the split of a trial
+    cache.json   fingerprint, settings and checksums; written last, so that its presence means "finished"
+
+The fingerprint covers the settings and the size and modification time of every image. A cache with another
+fingerprint, or whose files do not agree with ``cache.json``, is built anew. Checksums (CRC-32) are kept per chunk of
+`CHUNK_IMAGES` images: all of them are compared when ``images.npy`` was touched since it was finished, otherwise a
+few drawn at random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import PIL
+
+from vibench.data.cache_build import CHUNK_IMAGES, FORMAT, RESAMPLING, CachePlan, build_cache, chunk_crc
+from vibench.data.lock import exclusive
+from vibench.datasets.registry import Dataset
+from vibench.errors import UsageError, VibenchError, suggestion
+from vibench.files import canonical_json, sha256_file, sha256_text
+from vibench.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from vibench.datasets.index import SampleIndex
+
+_SAMPLED_CHUNKS = 8
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """A finished cache whose content belongs to the images now on disk."""
+
+    folder: Path
+    images: np.memmap
+    """(N, H, W, 3) uint8 RGB, read-only."""
+    index: SampleIndex
+    """N rows: all images, split as by `Dataset.index` without a trial."""
+    fingerprint: str
+    """SHA-256 of the settings and of the name, size and modification time of every image."""
+    origin: str
+    """``reused``, or why it was built, e.g. ``built: no cache yet``."""
+
+    def rows(self, paths: Iterable[str]) -> np.ndarray:
+        """Rows of ``images`` (int64) for relative paths, in their order; `UsageError` for one that is not cached."""
+        wanted = list(paths)
+        unknown = [path for path in wanted if path not in self._row]
+        if unknown:
+            raise UsageError(f"{len(unknown)} images are not in the cache {self.folder}, the first is {unknown[0]!r}")
+        return np.fromiter((self._row[path] for path in wanted), dtype=np.int64, count=len(wanted))
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {path: row for row, path in enumerate(self.index["path"])}
+
+
+def open_cache(
+    dataset: Dataset,
+    root: Path,
+    height: int,
+    width: int,
+    interpolation: str = "lanczos",
+    folder: Path | None = None,
+    workers: int | None = None,
+    progress: Progress = silent,
+    verify: bool = False,
+) -> ImageCache:
+    """The cache of a data set's images at one size; built when absent, outdated, damaged or half-written.
+
+    A build that was interrupted goes on where it stopped. Processes that want the same cache at once wait for the
+    one that builds it.
+
+    Args:
+        dataset: The data set.
+        root: Its root folder.
+        height: Height of the cached images in pixels.
+        width: Their width.
+        interpolation: ``lanczos`` (the AGW code line) or ``bilinear``.
+        folder: Folder for all caches; default ``$VIBENCH_CACHE``, else ``~/.cache/vibench``.
+        workers: Worker processes; default one per core.
+        progress: Told about the images done.
+        verify: Compare every checksum, not a sample.
+
+    Raises:
+        UsageError: unusable root, size or interpolation.
+        VibenchError: an image cannot be decoded, or the cache cannot be written.
+    """
+    if min(height, width) < 1:
+        raise UsageError(f"the image size {height}x{width} is not positive; give height x width, e.g. 288x144")
+    if interpolation not in RESAMPLING:
+        near = suggestion(interpolation, list(RESAMPLING))
+        raise UsageError(f"unknown interpolation '{interpolation}'{near}; there are {', '.join(RESAMPLING)}")
+    root = Path(root)
+    index = dataset.index(root)
+    if index.empty:
+        raise UsageError(f"{root} holds no image of {dataset.name}; check --root")
+    settings = {"dataset": dataset.name, "height": height, "width": width, "interpolation": interpolation}
+    plan = CachePlan(
+        folder=(folder or cache_folder()) / _place(dataset, root, height, width, interpolation),
+        root=root,
+        paths=tuple(index["path"]),
+        height=height,
+        width=width,
+        interpolation=interpolation,
+        fingerprint=_fingerprint(settings, root, index),
+    )
+    reason = _unusable(plan, verify)
+    if reason:
+        try:
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            with exclusive(plan.folder / "lock", "waiting for the process that builds the cache", progress):
+                reason = _unusable(plan, verify)
+                if reason:
+                    build_cache(plan, index.to_csv(index=False, lineterminator="\n"), workers, progress)
+        except OSError as error:
+            raise VibenchError(
+                f"cannot write the image cache {plan.folder}: {error.strerror or error}; "
+                "make room there, or set VIBENCH_CACHE to another folder"
+            ) from error
+        if reason and _fingerprint(settings, root, index) != plan.fingerprint:
+            raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
+    images = np.load(plan.folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    origin = f"built: {reason}" if reason else "reused"
+    return ImageCache(plan.folder, images, index, plan.fingerprint, origin)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from ``HEIGHTxWIDTH``, e.g. ``288x144``; `UsageError` for another form."""
+    height, _, width = text.partition("x")
+    if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+        raise UsageError(f"the image size '{text}' is not of the form HEIGHTxWIDTH, e.g. 288x144")
+    return int(height), int(width)
+
+
+def cache_folder() -> Path:
+    """The folder for all caches: ``$VIBENCH_CACHE``, else ``~/.cache/vibench``."""
+    variable = os.environ.get("VIBENCH_CACHE")
+    return Path(variable) if variable else Path.home() / ".cache" / "vibench"
+
+
+def _place(dataset: Dataset, root: Path, height: int, width: int, interpolation: str) -> str:
+    """Two copies of a data set have caches of their own, so that they do not replace one another's."""
+    return f"{dataset.name}-{height}x{width}-{interpolation}-{sha256_text(str(root.resolve()))[:8]}"
+
+
+def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex) -> str:
+    digest = hashlib.sha256()
+    versions = {"format": FORMAT, "pillow": PIL.__version__.split(".")[0]}
+    digest.update(canonical_json({**settings, **versions}).encode())
+    for row in index.to_numpy(dtype=object).tolist():
+        path = root / row[0]
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}; see vibench data check") from error
+        digest.update(canonical_json([*row, status.st_size, status.st_mtime_ns]).encode())
+    return digest.hexdigest()
+
+
+def _unusable(plan: CachePlan, verify: bool) -> str:
+    """Why the cache in the plan's folder cannot be used as it is; empty when it can."""
+    try:
+        finished = json.loads(plan.marker.read_text(encoding="utf-8"))
+        fingerprint, checksums = finished["fingerprint"], finished["crc32"]
+        touched, index_sha256 = finished["images_mtime_ns"], finished["index_sha256"]
+    except FileNotFoundError:
+        return "an earlier build was interrupted" if plan.journal.exists() else "no cache yet"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "cache.json is damaged"
+    if fingerprint != plan.fingerprint:
+        return "the images or their splits have changed"
+    try:
+        images = np.load(plan.images, mmap_mode="r", allow_pickle=False)
+        if sha256_file(plan.index) != index_sha256:
+            return "index.csv is damaged"
+        untouched = plan.images.stat().st_mtime_ns == touched
+    except (OSError, ValueError, EOFError):
+        return "images.npy or index.csv is damaged"
+    if images.shape != plan.shape or images.dtype != np.uint8 or len(checksums) != plan.chunks:
+        return "images.npy is damaged"
+    chunks = range(plan.chunks)
+    if untouched and not verify:
+        chunks_to_compare = random.sample(chunks, min(_SAMPLED_CHUNKS, plan.chunks))
+    else:
+        chunks_to_compare = list(chunks)
+    for chunk in chunks_to_compare:
+        if chunk_crc(images[chunk * CHUNK_IMAGES : (chunk + 1) * CHUNK_IMAGES]) != checksums[chunk]:
+            return "images.npy is damaged"
+    return ""

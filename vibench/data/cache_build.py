@@ -1,0 +1,216 @@
+"""Builds an image cache in chunks on several processes, so that an interrupted build can go on.
+
+Until it is finished a build has two files of its own: ``images.partial.npy``, into which every worker writes its
+chunks, and ``chunks.partial``, whose first line is the fingerprint and every further line a finished chunk with its
+checksum. A later build with the same fingerprint keeps the chunks whose checksums still hold.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vibench.datasets.image_file import read_rgb
+from vibench.errors import VibenchError
+from vibench.files import sha256_file, write_json, write_text
+from vibench.parallel import map_in_processes
+from vibench.progress import Progress, silent
+
+FORMAT = 1
+"""Version of the cache's files; part of the fingerprint."""
+CHUNK_IMAGES = 128
+RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
+_JOURNAL_LINE = re.compile(r"([0-9]+) ([0-9]+)\n")
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """Which images go where."""
+
+    folder: Path
+    root: Path
+    paths: tuple[str, ...]
+    """Relative paths, in the order of the rows."""
+    height: int
+    width: int
+    interpolation: str
+    fingerprint: str
+
+    @property
+    def images(self) -> Path:
+        """The finished array."""
+        return self.folder / "images.npy"
+
+    @property
+    def index(self) -> Path:
+        """The sample index beside it."""
+        return self.folder / "index.csv"
+
+    @property
+    def marker(self) -> Path:
+        """The file that says the cache is finished."""
+        return self.folder / "cache.json"
+
+    @property
+    def partial(self) -> Path:
+        """The array while it is being built."""
+        return self.folder / "images.partial.npy"
+
+    @property
+    def journal(self) -> Path:
+        """The list of finished chunks while the array is being built."""
+        return self.folder / "chunks.partial"
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the array: (N, H, W, 3)."""
+        return (len(self.paths), self.height, self.width, 3)
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks; the last may hold fewer than `CHUNK_IMAGES` images."""
+        return -(-len(self.paths) // CHUNK_IMAGES)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """A worker's task: consecutive rows of the array."""
+
+    number: int
+    root: str
+    paths: tuple[str, ...]
+    height: int
+    width: int
+    interpolation: str
+    target: str
+    offset: int
+    """Position of the chunk's first byte in the target file."""
+    crc32: int | None
+    """Checksum of the chunk if an earlier build finished it."""
+
+
+def chunk_crc(pixels: np.ndarray) -> int:
+    """CRC-32 of a chunk's bytes."""
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
+
+
+def load_resized(path: Path, height: int, width: int, interpolation: str) -> np.ndarray:
+    """An image file as uint8 (height, width, 3), resized with antialiasing by PIL's filter of that name.
+
+    Raises `vibench.datasets.image_file.ImageFileError` when the file cannot be decoded.
+    """
+    return np.asarray(read_rgb(path).resize((width, height), RESAMPLING[interpolation]))
+
+
+def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, progress: Progress = silent) -> None:
+    """Build the cache of ``plan``; the caller holds the folder's lock.
+
+    Raises `VibenchError` for an image that cannot be decoded or too little room, `OSError` when writing fails.
+    """
+    plan.marker.unlink(missing_ok=True)
+    known = _finished_chunks(plan)
+    if not known:
+        _begin(plan)
+    _require_room(plan)
+    image_bytes = plan.height * plan.width * 3
+    header_bytes = plan.partial.stat().st_size - len(plan.paths) * image_bytes
+    tasks = [
+        _Chunk(
+            number=number,
+            root=str(plan.root),
+            paths=plan.paths[number * CHUNK_IMAGES : (number + 1) * CHUNK_IMAGES],
+            height=plan.height,
+            width=plan.width,
+            interpolation=plan.interpolation,
+            target=str(plan.partial),
+            offset=header_bytes + number * CHUNK_IMAGES * image_bytes,
+            crc32=known.get(number),
+        )
+        for number in range(plan.chunks)
+    ]
+    checksums = dict.fromkeys(range(plan.chunks), 0)
+    with (
+        plan.journal.open("a", encoding="ascii", newline="\n") as journal,
+        progress("caching images", len(plan.paths)) as advance,
+        closing(map_in_processes(_build_chunk, tasks, workers)) as done,
+    ):
+        for task, crc in done:
+            checksums[task.number] = crc
+            journal.write(f"{task.number} {crc}\n")
+            journal.flush()
+            advance(len(task.paths))
+    with plan.partial.open("rb") as written:
+        os.fsync(written.fileno())
+    plan.partial.replace(plan.images)
+    write_text(plan.index, index_csv)
+    finished = {
+        "format": FORMAT,
+        "fingerprint": plan.fingerprint,
+        "root": str(plan.root.resolve()),
+        "height": plan.height,
+        "width": plan.width,
+        "interpolation": plan.interpolation,
+        "images": len(plan.paths),
+        "images_mtime_ns": plan.images.stat().st_mtime_ns,
+        "index_sha256": sha256_file(plan.index),
+        "chunk_images": CHUNK_IMAGES,
+        "crc32": [checksums[number] for number in range(plan.chunks)],
+    }
+    write_json(plan.marker, finished)
+    plan.journal.unlink()
+
+
+def _finished_chunks(plan: CachePlan) -> dict[int, int]:
+    """Checksums of the chunks that an interrupted build of the same images has finished."""
+    try:
+        fingerprint, *lines = plan.journal.read_text(encoding="ascii").splitlines(keepends=True)
+        shape = np.load(plan.partial, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError):
+        return {}
+    if fingerprint != f"{plan.fingerprint}\n" or shape != plan.shape:
+        return {}
+    # A line without its end was being written when the build was killed.
+    entries = [match for match in map(_JOURNAL_LINE.fullmatch, lines) if match is not None]
+    return {int(match[1]): int(match[2]) for match in entries}
+
+
+def _begin(plan: CachePlan) -> None:
+    plan.partial.unlink(missing_ok=True)
+    np.lib.format.open_memmap(plan.partial, mode="w+", dtype=np.uint8, shape=plan.shape)
+    plan.journal.write_text(f"{plan.fingerprint}\n", encoding="ascii", newline="\n")
+
+
+def _require_room(plan: CachePlan) -> None:
+    status = plan.partial.stat()
+    needed = status.st_size - status.st_blocks * 512  # a sparse file occupies only the blocks written so far
+    free = shutil.disk_usage(plan.folder).free
+    if needed > free:
+        raise VibenchError(
+            f"the image cache {plan.folder} needs {needed / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB are free; "
+            "make room there, or set VIBENCH_CACHE to another folder"
+        )
+
+
+def _build_chunk(task: _Chunk) -> int:
+    """Write one chunk into the target unless an earlier build did; its checksum."""
+    size = len(task.paths) * task.height * task.width * 3
+    # Written as a file: on a full disk a store through a memory map would kill the process.
+    with Path(task.target).open("r+b") as target:
+        target.seek(task.offset)
+        if task.crc32 is not None and zlib.crc32(target.read(size)) == task.crc32:
+            return task.crc32
+        images = [
+            load_resized(Path(task.root) / path, task.height, task.width, task.interpolation) for path in task.paths
+        ]
+        pixels = np.stack(images)
+        target.seek(task.offset)
+        target.write(pixels.data)
+    return chunk_crc(pixels)

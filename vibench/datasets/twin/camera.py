@@ -1,0 +1,141 @@
+"""What each camera does to a picture: place, resolution, light, lens, sensor and file compression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vibench.modality import INFRARED, VISIBLE
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera of a layout; pairs are ranges from which each image draws."""
+
+    number: int
+    title: str
+    spectrum: str
+    """``visible``, ``infrared`` or ``thermal``."""
+    place: str
+    """A scene of `vibench.datasets.twin.scenes.PLACES`."""
+    resolution: float
+    """Stored height divided by the twin's nominal height."""
+    gain: tuple[float, float]
+    gamma: tuple[float, float]
+    cast: tuple[float, float, float]
+    """White balance of the three channels."""
+    cast_spread: float
+    ambient: tuple[float, float]
+    """Brightness of the side of a body that no light reaches: low is hard light."""
+    slope: float
+    """Largest brightness difference between the two sides of the picture."""
+    black: float
+    """Level to which haze or a bad lens lifts black."""
+    blur: tuple[float, float]
+    """Share of light a pixel gives to its two neighbours, per pass of a three-tap filter."""
+    noise: tuple[float, float]
+    quality: tuple[int, int]
+    """JPEG quality."""
+    tilt: float
+    lamp: bool = False
+
+    @property
+    def modality(self) -> str:
+        """``visible`` or ``infrared``; a thermal camera is the infrared one of its layout."""
+        return VISIBLE if self.spectrum == "visible" else INFRARED
+
+
+_SYSU_MM01 = (
+    Camera(1, "cam1 hall", "visible", "hall", 1.0, (0.95, 1.15), (0.80, 1.05), (1.0, 1.0, 1.0), 0.03, (0.55, 0.75),
+           0.25, 0.03, (0.02, 0.08), (0.006, 0.014), (88, 95), 0.12),
+    Camera(2, "cam2 office", "visible", "office", 1.0, (0.72, 1.02), (0.85, 1.15), (1.07, 0.98, 0.83), 0.04,
+           (0.50, 0.72), 0.35, 0.01, (0.03, 0.10), (0.008, 0.018), (86, 94), 0.16),
+    Camera(3, "cam3 office, infrared", "infrared", "office", 0.90, (0.70, 1.10), (0.80, 1.25), (1.0, 1.0, 1.0), 0.0,
+           (0.42, 0.70), 0.30, 0.04, (0.06, 0.16), (0.020, 0.040), (80, 92), 0.16, lamp=True),
+    Camera(4, "cam4 gate", "visible", "gate", 0.62, (0.80, 1.45), (0.90, 1.45), (0.92, 1.0, 1.12), 0.05, (0.25, 0.50),
+           0.55, 0.02, (0.06, 0.18), (0.010, 0.026), (70, 88), 0.08),
+    Camera(5, "cam5 garden", "visible", "garden", 0.55, (0.60, 1.25), (0.80, 1.40), (0.96, 1.06, 0.88), 0.06,
+           (0.28, 0.55), 0.60, 0.06, (0.08, 0.20), (0.012, 0.030), (66, 86), 0.06),
+    Camera(6, "cam6 passage, infrared", "infrared", "passage", 0.75, (0.60, 1.25), (0.75, 1.35), (1.0, 1.0, 1.0), 0.0,
+           (0.35, 0.65), 0.45, 0.08, (0.10, 0.22), (0.030, 0.065), (70, 86), 0.10, lamp=True),
+)  # fmt: skip
+_REGDB = (
+    Camera(1, "visible", "visible", "street", 0.90, (0.75, 1.20), (0.85, 1.20), (1.0, 0.99, 0.95), 0.04, (0.45, 0.70),
+           0.35, 0.02, (0.06, 0.14), (0.008, 0.020), (95, 95), 0.10),
+    Camera(2, "thermal", "thermal", "street", 0.90, (0.85, 1.10), (0.85, 1.20), (1.0, 1.0, 1.0), 0.0, (0.80, 0.90),
+           0.10, 0.05, (0.22, 0.30), (0.006, 0.014), (95, 95), 0.10),
+)  # fmt: skip
+
+CAMERAS: dict[str, tuple[Camera, ...]] = {"sysu-mm01": _SYSU_MM01, "regdb": _REGDB}
+"""Layout -> its cameras; camera n stands at place n - 1."""
+
+_LEVELS = 1024
+_BRIGHTEST = 1.6
+_NOISE_SIDE = 512
+
+
+def noise_tile() -> np.ndarray:
+    """(side, side, 3) float32 standard normal sensor noise, from which each image takes a random window."""
+    return np.random.Generator(np.random.PCG64(20240607)).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
+
+
+def illuminate(frame: np.ndarray, camera: Camera, random: np.random.Generator) -> None:
+    """Uneven light on the whole picture, in place: a slope from side to side, or a lamp that glares and falls off."""
+    height, width = frame.shape[:2]
+    slope = random.uniform(-camera.slope, camera.slope)
+    across = (1.0 + slope * np.linspace(-0.5, 0.5, width)).astype(np.float32)
+    down = np.linspace(0.0, 1.0, height, dtype=np.float32)
+    if camera.lamp:
+        centre_x, centre_y = random.uniform(0.25, 0.75), random.uniform(0.15, 0.6)
+        reach, glare = random.uniform(0.5, 1.0), random.uniform(0.7, 1.35)
+        x = np.exp(-(((np.linspace(0.0, 1.0, width) - centre_x) / (1.3 * reach)) ** 2)).astype(np.float32)
+        y = np.exp(-(((down - centre_y) / reach) ** 2)).astype(np.float32)
+        field = np.float32(glare) * y[:, None] * (x * across) + np.float32(0.22)
+    else:
+        field = (np.float32(1.0 + 0.5 * slope) - np.float32(slope) * down)[:, None] * across
+    frame *= field[..., None]
+
+
+def blur(frame: np.ndarray, share: float) -> np.ndarray:
+    """A separable three-tap filter that gives ``share`` of each pixel to its neighbours on either side."""
+    keep, part = np.float32(1.0 - 2.0 * share), np.float32(share)
+    for axis in (0, 1):
+        source = frame.swapaxes(0, axis)
+        blurred = source * keep
+        given = source * part
+        blurred[:-1] += given[1:]
+        blurred[1:] += given[:-1]
+        # Beyond the border the picture goes on as at the border.
+        blurred[0] += given[0]
+        blurred[-1] += given[-1]
+        frame = blurred.swapaxes(0, axis)
+    return frame
+
+
+def record(
+    frame: np.ndarray, camera: Camera, gain: float, random: np.random.Generator, noise: np.ndarray
+) -> np.ndarray:
+    """Lens and sensor: blur, gain, white balance, gamma, noise. (H, W, C) float32 -> (H, W, C) uint8."""
+    height, width, channels = frame.shape
+    share = random.uniform(*camera.blur)
+    for _ in range(3 if camera.spectrum == "thermal" else 1):
+        frame = blur(frame, share)
+    gamma = random.uniform(*camera.gamma)
+    casts = np.asarray(camera.cast[:channels]) * (1.0 + random.normal(0.0, camera.cast_spread or 1e-9, channels))
+    strength = 255.0 * random.uniform(*camera.noise)
+    top, left = random.integers(0, _NOISE_SIDE - 64, 2)
+    levels = np.linspace(0.0, _BRIGHTEST, _LEVELS)
+    frame *= np.float32((_LEVELS - 1) / _BRIGHTEST)
+    np.clip(frame, 0.0, _LEVELS - 1.0, out=frame)
+    index = frame.astype(np.int16)
+    out = np.empty((height, width, channels), np.float32)
+    for channel in range(channels):
+        curve = camera.black + (1.0 - camera.black) * np.clip(gain * casts[channel] * levels, 0.0, None) ** gamma
+        out[..., channel] = (255.0 * np.minimum(curve, 1.0)).astype(np.float32)[index[..., channel]]
+    rows = np.arange(top, top + height) % _NOISE_SIDE
+    columns = np.arange(left, left + width) % _NOISE_SIDE
+    out += np.float32(strength) * noise[rows][:, columns, :channels]
+    out += np.float32(0.5)
+    np.clip(out, 0.0, 255.0, out=out)
+    return out.astype(np.uint8)

@@ -1,0 +1,120 @@
+"""Which images exist: the real skeleton of each layout, whole or thinned to a scale."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vibench.datasets.twin.camera import CAMERAS
+from vibench.datasets.twin.identity import draw_identity
+from vibench.datasets.twin.render import views_back
+from vibench.datasets.twin.streams import stream
+from vibench.errors import UsageError, suggestion
+from vibench.modality import VISIBLE
+
+LAYOUTS = tuple(CAMERAS)
+SCALES = ("tiny", "small", "full")
+DEFAULT_SIZE = {"tiny": (64, 32), "small": (144, 72), "full": (288, 144)}
+"""Scale -> nominal height and width of an image; each camera's own resolution is a share of it."""
+
+_SKELETON = Path(__file__).resolve().parent.parent / "sysu_mm01_skeleton.csv"
+REGDB_IMAGES = 10
+REGDB_TRIALS = 10
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image of a twin."""
+
+    path: str
+    pid: int
+    camera: int
+    number: int
+    split: str
+
+
+@dataclass(frozen=True)
+class _Thinning:
+    """How much of SYSU-MM01's skeleton a scale keeps: identities per split, images per identity and camera."""
+
+    identities: dict[str, int]
+    training: tuple[int, int]
+    """Most images of a training identity in a visible and in an infrared camera."""
+    test: tuple[int, int]
+    """Likewise of a test identity; a multi-shot gallery needs ten visible ones."""
+
+
+_THINNING = {
+    "tiny": _Thinning({"train": 12, "val": 4, "test": 8}, training=(4, 6), test=(10, 4)),
+    "small": _Thinning({"train": 140, "val": 40, "test": 96}, training=(4, 7), test=(10, 5)),
+}
+_REGDB_IDENTITIES = {"tiny": 16, "small": 120, "full": 412}
+
+
+def check_layout(layout: str) -> None:
+    """Raises `UsageError` for a layout that is not one of `LAYOUTS`."""
+    if layout not in LAYOUTS:
+        raise UsageError(
+            f"no twin has the layout {layout!r}; choose one of {', '.join(LAYOUTS)}{suggestion(layout, LAYOUTS)}"
+        )
+
+
+def plan_twin(layout: str, scale: str, seed: int) -> list[Shot]:
+    """All images of a twin, ordered by pid, camera and number.
+
+    Raises:
+        UsageError: an unknown layout or scale.
+    """
+    check_layout(layout)
+    if scale not in SCALES:
+        raise UsageError(
+            f"no twin has the scale {scale!r}; choose one of {', '.join(SCALES)}{suggestion(scale, SCALES)}"
+        )
+    return _plan_sysu(scale) if layout == "sysu-mm01" else _plan_regdb(scale, seed)
+
+
+def regdb_halves(pids: list[int], seed: int, trial: int) -> tuple[list[int], list[int]]:
+    """Training and test identities of one of RegDB's ten random splits, both in ascending order."""
+    order = stream(seed, "halves", trial).permutation(len(pids))
+    half = len(pids) // 2
+    return sorted(pids[row] for row in order[:half]), sorted(pids[row] for row in order[half:])
+
+
+def _plan_sysu(scale: str) -> list[Shot]:
+    with _SKELETON.open(encoding="utf-8", newline="") as handle:
+        rows = [
+            (int(row["pid"]), int(row["camera"]), int(row["images"]), row["split"]) for row in csv.DictReader(handle)
+        ]
+    rows.sort()
+    thinning = _THINNING.get(scale)
+    if thinning is not None:
+        kept: set[int] = set()
+        for split, count in thinning.identities.items():
+            pids = sorted({pid for pid, _, _, named in rows if named == split})
+            # Evenly spaced, because the presence in cameras changes along the numbering.
+            kept.update(pids[place] for place in np.linspace(0, len(pids) - 1, count).round().astype(int))
+        rows = [row for row in rows if row[0] in kept]
+    shots = []
+    for pid, camera, images, split in rows:
+        if thinning is not None:
+            infrared = CAMERAS["sysu-mm01"][camera - 1].modality != VISIBLE
+            images = min(images, (thinning.test if split == "test" else thinning.training)[infrared])
+        for number in range(1, images + 1):
+            shots.append(Shot(f"cam{camera}/{pid:04d}/{number:04d}.jpg", pid, camera, number, split))
+    return shots
+
+
+def _plan_regdb(scale: str, seed: int) -> list[Shot]:
+    shots = []
+    for pid in range(1, _REGDB_IDENTITIES[scale] + 1):
+        sex = "female" if draw_identity(seed, pid, 2).attributes.female else "male"
+        view = "back" if views_back(seed, pid) else "front"
+        start = int(stream(seed, "frame number", pid).integers(0, 90_000))
+        for camera, folder, letter in ((1, "Visible", "v"), (2, "Thermal", "t")):
+            for number in range(1, REGDB_IMAGES + 1):
+                name = f"{sex}_{view}_{letter}_{start + 3 * number:05d}_{pid}.bmp"
+                shots.append(Shot(f"{folder}/{pid}/{name}", pid, camera, number, "unused"))
+    return shots

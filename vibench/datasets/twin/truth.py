@@ -1,0 +1,69 @@
+"""What is true in a twin, written beside its images: attributes, keypoints, part masks, provenance."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vibench.datasets.twin.camera import CAMERAS
+from vibench.datasets.twin.identity import ATTRIBUTES, draw_identity
+from vibench.datasets.twin.person import PARTS
+from vibench.datasets.twin.plan import Shot
+from vibench.datasets.twin.pose import KEYPOINTS
+from vibench.files import write_json
+
+RENDERER_VERSION = 1
+"""Raised whenever the same seed would give other images."""
+
+FOLDER = "truth"
+PROVENANCE = f"{FOLDER}/twin.json"
+
+
+def provenance(layout: str, scale: str, seed: int, size: tuple[int, int], shots: list[Shot]) -> dict[str, Any]:
+    """What identifies a twin and counts its images; stored as ``truth/twin.json``."""
+    return {
+        "layout": layout,
+        "scale": scale,
+        "seed": seed,
+        "renderer": RENDERER_VERSION,
+        "size": list(size),
+        "identities": len({shot.pid for shot in shots}),
+        "images": len(shots),
+        "images_per_camera": {str(camera.number): sum(shot.camera == camera.number for shot in shots)
+                              for camera in CAMERAS[layout]},
+    }  # fmt: skip
+
+
+def write_truth(
+    root: Path, described: dict[str, Any], shots: list[Shot], keypoints: np.ndarray, masks: np.ndarray
+) -> None:
+    """Write the truth of all ``shots``.
+
+    ``keypoints`` (N, 18, 3) float32 and ``masks`` (N, 48, 24) uint8 have one row per shot.
+    """
+    folder = root / FOLDER
+    folder.mkdir()
+    _write_attributes(folder / "attributes.csv", described, shots)
+    paths = np.array([shot.path for shot in shots])
+    np.savez_compressed(folder / "keypoints.npz", paths=paths, keypoints=keypoints, names=np.array(KEYPOINTS))
+    np.savez_compressed(folder / "parts.npz", paths=paths, parts=masks, names=np.array(PARTS))
+    counts = Counter((shot.camera, shot.pid, shot.split) for shot in shots)
+    with (folder / "skeleton.csv").open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(("camera", "pid", "images", "split"))
+        for (camera, pid, split), images in sorted(counts.items()):
+            writer.writerow((camera, pid, images, split))
+    write_json(root / PROVENANCE, described)
+
+
+def _write_attributes(path: Path, described: dict[str, Any], shots: list[Shot]) -> None:
+    cameras = len(CAMERAS[described["layout"]])
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(("pid", "camera", *ATTRIBUTES))
+        for pid, camera in sorted({(shot.pid, shot.camera) for shot in shots}):
+            writer.writerow((pid, camera, *draw_identity(described["seed"], pid, cameras).code(camera)))

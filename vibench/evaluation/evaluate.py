@@ -1,0 +1,370 @@
+"""Features in, scores out: draws the galleries of each protocol, ranks once for all trials, averages."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vibench.datasets.registry import Dataset, get_dataset
+from vibench.errors import UsageError, VibenchError, suggestion
+from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity
+from vibench.evaluation.draws import PermutationsLike, Trial, draw_trials
+from vibench.evaluation.features import Features
+from vibench.evaluation.images import Images, differences, identify
+from vibench.evaluation.ranking import Ranker, Sought
+from vibench.evaluation.rerank import k_reciprocal_distances
+from vibench.evaluation.result import METRICS, Evaluation, PerQuery, TrialScore
+from vibench.files import sha256_text
+from vibench.progress import Progress, silent
+from vibench.protocols import Protocol
+
+RERANKS = ("none", "k-reciprocal")
+QUERY_MODES = ("all", "single")
+CHUNK_BYTES = 256 << 20
+LONGEST_CMC = 50
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an evaluation compares images; the same for all its protocols."""
+
+    distance: str = "cosine"
+    """``cosine`` | ``euclidean``; unused where ``own`` is given."""
+    own: DistanceFunction | None = None
+    rerank: str = "none"
+    query_mode: str = "all"
+    device: str = "cpu"
+    chunk_bytes: int = CHUNK_BYTES
+
+    def __post_init__(self) -> None:
+        for option, value, known in (
+            ("distance", self.distance, DISTANCES),
+            ("rerank", self.rerank, RERANKS),
+            ("query mode", self.query_mode, QUERY_MODES),
+        ):
+            if value not in known:
+                raise UsageError(f"unknown {option} '{value}'{suggestion(value, known)}; there are {', '.join(known)}.")
+        if self.rerank != "none" and (self.own is not None or self.distance != "cosine"):
+            raise UsageError("re-ranking starts from cosine distances; evaluate with --distance cosine.")
+        if self.rerank != "none" and self.query_mode == "single":
+            raise UsageError(
+                "re-ranking looks at all queries, which --query-mode single forbids; leave one of them out."
+            )
+
+    @property
+    def per_trial(self) -> bool:
+        """True when a distance depends on the trial's whole gallery, so that trials share nothing."""
+        return self.rerank != "none" or (self.own is not None and not self.own.pairwise)
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What one trial of one protocol yields."""
+
+    score: TrialScore
+    per_query: PerQuery
+    seconds: float
+
+
+def evaluate_features(
+    splits: Mapping[int, Features] | Features,
+    protocols: Sequence[Protocol],
+    *,
+    dataset: str | None = None,
+    draw: str | None = "seeded",
+    distance: str = "cosine",
+    permutations: PermutationsLike | None = None,
+    rerank: str = "none",
+    query_mode: str = "all",
+    device: str = "cpu",
+    distances: DistanceFunction | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    allow_incomplete: bool = False,
+    progress: Progress = silent,
+) -> list[Evaluation]:
+    """Evaluate features under protocols of one data set; one `Evaluation` per protocol, in their order.
+
+    ``splits`` maps split numbers to the features of that split's test images (RegDB; the metrics are averaged), or
+    is one `Features`, of split ``meta["trial"]`` if it says so and else 1. ``dataset`` defaults to
+    ``meta["dataset"]``, then to the protocols' own. ``draw`` is ignored by protocols without draws; ``official``
+    needs ``permutations``. ``distances`` replaces ``distance``. Metrics are computed in float64 on ``device``, in
+    chunks of about ``chunk_bytes``, and do not depend on the order of the features' rows.
+
+    A gallery with fewer identities than a rank has the CMC stay at its last value. A query whose identity has no
+    reachable gallery image is left out of every metric and counted in a note. Raises `UsageError` for unusable
+    features, missing permutations and, unless ``allow_incomplete``, for images missing from a real data set.
+    """
+    settings = Settings(distance, distances, rerank, query_mode, device, chunk_bytes)
+    by_split = _by_split(splits)
+    known = _dataset_of(by_split, protocols, dataset)
+    version = str(next(iter(by_split.values())).meta.get("dataset_version", ""))
+    draws = [protocol.resolve_draw(draw) for protocol in protocols]
+    outcomes: list[list[TrialOutcome]] = [[] for _ in protocols]
+    notes: list[str] = []
+    for split, features in by_split.items():
+        images = identify(features, known)
+        notes += _incomplete(differences(images, known), allow_incomplete)
+        trials = [
+            draw_trials(protocol, images, how, permutations, split)
+            for protocol, how in zip(protocols, draws, strict=True)
+        ]
+        for members in _sharing(protocols, draws):
+            group = [(protocols[member], trials[member]) for member in members]
+            scored = _evaluate_group(group, draws[members[0]], features, images, settings, progress)
+            for member, found in zip(members, scored, strict=True):
+                outcomes[member] += found
+    evaluations = []
+    for protocol, how, trial_outcomes in zip(protocols, draws, outcomes, strict=True):
+        counts = _count_differences(protocol, trial_outcomes)
+        # A twin of another scale has other counts by design, and reported counts prove nothing.
+        more = [] if known.synthetic else counts
+        if not protocol.expected.reported_by:
+            more = _incomplete(more, allow_incomplete)
+        permuted = permutations.sha256 if how == "official" and permutations is not None else ""
+        evaluations.append(
+            Evaluation(
+                protocol=protocol.name,
+                protocol_version=protocol.version,
+                dataset=known.name,
+                fingerprint=protocol.fingerprint(known.name, how, permuted, version),
+                draw=how,
+                distance="method" if distances is not None else distance,
+                rerank=rerank,
+                query_mode=query_mode,
+                complete=not counts and not notes,
+                notes=(*dict.fromkeys([*notes, *more, *_unreachable(trial_outcomes)]),),
+                **_summary(trial_outcomes),
+            )
+        )
+    return evaluations
+
+
+def _by_split(splits: Mapping[int, Features] | Features) -> dict[int, Features]:
+    if isinstance(splits, Features):
+        trial = splits.meta.get("trial")
+        return {trial if isinstance(trial, int) else 1: splits}
+    if not splits:
+        raise UsageError("there are no features to evaluate.")
+    return dict(sorted(splits.items()))
+
+
+def _dataset_of(by_split: Mapping[int, Features], protocols: Sequence[Protocol], dataset: str | None) -> Dataset:
+    if not protocols:
+        raise UsageError("there is no protocol to evaluate; name one with --protocol.")
+    named = {str(features.meta["dataset"]) for features in by_split.values() if "dataset" in features.meta}
+    if len(named) > 1:
+        raise UsageError(f"the features come from different data sets: {', '.join(sorted(named))}.")
+    known = get_dataset(dataset or next(iter(named), protocols[0].dataset))
+    for protocol in protocols:
+        if protocol.layout != known.layout:
+            raise UsageError(
+                f"protocol {protocol.name} is for {protocol.layout}, but the features are of {known.name}; "
+                "choose protocols of one data set."
+            )
+        if len(by_split) > 1 and protocol.draws != ("none",):
+            raise UsageError(
+                f"protocol {protocol.name} takes the features of one split, not {len(by_split)}; "
+                "only RegDB has several splits."
+            )
+        outside = [split for split in by_split if split not in range(1, protocol.trials + 1)]
+        if outside and protocol.draws == ("none",):
+            raise UsageError(f"{known.name} has no split {outside[0]}; it has splits 1 to {protocol.trials}.")
+    return known
+
+
+def _incomplete(sentences: Sequence[str], allowed: bool) -> list[str]:
+    """The sentences as notes, or a refusal."""
+    if sentences and not allowed:
+        raise UsageError(
+            f"{sentences[0]}; complete the features file, name its data set with --dataset if it is another, "
+            "or allow an incomplete evaluation."
+        )
+    return list(sentences)
+
+
+def _sharing(protocols: Sequence[Protocol], draws: Sequence[str]) -> list[list[int]]:
+    """Places of the protocols that can rank together: same queries, skip rule, CMC rule and gallery order."""
+    groups: dict[object, list[int]] = defaultdict(list)
+    for place, (protocol, draw) in enumerate(zip(protocols, draws, strict=True)):
+        groups[protocol.query, protocol.gallery.modality, protocol.skip, protocol.cmc, draw].append(place)
+    return list(groups.values())
+
+
+def _evaluate_group(
+    group: Sequence[tuple[Protocol, Sequence[Trial]]],
+    draw: str,
+    features: Features,
+    images: Images,
+    settings: Settings,
+    progress: Progress,
+) -> list[list[TrialOutcome]]:
+    """Trial outcomes per protocol of one group of `_sharing`."""
+    rules = group[0][0]
+    trials = [trial for _, members in group for trial in members]
+    if settings.per_trial:
+        scored = []
+        with progress("ranking trials", len(trials)) as advance:
+            for trial in trials:
+                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, settings, silent)
+                advance(1)
+    else:
+        # Every trial's gallery agrees with this order up to images of one folder: see `vibench.evaluation.ranking`.
+        query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
+        gallery = np.unique(np.concatenate([trial.gallery for trial in trials]))
+        gallery = images.ordered(gallery, camera_first=draw == "official")
+        scored = _rank(rules, trials, query, gallery, features, images, settings, progress)
+    taken = iter(scored)
+    return [[next(taken) for _ in members] for _, members in group]
+
+
+def _rank(
+    rules: Protocol,
+    trials: Sequence[Trial],
+    query: np.ndarray,
+    gallery: np.ndarray,
+    features: Features,
+    images: Images,
+    settings: Settings,
+    progress: Progress,
+) -> list[TrialOutcome]:
+    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part, in chunks of queries."""
+    started = time.perf_counter()
+    drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
+    askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
+    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc)
+    score = _scorer(_tensor(features, query, settings), _tensor(features, gallery, settings), settings)
+    chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
+    parts = []
+    with progress("ranking queries", len(query)) as advance:
+        for start in range(0, len(query), chunk):
+            part = slice(start, min(start + chunk, len(query)))
+            scores = score(part)
+            if not scores.isfinite().all():
+                raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
+            parts.append(ranker.rank(scores, askers[part]))
+            advance(part.stop - part.start)
+    ap, inp, first_hit = (
+        torch.cat([getattr(part, name) for part in parts]).cpu().numpy() for name in ("ap", "inp", "first_hit")
+    )
+    seconds = (time.perf_counter() - started) / len(trials)
+    outcomes = []
+    for column, trial in enumerate(trials):
+        rows = np.flatnonzero(np.isin(query, trial.query))
+        per_query = PerQuery(
+            ap=ap[rows, column],
+            inp=inp[rows, column],
+            first_hit=first_hit[rows, column].astype(np.int32),
+            pid=images.pids[query[rows]],
+            camera=images.cameras[query[rows]],
+        )
+        names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
+        score_of_trial = _trial_score(rules, trial, per_query, names)
+        outcomes.append(TrialOutcome(score_of_trial, per_query, seconds))
+    return outcomes
+
+
+def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:
+    return Sought(
+        torch.from_numpy(images.pids[rows]).to(device),
+        torch.from_numpy(images.cameras[rows]).to(device),
+    )
+
+
+def _tensor(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
+    return torch.from_numpy(features.features[rows]).to(settings.device)
+
+
+def _scorer(query: Tensor, gallery: Tensor, settings: Settings) -> Callable[[slice], Tensor]:
+    """Scores (Q, C) float64, larger for what is more alike, of a slice of the queries."""
+    own = settings.own
+    if settings.rerank != "none":
+        distances = k_reciprocal_distances(query, gallery, chunk_bytes=settings.chunk_bytes)
+    elif own is not None and own.pairwise:
+        function, mode = own.function, settings.query_mode
+        return lambda part: -function(query[part], gallery, mode).double()
+    elif own is not None:
+        distances = own.function(query, gallery, settings.query_mode).double()
+    else:
+        similarity = Similarity(gallery, settings.distance)
+        return lambda part: similarity(query[part])
+    return lambda part: -distances[part]
+
+
+def _trial_score(rules: Protocol, trial: Trial, per_query: PerQuery, gallery_sha256: str) -> TrialScore:
+    valid = int((per_query.first_hit > 0).sum())
+    if valid == 0:
+        raise UsageError(
+            f"trial {trial.number} of protocol {rules.name}: no query has a reachable true match in the gallery; "
+            "the features need images of the same identities in both modalities."
+        )
+    curve = cmc_curve(per_query.first_hit, max(rules.ranks))
+    r1, r5, r10, r20 = (float(curve[rank - 1]) for rank in rules.ranks)
+    return TrialScore(
+        trial=trial.number,
+        r1=r1,
+        r5=r5,
+        r10=r10,
+        r20=r20,
+        map=float(np.nanmean(per_query.ap)),
+        minp=float(np.nanmean(per_query.inp)),
+        queries=len(per_query.first_hit),
+        valid_queries=valid,
+        gallery=len(trial.gallery),
+        gallery_sha256=gallery_sha256,
+    )
+
+
+def cmc_curve(first_hit: np.ndarray, ranks: int) -> np.ndarray:
+    """(ranks,) float64: the share of valid queries whose first hit is at rank 1, 2, ... or better.
+
+    ``first_hit`` (Q,) counts from 1 and is 0 for an invalid query. Behind the last identity the curve stays level.
+    """
+    hits = np.bincount(first_hit[first_hit > 0], minlength=ranks + 1)[1 : ranks + 1]
+    return np.cumsum(hits) / np.count_nonzero(first_hit)
+
+
+def _summary(outcomes: Sequence[TrialOutcome]) -> dict[str, Any]:
+    """The fields of an `Evaluation` that come from its trials."""
+    scores = [outcome.score for outcome in outcomes]
+    values = {metric: np.array([getattr(score, metric) for score in scores]) for metric in METRICS}
+    ranks = min(LONGEST_CMC, *(score.gallery for score in scores))
+    return {
+        "trials": tuple(scores),
+        "mean": {metric: float(value.mean()) for metric, value in values.items()},
+        "std": {metric: float(value.std()) for metric, value in values.items()},
+        "cmc": tuple(np.mean([cmc_curve(out.per_query.first_hit, ranks) for out in outcomes], axis=0).tolist()),
+        "per_query": tuple(outcome.per_query for outcome in outcomes),
+        "matching_seconds": sum(outcome.seconds for outcome in outcomes),
+    }
+
+
+def _count_differences(protocol: Protocol, outcomes: Sequence[TrialOutcome]) -> list[str]:
+    """Where counts are not those of the complete data set, one sentence each."""
+    sentences = []
+    for name in ("queries", "valid_queries", "gallery"):
+        expected = getattr(protocol.expected, name)
+        odd = [score for score in (outcome.score for outcome in outcomes) if getattr(score, name) != expected]
+        if expected is not None and odd:
+            source = f" as reported by {protocol.expected.reported_by}" if protocol.expected.reported_by else ""
+            what = {"queries": "queries", "valid_queries": "valid queries", "gallery": "gallery images"}[name]
+            sentences.append(
+                f"trial {odd[0].trial} of protocol {protocol.name} has {getattr(odd[0], name)} {what}, "
+                f"the complete data set {expected}{source}"
+            )
+    return sentences
+
+
+def _unreachable(outcomes: Sequence[TrialOutcome]) -> list[str]:
+    """Notes on queries that no metric counts."""
+    worst = max((outcome.score for outcome in outcomes), key=lambda score: score.queries - score.valid_queries)
+    missed = worst.queries - worst.valid_queries
+    if not missed:
+        return []
+    return [f"{missed} of {worst.queries} queries have no reachable match"]

@@ -1,0 +1,90 @@
+"""Which image each row of features shows, and whether all images of the data set are there."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from vibench.datasets.registry import Dataset
+from vibench.errors import UsageError
+from vibench.evaluation.features import Features
+
+
+@dataclass(frozen=True)
+class Images:
+    """One entry per row of features."""
+
+    pids: np.ndarray
+    """(N,) int64."""
+    cameras: np.ndarray
+    """(N,) int64."""
+    modalities: np.ndarray
+    """(N,) str."""
+    paths: np.ndarray | None = None
+    """(N,) str, or None where only labels are known."""
+
+    def ordered(self, rows: np.ndarray, camera_first: bool = False) -> np.ndarray:
+        """``rows`` by identity, camera and name (by camera, identity and name with ``camera_first``).
+
+        Rows without names keep their order within identity and camera.
+        """
+        major, minor = (self.cameras, self.pids) if camera_first else (self.pids, self.cameras)
+        keys = [minor[rows], major[rows]]
+        if self.paths is not None:
+            keys.insert(0, self.paths[rows])
+        return rows[np.lexsort(keys)]
+
+
+def identify(features: Features, dataset: Dataset) -> Images:
+    """The image of every row: from its name, else from the labels that the features carry.
+
+    Raises `UsageError` for names that the data set's layout does not know.
+    """
+    if features.paths is None:
+        if features.pids is None or features.cameras is None or features.modalities is None:
+            raise UsageError("features need paths, or else all of pids, cameras and modalities.")
+        return Images(features.pids, features.cameras, np.asarray(features.modalities).astype(str))
+    index = dataset.index_from_names(features.paths)
+    return Images(
+        pids=index["pid"].to_numpy(np.int64),
+        cameras=index["camera"].to_numpy(np.int64),
+        modalities=np.array(index["modality"].tolist(), dtype=np.str_),
+        paths=np.array(features.paths, dtype=np.str_),
+    )
+
+
+def differences(images: Images, dataset: Dataset) -> tuple[str, ...]:
+    """What is known to be missing or surplus among named SYSU-MM01 test images, one sentence each.
+
+    Draws go by an image's place in its folder, so that one absent image silently shifts later draws. The real data
+    set's test images are known by name; a twin's are numbered from 1 without gaps. Other data sets number freely.
+    """
+    if dataset.layout != "sysu-mm01" or images.paths is None:
+        return ()
+    given = set(images.paths.tolist())
+    folders: dict[tuple[int, int], int] = defaultdict(int)
+    if dataset.synthetic:
+        for path, camera, pid in zip(images.paths.tolist(), images.cameras, images.pids, strict=True):
+            number = int(re.findall(r"\d+", path)[-1])
+            folders[int(camera), int(pid)] = max(folders[int(camera), int(pid)], number)
+    else:
+        from vibench.datasets.sysu_mm01 import sysu_skeleton
+
+        skeleton = sysu_skeleton()
+        test = skeleton[skeleton["split"] == "test"]
+        for camera, pid, count in zip(test["camera"], test["pid"], test["images"], strict=True):
+            folders[int(camera), int(pid)] = int(count)
+    expected = {
+        f"cam{camera}/{pid:04d}/{number:04d}.jpg"
+        for (camera, pid), count in folders.items()
+        for number in range(1, count + 1)
+    }
+    sentences = []
+    for kind, names in (("are missing", expected - given), ("belong to no test image", given - expected)):
+        if names:
+            cited = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
+            sentences.append(f"{len(names)} of the {len(expected)} test images of {dataset.name} {kind} ({cited})")
+    return tuple(sentences)

@@ -1,0 +1,75 @@
+"""Independent pieces of work on several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from vibench.errors import UsageError, VibenchError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_MOST_DEFAULT_WORKERS = 32
+
+
+def default_workers() -> int:
+    """One worker per processor core this process may use, at most 32."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(cores, _MOST_DEFAULT_WORKERS)
+
+
+def map_in_processes(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None = None
+) -> Generator[tuple[Task, Result], None, None]:
+    """Yield (task, function(task)) as tasks complete, in no fixed order; one worker works in this process.
+
+    ``function``, tasks and results must be picklable; the function's module should be quick to import, as every
+    worker imports it afresh. An exception in a worker is raised here and cancels what has not started.
+
+    Raises:
+        UsageError: ``workers`` is below 1.
+        VibenchError: a worker died.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} worker processes are too few; use 1 or more")
+    workers = min(workers or default_workers(), len(tasks))
+    if workers <= 1:
+        for task in tasks:
+            yield task, function(task)
+        return
+    # Forking a process that has run torch threads can dead-lock its child, hence spawn.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    try:
+        futures = {pool.submit(function, task): task for task in tasks}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise VibenchError(
+            "a worker process died, perhaps for want of memory or because the calling script has no "
+            "`if __name__ == '__main__':` guard; run again with --workers 1"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides how to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot shut its pool down, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

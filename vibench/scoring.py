@@ -1,0 +1,278 @@
+"""From trained models or features files to evaluation records: extraction, evaluation and cost in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vibench.datasets.permutations import Permutations, read_permutations
+from vibench.devices import resolve_device, resolve_precision
+from vibench.environment import describe_environment
+from vibench.errors import UsageError
+from vibench.evaluation.distances import DistanceFunction
+from vibench.evaluation.evaluate import evaluate_features
+from vibench.evaluation.features import Features, read_features
+from vibench.evaluation.result import PerQuery
+from vibench.extraction import Extraction
+from vibench.files import sha256_file, sha256_text
+from vibench.leaderboard.record import Cost, Record, RunInfo, record_from_evaluation
+from vibench.methods.base import Method
+from vibench.methods.recipe import recipe_sha256
+from vibench.profiling.flops import count_flops
+from vibench.profiling.memory import PeakMemory
+from vibench.profiling.parameters import count_parameters
+from vibench.progress import Progress, silent
+from vibench.protocols import Protocol, load_protocol
+from vibench.trained import TrainedModel
+
+OFFICIAL_PERMUTATIONS = Path("exp") / "rand_perm_cam.mat"
+"""Where a copy of SYSU-MM01 holds its official draws."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Under which rules to evaluate."""
+
+    protocols: tuple[Protocol, ...]
+    draw: str = "seeded"
+    permutations: Path | None = None
+    """File of the official draws; None: that of the data set, where it is on disk."""
+    distance: str | None = None
+    """None: the method's own distance; ``cosine`` for features."""
+    query_mode: str = "all"
+    rerank: str = "none"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A record with the per-query outcome that lies beside it."""
+
+    record: Record
+    per_query: tuple[PerQuery, ...]
+
+
+def load_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
+    """Protocols by name; `UsageError` for an unknown or doubled one, or none at all."""
+    if not names:
+        raise UsageError("no protocol given; name one with --protocol, 'vibench protocols' lists them.")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--protocol {' --protocol '.join(names)}: name each protocol once.")
+    return tuple(load_protocol(name) for name in names)
+
+
+def score_models(
+    models: Sequence[TrainedModel],
+    rules: Rules,
+    *,
+    device: str = "auto",
+    amp: str = "auto",
+    progress: Progress = silent,
+) -> list[Scored]:
+    """Evaluate one model, or one model per train/test split, and return one record per protocol.
+
+    Raises `UsageError` for protocols of another data set and for models that do not belong together, and
+    `VibenchError` where a model was trained on an identity it would be tested on.
+    """
+    first = models[0]
+    _check_protocols(rules.protocols, first)
+    _check_together(models)
+    place = resolve_device(device)
+    precision = resolve_precision(amp, place)
+    permutations = _permutations(rules, first.root)
+    extractions: dict[int, Extraction] = {}
+    for model in models:
+        method, extractions[model.split] = model.extract(place, precision, progress=progress)
+    evaluations = evaluate_features(
+        {split: extraction.features for split, extraction in extractions.items()},
+        rules.protocols,
+        dataset=first.dataset.name,
+        draw=rules.draw,
+        distance=rules.distance or "cosine",
+        permutations=permutations,
+        rerank=rules.rerank,
+        query_mode=rules.query_mode,
+        device=str(place),
+        distances=_own_distance(method, rules),
+        progress=progress,
+    )
+    environment = describe_environment(str(place))
+    cost = _cost(method, models, list(extractions.values()), environment.gpu or environment.cpu)
+    return [
+        Scored(
+            record_from_evaluation(
+                evaluation,
+                method=first.checkpoint.method,
+                variant=first.checkpoint.variant,
+                source="imported" if first.checkpoint.source == "imported" else "trained",
+                environment=environment,
+                dataset_version=first.checkpoint.dataset_version,
+                test_time_information=method.test_time_information,
+                run=_run_info(models, precision.name),
+                cost=cost,
+                notes=_training_notes(models),
+            ),
+            evaluation.per_query,
+        )
+        for evaluation in evaluations
+    ]
+
+
+def score_features(
+    features: Sequence[Features],
+    rules: Rules,
+    *,
+    name: str,
+    dataset: str | None = None,
+    digests: Sequence[str] = (),
+    device: str = "auto",
+    progress: Progress = silent,
+) -> list[Scored]:
+    """Evaluate features that came from anywhere, one record per protocol, labelled ``name``.
+
+    Several features are those of several train/test splits: of the splits they name in their meta data, else in
+    order. ``digests`` are the SHA-256 of the files they were read from.
+    """
+    place = resolve_device(device)
+    evaluations = evaluate_features(
+        _by_split(features),
+        rules.protocols,
+        dataset=dataset,
+        draw=rules.draw,
+        distance=rules.distance or "cosine",
+        permutations=_permutations(rules, None),
+        rerank=rules.rerank,
+        query_mode=rules.query_mode,
+        device=str(place),
+        progress=progress,
+    )
+    environment = describe_environment(str(place))
+    return [
+        Scored(
+            record_from_evaluation(
+                evaluation,
+                method=name,
+                source="features",
+                environment=environment,
+                dataset_version=str(features[0].meta.get("dataset_version", "")),
+                run=RunInfo(features_sha256=_combined(digests)),
+                cost=Cost(device=environment.gpu or environment.cpu, embedding_size=int(features[0].features.shape[1])),
+            ),
+            evaluation.per_query,
+        )
+        for evaluation in evaluations
+    ]
+
+
+def read_features_files(files: Sequence[Path]) -> tuple[list[Features], list[str]]:
+    """Features files and their SHA-256."""
+    return [read_features(file) for file in files], [sha256_file(file) for file in files]
+
+
+def _by_split(features: Sequence[Features]) -> dict[int, Features]:
+    named = [found.meta.get("trial") for found in features]
+    numbers = list(range(1, len(features) + 1)) if None in named else [int(trial) for trial in named if trial]
+    if len(set(numbers)) < len(features):
+        raise UsageError(f"--features: two files are of the same train/test split (they say {numbers}); leave one out.")
+    return dict(zip(numbers, features, strict=True))
+
+
+def _check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
+    for protocol in protocols:
+        if protocol.layout != model.dataset.layout:
+            raise UsageError(
+                f"--protocol {protocol.name}: is a protocol of {protocol.layout}, but {model.path} was trained on "
+                f"{model.dataset.name}; 'vibench protocols' lists the protocols of each data set."
+            )
+
+
+def _check_together(models: Sequence[TrainedModel]) -> None:
+    """Several models make one record only as the splits of one experiment."""
+    first = models[0].checkpoint
+    for model in models[1:]:
+        checkpoint = model.checkpoint
+        for what in ("method", "variant", "dataset", "dataset_version", "recipe", "source"):
+            if getattr(checkpoint, what) != getattr(first, what):
+                raise UsageError(
+                    f"{model.path}: differs from {models[0].path} in its {what}; trials of one experiment must "
+                    "share it, so train the odd one anew or evaluate with --trial."
+                )
+    splits = [model.split for model in models]
+    if len(set(splits)) < len(splits):
+        raise UsageError(f"{models[0].path}: two runs are of the same trial (trials {splits}); evaluate one of them.")
+
+
+def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
+    if rules.draw != "official":
+        return None
+    if rules.permutations is not None:
+        return read_permutations(rules.permutations)
+    if root is None:
+        raise UsageError("--draw official: needs the data set's own draws; name rand_perm_cam.mat with --perm.")
+    return read_permutations(root / OFFICIAL_PERMUTATIONS)
+
+
+def _own_distance(method: Method, rules: Rules) -> DistanceFunction | None:
+    """The method's distance where it has one of its own and no other was asked for."""
+    if rules.distance is not None or rules.rerank != "none" or type(method).distances is Method.distances:
+        return None
+    return DistanceFunction(method.distances, pairwise=method.test_time_information == "none")
+
+
+def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
+    first = models[0]
+    timings = [model.timing for model in models if model.timing is not None]
+    seconds = sum(timing.train_seconds for timing in timings)
+    size = first.recipe.input
+    return RunInfo(
+        id=first.run_id,
+        seed=first.checkpoint.seed,
+        recipe_sha256=recipe_sha256(first.recipe),
+        checkpoint_sha256=_combined([model.sha256 for model in models]),
+        epochs=first.checkpoint.epoch,
+        train_seconds=seconds or None,
+        images_per_second=sum(timing.images for timing in timings) / seconds if seconds else None,
+        input=f"{size.height}x{size.width}",
+        backbone=str(getattr(first.recipe.model, "backbone", "")),
+        pretrained=first.checkpoint.pretrained,
+        precision=precision,
+    )
+
+
+def _cost(method: Method, models: Sequence[TrainedModel], extractions: Sequence[Extraction], device: str) -> Cost:
+    parameters = count_parameters(method)
+    size = method.recipe.input
+    images = sum(len(found.features.features) for found in extractions)
+    seconds = sum(len(found.features.features) / found.images_per_second for found in extractions)
+    return Cost(
+        device=device,
+        parameters_train=parameters.train,
+        parameters_test=parameters.test,
+        flops_per_image=count_flops(method, size.height, size.width),
+        embedding_size=int(extractions[0].features.features.shape[1]),
+        extraction_images_per_second=images / seconds,
+        training_memory=_largest([model.timing.memory for model in models if model.timing is not None]),
+        extraction_memory=_largest([found.memory for found in extractions]),
+    )
+
+
+def _largest(peaks: Sequence[PeakMemory]) -> PeakMemory:
+    def largest(kind: str) -> int | None:
+        return max((size for peak in peaks if (size := getattr(peak, kind)) is not None), default=None)
+
+    return PeakMemory(largest("allocated"), largest("reserved"), largest("resident"))
+
+
+def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says so where training had not come to its end."""
+    epochs = models[0].recipe.schedule.epochs
+    unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
+    if not unfinished:
+        return ()
+    least = min(model.checkpoint.epoch for model in unfinished)
+    return (f"evaluated after {least} of {epochs} epochs",)
+
+
+def _combined(digests: Sequence[str]) -> str:
+    """One SHA-256 as it is; of several, the SHA-256 of their lines."""
+    return digests[0] if len(digests) == 1 else sha256_text("\n".join(digests)) if digests else ""

@@ -1,0 +1,123 @@
+"""Trained models as evaluation meets them: a checkpoint, the data set it was trained on, and what training cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from vibench.data.cache import open_cache
+from vibench.datasets.index import SampleIndex, test_rows
+from vibench.datasets.registry import Dataset, dataset_root, get_dataset
+from vibench.devices import Precision
+from vibench.errors import UsageError
+from vibench.extraction import Extraction, extract_features
+from vibench.files import sha256_file
+from vibench.methods.base import Method
+from vibench.methods.recipe import Recipe, recipe_from_dict
+from vibench.progress import Progress, silent
+from vibench.training.checkpoint import Checkpoint, check_test_identities, load_method, read_checkpoint
+from vibench.training.folder import RunFolder, Timing, open_runs
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A checkpoint with what is known about where it came from."""
+
+    path: Path
+    """Of the checkpoint file."""
+    checkpoint: Checkpoint
+    root: Path
+    """Of the data set to evaluate on."""
+    run_id: str = ""
+    timing: Timing | None = None
+    """What training cost; None for a checkpoint without its run folder."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set that the checkpoint was trained on."""
+        return get_dataset(self.checkpoint.dataset)
+
+    @property
+    def split(self) -> int:
+        """Number of the train/test split, 1 for a data set with only one."""
+        return self.checkpoint.trial or 1
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The effective recipe."""
+        return recipe_from_dict(self.checkpoint.recipe, str(self.path))
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the checkpoint file."""
+        return sha256_file(self.path)
+
+    @cached_property
+    def test_index(self) -> SampleIndex:
+        """The images of the test split; `VibenchError` where the model was trained on one of its identities."""
+        version = self.dataset.version(self.root)
+        if version != self.checkpoint.dataset_version:
+            raise UsageError(
+                f"{self.root}: is {self.dataset.name} {version}, but {self.path} was trained on "
+                f"{self.checkpoint.dataset_version}; name that copy with --root."
+            )
+        index = test_rows(self.dataset.index(self.root, self.checkpoint.trial))
+        check_test_identities(self.checkpoint, self.dataset.name, index["pid"])
+        return index
+
+    def extract(
+        self,
+        device: torch.device,
+        precision: Precision,
+        *,
+        extras: bool = False,
+        progress: Progress = silent,
+    ) -> tuple[Method, Extraction]:
+        """Embed the test images; the features say which data set, split and checkpoint they are of."""
+        size = self.recipe.input
+        index = self.test_index
+        method = load_method(self.path, device)
+        cache = open_cache(self.dataset, self.root, size.height, size.width, size.interpolation, progress=progress)
+        meta = {
+            "dataset": self.dataset.name,
+            "dataset_version": self.checkpoint.dataset_version,
+            "method": self.checkpoint.method,
+            "variant": self.checkpoint.variant,
+            "checkpoint_sha256": self.sha256,
+            "precision": precision.name,
+            **({"trial": self.checkpoint.trial} if self.checkpoint.trial else {}),
+        }
+        found = extract_features(
+            method, cache, index, device=device, precision=precision, extras=extras, meta=meta, progress=progress
+        )
+        return method, found
+
+
+def models_of_run(path: Path, root: Path | None = None, trial: int | None = None) -> list[TrainedModel]:
+    """The trained models of a run folder: one, or one per trial; only that of ``trial`` where it is given.
+
+    Raises `UsageError` where there is no run, no checkpoint yet, or no such trial.
+    """
+    models = [_model_of_run(run, root) for run in open_runs(path)]
+    if trial is not None:
+        models = [model for model in models if model.checkpoint.trial == trial]
+        if not models:
+            raise UsageError(f"{path}: holds no run of --trial {trial}.")
+    return models
+
+
+def model_of_checkpoint(path: Path, root: Path | None = None) -> TrainedModel:
+    """The model of a single checkpoint file; its data set lies at ``root`` or in the default place."""
+    checkpoint = read_checkpoint(path)
+    return TrainedModel(path, checkpoint, dataset_root(checkpoint.dataset, root))
+
+
+def _model_of_run(run: RunFolder, root: Path | None) -> TrainedModel:
+    if not run.checkpoint_path.exists():
+        raise UsageError(f"{run.path}: has no checkpoint yet; train it with 'vibench train --resume {run.path}'.")
+    description = run.description()
+    checkpoint = read_checkpoint(run.checkpoint_path)
+    return TrainedModel(run.checkpoint_path, checkpoint, root or Path(description.root), description.id, run.timing())
