@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from vibench.cli.main import app
 from vibench.errors import UsageError
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder, open_runs
+from vibench.training.interrupt import TrainingInterrupted
 
 
 @pytest.fixture
@@ -70,6 +72,26 @@ def test_regdb_trains_one_model_per_split(train: Callable[..., Result], regdb: P
     checkpoints = [read_checkpoint(run.checkpoint_path) for run in runs]
     assert [checkpoint.trial for checkpoint in checkpoints] == list(range(1, 11))
     assert len({checkpoint.train_pids for checkpoint in checkpoints}) > 1
+
+
+def test_all_trials_are_interrupted_and_resumed_together(
+    train: Callable[..., Result], regdb: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from vibench.training import run as training_run
+
+    @contextmanager
+    def stop_at_once() -> Iterator[Callable[[], bool]]:
+        yield lambda: True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "stop_requests", stop_at_once)
+        with pytest.raises(
+            TrainingInterrupted, match=r"saved epoch 0, step 1; .*toy-s0/trial-01, or .* runs/regdb/toy-s0$"
+        ):
+            train("toy", "--dataset", "regdb", "--trial", "all", *ONE_EPOCH)
+    train("--resume", "runs/regdb/toy-s0")
+    runs = open_runs(Path("runs/regdb/toy-s0"))
+    assert len(runs) == 10 and all(run.finished() for run in runs)
 
 
 def test_trial_1_is_the_default_of_regdb_and_said(train: Callable[..., Result], regdb: Path):

@@ -42,6 +42,7 @@ def train(
     from vibench.cli.console import err, progress
     from vibench.cli.console import out as console
     from vibench.training.folder import open_runs
+    from vibench.training.interrupt import TrainingInterrupted
     from vibench.training.run import prepare
     from vibench.training.run import resume as go_on
 
@@ -63,11 +64,16 @@ def train(
                 f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
             )
         runs = tuple(prepare(spec, device=device) for spec in specs)
-    for run in runs:
-        go_on(run, device=device, root=root if resume else None, tensorboard=tensorboard, progress=progress)
-        _show(run)
     folder = runs[0].path if len(runs) == 1 else runs[0].path.parent
-    console.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True)
+    for run in runs:
+        try:
+            go_on(run, device=device, root=root if resume else None, tensorboard=tensorboard, progress=progress)
+        except TrainingInterrupted as stopped:
+            if len(runs) == 1:
+                raise
+            raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
+        _show(run)
+    console.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True, markup=False)
 
 
 def _specifications(
@@ -131,4 +137,5 @@ def _show(run: RunFolder) -> None:
         f"{run.path}: {timing.epochs} epochs, {loss}{timing.train_seconds:.0f} s, "
         f"{timing.images_per_second:.0f} images/s, {100 * timing.data_wait:.1f} % waiting for data",
         soft_wrap=True,
+        markup=False,
     )
