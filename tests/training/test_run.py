@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vibench.errors import UsageError
+from vibench.errors import UsageError, VibenchError
 from vibench.progress import Advance
 from vibench.training.checkpoint import load_method, read_checkpoint
 from vibench.training.folder import RunFolder, open_runs
@@ -220,6 +220,26 @@ def test_identities_in_both_splits_are_refused(make_spec: MakeSpec, tmp_path: Pa
     (copy / "exp" / "val_id.txt").write_text("4,6\n")
     with pytest.raises(UsageError, match=r"6"):
         train(make_spec(root=copy), device="cpu")
+
+
+def test_a_full_disk_keeps_what_was_saved_and_says_how_to_go_on(make_spec: MakeSpec):
+    resource = pytest.importorskip("resource")
+    spec = make_spec()
+    with pytest.raises(TrainingInterrupted):
+        train(spec, device="cpu", progress=interrupting_progress(2))
+    run = RunFolder(spec.folder)
+    before = run.checkpoint_path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(VibenchError, match=r"File too large .* continue with 'vibench train --resume"):
+            resume(run, device="cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert run.checkpoint_path.read_bytes() == before
+    assert [file.name for file in run.checkpoint_path.parent.iterdir()] == ["last.pt"]
+    resume(run, device="cpu")
+    assert run.finished() and [row["epoch"] for row in read_log(run.log_path)] == [0, 1, 2]
 
 
 def test_tensorboard_events_are_written(make_spec: MakeSpec):

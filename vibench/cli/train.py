@@ -42,6 +42,7 @@ def train(
     from vibench.cli.console import err, progress
     from vibench.cli.console import out as console
     from vibench.training.folder import open_runs
+    from vibench.training.interrupt import TrainingInterrupted
     from vibench.training.run import prepare
     from vibench.training.run import resume as go_on
 
@@ -63,11 +64,16 @@ def train(
                 f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
             )
         runs = tuple(prepare(spec, device=device) for spec in specs)
-    for run in runs:
-        go_on(run, device=device, root=root if resume else None, tensorboard=tensorboard, progress=progress)
-        _show(run)
     folder = runs[0].path if len(runs) == 1 else runs[0].path.parent
-    console.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True)
+    for run in runs:
+        try:
+            go_on(run, device=device, root=root if resume else None, tensorboard=tensorboard, progress=progress)
+        except TrainingInterrupted as stopped:
+            if len(runs) == 1:
+                raise
+            raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
+        _show(run)
+    console.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True, markup=False)
 
 
 def _specifications(
@@ -105,12 +111,11 @@ def _specifications(
 
 
 def _refuse_run_options(context: typer.Context) -> None:
-    from click.core import ParameterSource
-
-    for option in context.command.params:
-        name = (option.name or "").rstrip("_")
-        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if name in _RUN_OPTIONS and given:
+    for parameter in context.command.params:
+        key = parameter.name or ""
+        source = context.get_parameter_source(key)
+        name = key.rstrip("_")
+        if name in _RUN_OPTIONS and source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"--{name} cannot be changed with --resume: the run folder fixes it; leave it out.")
 
 
@@ -132,4 +137,5 @@ def _show(run: RunFolder) -> None:
         f"{run.path}: {timing.epochs} epochs, {loss}{timing.train_seconds:.0f} s, "
         f"{timing.images_per_second:.0f} images/s, {100 * timing.data_wait:.1f} % waiting for data",
         soft_wrap=True,
+        markup=False,
     )

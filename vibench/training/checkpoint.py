@@ -65,12 +65,21 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint atomically. Equal checkpoints give identical bytes."""
+    """Write a checkpoint atomically. Equal checkpoints give identical bytes.
+
+    Raises `OSError` where the file cannot be written; an older file of that name then stays.
+    """
     fields = {entry.name: getattr(checkpoint, entry.name) for entry in dataclasses.fields(checkpoint)}
     content = _canonical({"format": FORMAT, "format_version": FORMAT_VERSION, **fields})
     # Written through a handle, because torch.save(path) puts the (temporary) file name into the archive.
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as handle:
-        torch.save(content, handle)
+        try:
+            torch.save(content, handle)
+        except RuntimeError as error:
+            # PyTorch hides a failed write behind an error of its archive writer.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

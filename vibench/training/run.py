@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +19,7 @@ from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.devices import resolve_device, resolve_precision
 from vibench.environment import describe_environment
-from vibench.errors import UsageError
+from vibench.errors import UsageError, VibenchError
 from vibench.files import canonical_json, sha256_text, write_text
 from vibench.methods.recipe import Recipe, recipe_dict, recipe_sha256, recipe_toml
 from vibench.methods.registry import build_method
@@ -117,7 +117,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     )
     run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
     _require_unused(run)
-    with run.locked():
+    with _writing(run), run.locked():
         write_text(run.recipe_path, recipe_toml(recipe))
         run.write_description(description)
     return run
@@ -138,6 +138,7 @@ def resume(
     ``root`` says where the data set lies now, if it has moved. Errors as `train`.
     """
     with ExitStack() as stack:
+        stack.enter_context(_writing(run))
         stack.enter_context(run.locked())
         if run.finished():
             return run
@@ -294,6 +295,18 @@ def _check_split(dataset: Dataset, training: SampleIndex, test: SampleIndex) -> 
             f"{dataset.name}: {len(shared)} identities (pid {named}) are in the training and in the test split; "
             "check the copy with 'vibench data check'."
         )
+
+
+@contextmanager
+def _writing(run: RunFolder) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise VibenchError(
+            f"{run.path}: {error.strerror or error} while reading or writing {error.filename or 'its files'}; what was "
+            f"saved before is kept: remove the cause and continue with 'vibench train --resume {run.path}'."
+        ) from error
 
 
 def _require_unused(run: RunFolder) -> None:

@@ -1,0 +1,141 @@
+"""``vibench train`` as a user meets it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.datasets import mini
+from tests.training import toy  # noqa: F401  (registers the method)
+from vibench.cli.main import app
+from vibench.errors import UsageError
+from vibench.training.checkpoint import read_checkpoint
+from vibench.training.folder import RunFolder, open_runs
+from vibench.training.interrupt import TrainingInterrupted
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run ``vibench train ARGS...`` in this process, inside a temporary folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIBENCH_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: object) -> Result:
+        words = ["train", *map(str, arguments), "--device", "cpu"]
+        result = CliRunner().invoke(app, words)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def regdb(tmp_path: Path) -> Path:
+    return mini.write_regdb(tmp_path / "data" / "regdb")
+
+
+ONE_EPOCH = ("--pretrained", "none", "--set", "schedule.epochs=1", "--set", "batches_per_epoch=2")
+
+
+def test_a_real_process_trains_saves_and_says_what_is_next(
+    tmp_path: Path, vibench: Callable[..., subprocess.CompletedProcess[str]]
+):
+    root = mini.write_sysu(tmp_path / "sysu")
+    small = ("backbone=resnet18", "input.height=32", "input.width=32", "identities=2", "images=2")
+    settings = [word for setting in small for word in ("--set", setting)]
+    done = vibench("train", "baseline", "--dataset", "sysu-mm01", "--root", root, *ONE_EPOCH, *settings, "--amp", "off")
+    assert done.returncode == 0, done.stderr
+    run = RunFolder(tmp_path / "runs" / "sysu-mm01" / "baseline-b-s0")
+    assert run.finished()
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("runs/sysu-mm01/baseline-b-s0: 1 epochs, loss ")
+    assert lines[-1] == "next: vibench eval runs/sysu-mm01/baseline-b-s0 --protocol sysu-all"
+    assert "Traceback" not in done.stderr
+
+    again = vibench("train", "baseline", "--dataset", "sysu-mm01", "--root", root, *ONE_EPOCH)
+    assert again.returncode == 2
+    assert again.stderr.startswith("error: runs/sysu-mm01/baseline-b-s0: holds a finished run;")
+
+
+def test_regdb_trains_one_model_per_split(train: Callable[..., Result], regdb: Path):
+    """Found in data/regdb by default; every split has its own identities."""
+    result = train("toy", "--dataset", "regdb", "--trial", "all", *ONE_EPOCH)
+    assert result.stdout.splitlines()[-1] == "next: vibench eval runs/regdb/toy-s0 --protocol regdb-v2t"
+    runs = open_runs(Path("runs/regdb/toy-s0"))
+    assert [run.path.name for run in runs] == [f"trial-{trial:02d}" for trial in range(1, 11)]
+    checkpoints = [read_checkpoint(run.checkpoint_path) for run in runs]
+    assert [checkpoint.trial for checkpoint in checkpoints] == list(range(1, 11))
+    assert len({checkpoint.train_pids for checkpoint in checkpoints}) > 1
+
+
+def test_all_trials_are_interrupted_and_resumed_together(
+    train: Callable[..., Result], regdb: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from vibench.training import run as training_run
+
+    @contextmanager
+    def stop_at_once() -> Iterator[Callable[[], bool]]:
+        yield lambda: True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "stop_requests", stop_at_once)
+        with pytest.raises(
+            TrainingInterrupted, match=r"saved epoch 0, step 1; .*toy-s0/trial-01, or .* runs/regdb/toy-s0$"
+        ):
+            train("toy", "--dataset", "regdb", "--trial", "all", *ONE_EPOCH)
+    train("--resume", "runs/regdb/toy-s0")
+    runs = open_runs(Path("runs/regdb/toy-s0"))
+    assert len(runs) == 10 and all(run.finished() for run in runs)
+
+
+def test_trial_1_is_the_default_of_regdb_and_said(train: Callable[..., Result], regdb: Path):
+    result = train("toy", "--dataset", "regdb", *ONE_EPOCH)
+    assert "this trains --trial 1" in result.output
+    assert RunFolder(Path("runs/regdb/toy-s0/trial-01")).finished()
+
+
+def test_resume_takes_everything_from_the_folder(train: Callable[..., Result], regdb: Path):
+    train("toy", "--dataset", "regdb", "--trial", 1, *ONE_EPOCH, "--out", "whole")
+    train("toy", "--dataset", "regdb", "--trial", 1, *ONE_EPOCH, "--out", "again")
+    whole, again = RunFolder(Path("whole")), RunFolder(Path("again"))
+    expected = whole.checkpoint_path.read_bytes()
+    again.checkpoint_path.unlink()
+    train("--resume", "again")
+    assert again.checkpoint_path.read_bytes() == expected
+    with pytest.raises(UsageError, match="is a run of toy, not of agw"):
+        train("agw", "--resume", "again")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--dataset", "regdb"), ("--set", "lr=1"), ("--trial", "2"), ("--seed", "1"), ("--amp", "off"), ("--out", "x")],
+)
+def test_what_the_run_folder_fixes_cannot_be_changed(train: Callable[..., Result], option: tuple[str, str]):
+    with pytest.raises(UsageError, match=f"{option[0]} cannot be changed with --resume"):
+        train("--resume", "somewhere", *option)
+
+
+def test_wrong_arguments_get_one_sentence(train: Callable[..., Result], regdb: Path):
+    with pytest.raises(UsageError, match="METHOD is missing"):
+        train("--dataset", "regdb")
+    with pytest.raises(UsageError, match="--dataset is missing"):
+        train("toy")
+    with pytest.raises(UsageError, match="--trial eleven: give the number"):
+        train("toy", "--dataset", "regdb", "--trial", "eleven")
+    with pytest.raises(UsageError, match="--trial 11: regdb has the train/test splits 1 to 10"):
+        train("toy", "--dataset", "regdb", "--trial", "11")
+    with pytest.raises(UsageError, match="did you mean 'regdb'"):
+        train("toy", "--dataset", "regbd")
+    with pytest.raises(UsageError, match="nowhere: there is no such folder for the data set sysu-mm01"):
+        train("toy", "--dataset", "sysu-mm01", "--root", "nowhere")
+    with pytest.raises(UsageError, match="there is no such run folder"):
+        train("--resume", "nowhere")
+    with pytest.raises(UsageError, match=r"did you mean 'schedule.epochs'"):
+        train("toy", "--dataset", "regdb", "--set", "schedule.epoch=3")
+    assert not Path("runs").exists()
