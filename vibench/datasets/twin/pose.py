@@ -105,7 +105,7 @@ def skeleton(body: Body, pose: Pose) -> Skeleton:
         swing = -pose.swing * np.sin(angle) * sign
         flex = swing + pose.elbow
         out = 0.10
-        shoulder = (0.86 * body.shoulder * sign, shoulder_height - 0.012, 0.9 * ahead)
+        shoulder = (0.85 * body.shoulder * sign, shoulder_height - 0.020, 0.9 * ahead)
         upper, fore = 0.47 * body.arm, 0.53 * body.arm
         elbow = (
             shoulder[0] + sign * out * upper,
