@@ -268,7 +268,7 @@ class PersonPainter:
             0.5 * (0.93 * body.shoulder + body.waist),
             body.waist,
             body.hip,
-            1.03 * body.hip,
+            1.07 * body.hip,
         )
         depths = [body.depth * (0.80 if index < 4 else 1.0) for index in range(len(places))]
         widths = tuple(self._seen(w, d * w) + 0.004 for w, d in zip(breadths, depths, strict=True))
@@ -323,7 +323,9 @@ class PersonPainter:
         self._tube(hip, knee, (thigh, calf), clothes.skin, part, shade=shade)
         if not self.attributes.skirt:
             hem = hip + 0.86 * (knee - hip)
-            widths = profile((0.0, 1.0), (1.15 * thigh, 0.5 * (thigh + calf) * (0.8 + 0.35 * body.cuff)))
+            widths = profile(
+                (0.0, 0.15, 1.0), (0.75 * thigh, 1.12 * thigh, 0.5 * (thigh + calf) * (0.8 + 0.35 * body.cuff))
+            )
             self._piece(hip, hem, widths, clothes.lower, part, rows=(0.1, 1.0), shade=shade)
 
     def _arm(self, side: str, shade: float = 1.0) -> None:
