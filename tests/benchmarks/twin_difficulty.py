@@ -1,9 +1,9 @@
 """How hard the twin is: all-search single-shot rank-1 of trivial cues and of a plain two-stream network.
 
-    python -m tests.benchmarks.twin_difficulty [--root TWIN] [--steps 400] [--cues-only]
+    python -m tests.benchmarks.twin_difficulty [--root TWIN] [--steps 400]
 
-Expected (tests/datasets/twin guards the cheap ones): chance and colour histogram below 10 %, grey HOG below 25 %,
-attribute codes 25-35 %, the network 30-80 % and far better among visible images.
+Expected, and guarded by tests/datasets/twin/test_difficulty.py: chance and colour histogram below 10 %, grey HOG
+below 25 %, attribute codes 25-35 %, the network 30-80 % and far better among visible images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
@@ -226,45 +225,38 @@ def train_network(images: np.ndarray, index: SampleIndex, steps: int) -> Callabl
     return embed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, help="a sysu-mm01 twin; by default small, seed 0, in a temporary folder")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--cues-only", action="store_true", help="leave the network out")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        root = options.root or make_twin("sysu-mm01", "small", 0, Path(temporary) / "twin")
-        measure(root, options.steps, options.cues_only)
-
-
-def measure(root: Path, steps: int, cues_only: bool) -> None:
-    """Print the table of cues."""
+def measure(root: Path, steps: int) -> dict[str, tuple[float, float]]:
+    """Rank-1 and mAP per cue; the network is left out where ``steps`` is 0."""
     index = get_dataset("sysu-mm01-twin").index(root)
     test = test_rows(index)
     images = load_images(root, test)
-    search = infrared_to_visible(test)
+    across, among = infrared_to_visible(test), visible_to_visible(test)
     cues = {
         "chance": np.random.default_rng(0).standard_normal((len(test), 64)),
         "colour histogram": colour_histograms(images),
         "grey HOG": grey_hogs(images),
         "attribute codes": attribute_codes(root, test),
     }
-    table = [(name, *scores(test, features, search)) for name, features in cues.items()]
-    among = visible_to_visible(test)
-    for name in ("colour histogram", "grey HOG", "attribute codes"):
-        table.append((f"{name}, visible to visible", *scores(test, cues[name], among)))
-    if not cues_only:
+    if steps:
         training = training_rows(index)
-        start = time.perf_counter()
         embed = train_network(load_images(root, training), training, steps)
-        seconds = time.perf_counter() - start
-        features = embed(images, (test["modality"] == "infrared").to_numpy())
-        name = f"two-stream ResNet-18, {steps} steps"
-        table.append((name, *scores(test, features, search)))
-        table.append((f"{name}, visible to visible", *scores(test, features, among)))
-        print(f"training: {seconds:.0f} s")
-    frame = pd.DataFrame(table, columns=["cue", "rank-1", "mAP"])
-    print(frame.to_string(index=False, formatters={"rank-1": "{:.1%}".format, "mAP": "{:.1%}".format}))
+        cues["network"] = embed(images, (test["modality"] == "infrared").to_numpy())
+    results = {name: scores(test, features, across) for name, features in cues.items()}
+    return results | {f"{name}, visible only": scores(test, features, among) for name, features in cues.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, help="a sysu-mm01 twin; by default small, seed 0, in a temporary folder")
+    parser.add_argument("--steps", type=int, default=400, help="training steps of the network; 0 leaves it out")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = options.root or make_twin("sysu-mm01", "small", 0, Path(temporary) / "twin")
+        start = time.perf_counter()
+        results = measure(root, options.steps)
+    print(f"{options.steps} training steps, {time.perf_counter() - start:.0f} s in all")
+    for name, (rank1, precision) in results.items():
+        print(f"{name:35} rank-1 {rank1:6.1%}   mAP {precision:6.1%}")
 
 
 if __name__ == "__main__":
