@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vibench.datasets.twin.streams import stream
 from vibench.modality import INFRARED, VISIBLE
 
 
@@ -55,7 +56,7 @@ _SYSU_MM01 = (
            (0.42, 0.70), 0.30, 0.04, (0.06, 0.16), (0.020, 0.040), (80, 92), 0.16, lamp=True),
     Camera(4, "cam4 gate", "visible", "gate", 0.62, (0.80, 1.45), (0.90, 1.45), (0.92, 1.0, 1.12), 0.05, (0.25, 0.50),
            0.55, 0.02, (0.06, 0.18), (0.010, 0.026), (70, 88), 0.08),
-    Camera(5, "cam5 garden", "visible", "garden", 0.55, (0.60, 1.25), (0.80, 1.40), (0.96, 1.06, 0.88), 0.06,
+    Camera(5, "cam5 garden", "visible", "garden", 0.55, (0.72, 1.30), (0.80, 1.40), (0.96, 1.06, 0.88), 0.06,
            (0.28, 0.55), 0.60, 0.06, (0.08, 0.20), (0.012, 0.030), (66, 86), 0.06),
     Camera(6, "cam6 passage, infrared", "infrared", "passage", 0.75, (0.60, 1.25), (0.75, 1.35), (1.0, 1.0, 1.0), 0.0,
            (0.35, 0.65), 0.45, 0.08, (0.10, 0.22), (0.030, 0.065), (70, 86), 0.10, lamp=True),
@@ -64,7 +65,7 @@ _REGDB = (
     Camera(1, "visible", "visible", "street", 0.90, (0.75, 1.20), (0.85, 1.20), (1.0, 0.99, 0.95), 0.04, (0.45, 0.70),
            0.35, 0.02, (0.06, 0.14), (0.008, 0.020), (95, 95), 0.10),
     Camera(2, "thermal", "thermal", "street", 0.90, (0.85, 1.10), (0.85, 1.20), (1.0, 1.0, 1.0), 0.0, (0.80, 0.90),
-           0.10, 0.05, (0.22, 0.30), (0.006, 0.014), (95, 95), 0.10),
+           0.10, 0.05, (0.24, 0.31), (0.002, 0.006), (95, 95), 0.10),
 )  # fmt: skip
 
 CAMERAS: dict[str, tuple[Camera, ...]] = {"sysu-mm01": _SYSU_MM01, "regdb": _REGDB}
@@ -72,12 +73,14 @@ CAMERAS: dict[str, tuple[Camera, ...]] = {"sysu-mm01": _SYSU_MM01, "regdb": _REG
 
 _LEVELS = 1024
 _BRIGHTEST = 1.6
-_NOISE_SIDE = 512
+_NOISE_PLAY = 96
+"""Pixels by which windows into the noise differ."""
 
 
-def noise_tile() -> np.ndarray:
-    """(side, side, 3) float32 standard normal sensor noise, from which each image takes a random window."""
-    return np.random.Generator(np.random.PCG64(20240607)).standard_normal((_NOISE_SIDE, _NOISE_SIDE, 3), np.float32)
+def noise_tile(size: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) float32 standard normal sensor noise, from which images of nominal ``size`` take random windows."""
+    shape = (round(1.3 * size[0]) + _NOISE_PLAY, round(1.4 * size[1]) + _NOISE_PLAY, 3)
+    return stream(0, "noise").standard_normal(shape, np.float32)
 
 
 def illuminate(frame: np.ndarray, camera: Camera, random: np.random.Generator) -> None:
@@ -122,20 +125,19 @@ def record(
     for _ in range(3 if camera.spectrum == "thermal" else 1):
         frame = blur(frame, share)
     gamma = random.uniform(*camera.gamma)
-    casts = np.asarray(camera.cast[:channels]) * (1.0 + random.normal(0.0, camera.cast_spread or 1e-9, channels))
-    strength = 255.0 * random.uniform(*camera.noise)
-    top, left = random.integers(0, _NOISE_SIDE - 64, 2)
-    levels = np.linspace(0.0, _BRIGHTEST, _LEVELS)
+    casts = np.asarray(camera.cast[:channels]) * (1.0 + camera.cast_spread * random.normal(0.0, 1.0, channels))
+    strength = np.float32(255.0 * random.uniform(*camera.noise))
+    top, left = random.integers(0, _NOISE_PLAY, 2)
     frame *= np.float32((_LEVELS - 1) / _BRIGHTEST)
-    np.clip(frame, 0.0, _LEVELS - 1.0, out=frame)
+    np.minimum(frame, np.float32(_LEVELS - 1), out=frame)
+    np.maximum(frame, np.float32(0.0), out=frame)
     index = frame.astype(np.int16)
-    out = np.empty((height, width, channels), np.float32)
+    out = noise[top : top + height, left : left + width, :channels] * strength
+    levels = np.linspace(0.0, _BRIGHTEST, _LEVELS, dtype=np.float32)
     for channel in range(channels):
-        curve = camera.black + (1.0 - camera.black) * np.clip(gain * casts[channel] * levels, 0.0, None) ** gamma
-        out[..., channel] = (255.0 * np.minimum(curve, 1.0)).astype(np.float32)[index[..., channel]]
-    rows = np.arange(top, top + height) % _NOISE_SIDE
-    columns = np.arange(left, left + width) % _NOISE_SIDE
-    out += np.float32(strength) * noise[rows][:, columns, :channels]
-    out += np.float32(0.5)
-    np.clip(out, 0.0, 255.0, out=out)
+        curve = camera.black + (1.0 - camera.black) * (np.float32(gain * casts[channel]) * levels) ** np.float32(gamma)
+        response = np.float32(255.0) * np.minimum(curve, np.float32(1.0)) + np.float32(0.5)
+        out[..., channel] += response.take(index[..., channel])
+    np.minimum(out, np.float32(255.0), out=out)
+    np.maximum(out, np.float32(0.0), out=out)
     return out.astype(np.uint8)

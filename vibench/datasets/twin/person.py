@@ -98,7 +98,7 @@ def _bake_head(identity: Identity, spectrum: str) -> Baked:
     skin, hair = _values(identity.skin, spectrum)[0], _values(identity.hair, spectrum)[0]
     face = np.broadcast_to(skin, (*down.shape, len(skin))).copy()
     dark = 0.45 if spectrum != "thermal" else 0.96
-    eye = np.hypot((down - 0.50) / 0.045, (side - 0.12) / 0.055) < 1.0
+    eye = np.hypot((down - 0.50) / 0.035, (side - 0.12) / 0.042) < 1.0
     brow = (np.abs(down - 0.41) < 0.022) & (np.abs(side - 0.12) < 0.075)
     mouth = (np.abs(down - 0.78) < 0.025) & (side < 0.085)
     nose = (np.abs(down - 0.62) < 0.04) & (side < 0.03)
@@ -108,11 +108,11 @@ def _bake_head(identity: Identity, spectrum: str) -> Baked:
     face[nose] *= 1.08
     face[down > 0.93] *= 0.8
     if identity.attributes.glasses:
-        lens = (np.abs(down - 0.50) < 0.085) & (np.abs(side - 0.125) < 0.095)
-        inner = (np.abs(down - 0.50) < 0.050) & (np.abs(side - 0.125) < 0.070)
+        lens = (np.abs(down - 0.50) < 0.075) & (np.abs(side - 0.125) < 0.092)
+        inner = (np.abs(down - 0.50) < 0.050) & (np.abs(side - 0.125) < 0.074)
         bow = (np.abs(down - 0.475) < 0.022) & (side < 0.52)
         frame = (lens & ~inner) | bow
-        face[inner] = 0.75 * face[inner] + (0.10 if spectrum != "thermal" else 0.0)
+        face[inner] = 0.85 * face[inner] + (0.08 if spectrum != "thermal" else 0.0)
         face[frame] = 0.07 if spectrum != "thermal" else 0.35
     texels = face + hairy * (hair - face)
     if spectrum != "thermal":
@@ -268,7 +268,7 @@ class PersonPainter:
             0.5 * (0.93 * body.shoulder + body.waist),
             body.waist,
             body.hip,
-            1.03 * body.hip,
+            1.07 * body.hip,
         )
         depths = [body.depth * (0.80 if index < 4 else 1.0) for index in range(len(places))]
         widths = tuple(self._seen(w, d * w) + 0.004 for w, d in zip(breadths, depths, strict=True))
@@ -298,7 +298,7 @@ class PersonPainter:
         self._piece(
             self._at("pelvis", up=0.06),
             self._at("pelvis", up=-0.055),
-            profile((0.0, 0.55, 1.0), (0.9 * wide, wide, 0.72 * wide)),
+            profile((0.0, 0.6, 1.0), (0.55 * wide, 0.95 * wide, 0.72 * wide)),
             self.clothes.lower,
             "hips",
             rows=(0.0, 0.15),
@@ -323,7 +323,9 @@ class PersonPainter:
         self._tube(hip, knee, (thigh, calf), clothes.skin, part, shade=shade)
         if not self.attributes.skirt:
             hem = hip + 0.86 * (knee - hip)
-            widths = profile((0.0, 1.0), (1.15 * thigh, 0.5 * (thigh + calf) * (0.8 + 0.35 * body.cuff)))
+            widths = profile(
+                (0.0, 0.15, 1.0), (0.75 * thigh, 1.12 * thigh, 0.5 * (thigh + calf) * (0.8 + 0.35 * body.cuff))
+            )
             self._piece(hip, hem, widths, clothes.lower, part, rows=(0.1, 1.0), shade=shade)
 
     def _arm(self, side: str, shade: float = 1.0) -> None:
@@ -334,13 +336,14 @@ class PersonPainter:
         self._tube(wrist, hand, (0.014, 0.012), clothes.skin, part, shade=shade)
         if self.attributes.long_sleeves:
             self._tube(elbow, wrist, (1.08 * limb, 0.74 * limb), clothes.upper, part, rows=(0.4, 0.8), shade=shade)
-            self._tube(shoulder, elbow, (1.28 * limb, 1.08 * limb), clothes.upper, part, rows=(0.0, 0.4), shade=shade)
+            self._tube(shoulder, elbow, (1.16 * limb, 1.08 * limb), clothes.upper, part, rows=(0.0, 0.4), shade=shade)
             return
         self._tube(elbow, wrist, (0.86 * limb, 0.58 * limb), clothes.skin, part, shade=shade)
-        self._tube(shoulder, elbow, (limb, 0.86 * limb), clothes.skin, part, shade=shade)
+        covered = shoulder + 0.4 * (elbow - shoulder)
+        self._tube(covered, elbow, (limb, 0.86 * limb), clothes.skin, part, shade=shade)
         end = shoulder + 0.62 * (elbow - shoulder)
-        start = shoulder - 0.2 * (elbow - shoulder)
-        widths = profile((0.0, 0.12, 0.3, 1.0), (0.5 * limb, 1.1 * limb, 1.34 * limb, 1.36 * limb))
+        start = shoulder - 0.16 * (elbow - shoulder)
+        widths = profile((0.0, 0.12, 0.3, 1.0), (0.45 * limb, 0.95 * limb, 1.2 * limb, 1.32 * limb))
         self._piece(start, end, widths, clothes.upper, part, rows=(0.0, 0.3), shade=shade)
 
     def _neck(self) -> None:

@@ -89,10 +89,10 @@ def skeleton(body: Body, pose: Pose) -> Skeleton:
     for side, sign in (("left", 1.0), ("right", -1.0)):
         swing = pose.stride * np.sin(angle) * sign
         bend = 0.15 + 1.1 * pose.stride * max(0.0, np.cos(angle) * sign)
-        hip = (0.62 * body.hip * sign, hip_height, 0.0)
-        knee = (0.58 * body.hip * sign, hip[1] - 0.5 * leg * np.cos(swing), 0.5 * leg * np.sin(swing))
+        hip = (0.54 * body.hip * sign, hip_height, 0.0)
+        knee = (0.53 * body.hip * sign, hip[1] - 0.5 * leg * np.cos(swing), 0.5 * leg * np.sin(swing))
         shin = swing - bend
-        ankle = (0.55 * body.hip * sign, knee[1] - 0.5 * leg * np.cos(shin), knee[2] + 0.5 * leg * np.sin(shin))
+        ankle = (0.52 * body.hip * sign, knee[1] - 0.5 * leg * np.cos(shin), knee[2] + 0.5 * leg * np.sin(shin))
         points[f"{side}_hip"], points[f"{side}_knee"], points[f"{side}_ankle"] = hip, knee, ankle
         points[f"{side}_toe"] = (ankle[0] * 1.25, ankle[1] - 0.6 * FOOT, ankle[2] + 0.062)
         feet.append(ankle[1])
@@ -105,7 +105,7 @@ def skeleton(body: Body, pose: Pose) -> Skeleton:
         swing = -pose.swing * np.sin(angle) * sign
         flex = swing + pose.elbow
         out = 0.10
-        shoulder = (0.86 * body.shoulder * sign, shoulder_height - 0.012, 0.9 * ahead)
+        shoulder = (0.85 * body.shoulder * sign, shoulder_height - 0.020, 0.9 * ahead)
         upper, fore = 0.47 * body.arm, 0.53 * body.arm
         elbow = (
             shoulder[0] + sign * out * upper,

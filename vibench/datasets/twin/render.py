@@ -76,7 +76,7 @@ class Renderer:
         self.size = size
         self.cameras = CAMERAS[layout]
         self._scenes: dict[int, Scene] = {}
-        self._noise = noise_tile()
+        self._noise = noise_tile(size)
 
     def render_batch(self, shots: Iterable[tuple[int, int, int]]) -> list[Picture]:
         """Render (pid, camera, image number) triples."""

@@ -63,11 +63,12 @@ def light_table(direction: float, ambient: float) -> np.ndarray:
 def tube(start_radius: float, end_radius: float, length: float) -> tuple[np.ndarray, float, float]:
     """A limb: half-widths with round ends, and how far the axis reaches beyond start and end."""
     whole = length + start_radius + end_radius
-    position = _PLACE * whole
-    widths = start_radius + (end_radius - start_radius) * np.clip((position - start_radius) / max(length, 1e-3), 0, 1)
+    position = _PLACE * np.float32(whole)
+    ends = (0.0, start_radius, start_radius + length, whole)
+    widths = np.interp(position, ends, (start_radius, start_radius, end_radius, end_radius))
     for distance, radius in ((position, start_radius), (whole - position, end_radius)):
-        inward = np.clip(1.0 - distance / max(radius, 1e-3), 0.0, 1.0)
-        widths = widths * np.sqrt(np.maximum(1.0 - inward * inward, 0.0))
+        inward = np.maximum(1.0 - distance / max(radius, 1e-3), 0.0)
+        widths *= np.sqrt(1.0 - inward * inward)
     return widths.astype(np.float32), start_radius, end_radius
 
 
@@ -119,33 +120,35 @@ def paint(
     y = canvas.rows[top:bottom] - np.float32(start[1])
     step = x * np.float32(dx * STEPS / length) + y * np.float32(dy * STEPS / length)
     step += 1.0
-    np.clip(step, 0.0, STEPS + 1.0, out=step)
+    np.maximum(step, np.float32(0.0), out=step)
+    np.minimum(step, np.float32(STEPS + 1), out=step)
     place = step.astype(np.int32)
     across = x * np.float32(dy) - y * np.float32(dx)
     table = np.empty(STEPS + 2, np.float32)
     # Before the start and behind the end lies nothing.
     table[0] = table[-1] = -1e3
     table[1:-1] = widths
-    half = table[place]
+    half = table.take(place)
     alpha = half - np.abs(across)
-    alpha += 0.5
-    np.clip(alpha, 0.0, 1.0, out=alpha)
+    alpha += np.float32(0.5)
+    np.maximum(alpha, np.float32(0.0), out=alpha)
+    np.minimum(alpha, np.float32(1.0), out=alpha)
     across /= np.maximum(half, np.float32(0.5))
-    np.clip(across, -1.0, 1.0, out=across)
-    across *= 0.5 * (_ANGLES - 1)
-    across += 0.5 * _ANGLES
+    across *= np.float32(0.5 * (_ANGLES - 1))
+    across += np.float32(0.5 * _ANGLES)
+    np.maximum(across, np.float32(0.0), out=across)
+    np.minimum(across, np.float32(_ANGLES - 1), out=across)
     angle = across.astype(np.int32)
-    np.minimum(angle, _ANGLES - 1, out=angle)
     shift = round(-turn / (2.0 * np.pi) * COLUMNS)
     columns = (_COLUMN + shift) & (COLUMNS - 1)
     stretch = np.empty(STEPS + 2, np.int32)
-    stretch[1:-1] = np.clip((rows[0] + (rows[1] - rows[0]) * _PLACE) * ROWS, 0, ROWS - 1)
+    stretch[1:-1] = (rows[0] * ROWS) + ((rows[1] - rows[0]) * (ROWS - 1)) * _PLACE
     stretch[0], stretch[-1] = stretch[1], stretch[-2]
     stretch *= COLUMNS
-    texel = stretch[place]
-    texel += columns[angle]
+    texel = stretch.take(place)
+    texel += columns.take(angle)
     colour = surface.texels.take(texel, axis=0)
-    colour *= (light * np.float32(shade))[angle][..., None]
+    colour *= (light * np.float32(shade)).take(angle)[..., None]
     window = canvas.frame[top:bottom, left:right]
     colour -= window
     colour *= alpha[..., None]

@@ -25,6 +25,7 @@ PROVENANCE = f"{FOLDER}/twin.json"
 
 def provenance(layout: str, scale: str, seed: int, size: tuple[int, int], shots: list[Shot]) -> dict[str, Any]:
     """What identifies a twin and counts its images; stored as ``truth/twin.json``."""
+    per_camera = Counter(shot.camera for shot in shots)
     return {
         "layout": layout,
         "scale": scale,
@@ -33,9 +34,8 @@ def provenance(layout: str, scale: str, seed: int, size: tuple[int, int], shots:
         "size": list(size),
         "identities": len({shot.pid for shot in shots}),
         "images": len(shots),
-        "images_per_camera": {str(camera.number): sum(shot.camera == camera.number for shot in shots)
-                              for camera in CAMERAS[layout]},
-    }  # fmt: skip
+        "images_per_camera": {str(camera): images for camera, images in sorted(per_camera.items())},
+    }
 
 
 def write_truth(

@@ -1,0 +1,203 @@
+"""Twins on disk: the real layouts, the same bytes on any number of processes, whole or absent."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import loadmat
+
+from vibench.datasets.permutations import read_permutations
+from vibench.datasets.registry import get_dataset
+from vibench.datasets.twin import make
+from vibench.datasets.twin.make import make_twin, twin_exists
+from vibench.datasets.twin.plan import plan_twin
+from vibench.errors import UsageError
+
+_SIZE = (32, 16)
+
+
+def _hashes(root: Path) -> dict[str, str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@pytest.fixture(scope="module")
+def sysu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_twin("sysu-mm01", "tiny", 4, tmp_path_factory.mktemp("sysu") / "twin", workers=1, size=_SIZE)
+
+
+@pytest.fixture(scope="module")
+def regdb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_twin("regdb", "tiny", 4, tmp_path_factory.mktemp("regdb") / "twin", workers=1, size=_SIZE)
+
+
+def test_two_processes_write_the_same_bytes(regdb: Path, tmp_path: Path) -> None:
+    again = make_twin("regdb", "tiny", 4, tmp_path / "again", workers=2, size=_SIZE)
+    assert _hashes(again) == _hashes(regdb)
+
+
+def test_another_run_writes_the_same_bytes(sysu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_IMAGES_PER_JOB", 37)
+    again = make_twin("sysu-mm01", "tiny", 4, tmp_path / "again", workers=1, size=_SIZE)
+    assert _hashes(again) == _hashes(sysu)
+
+
+def test_sysu_layout_is_read_as_the_real_one(sysu: Path) -> None:
+    dataset = get_dataset("sysu-mm01-twin")
+    index = dataset.index(sysu)
+    assert dataset.version(sysu) == "tiny-s4-r1"
+    pids = index.groupby("split")["pid"].nunique().to_dict()
+    assert pids == {"train": 12, "val": 4, "test": 8}
+    assert set(index["camera"]) == {1, 2, 3, 4, 5, 6}
+    test = index[(index["split"] == "test") & (index["modality"] == "visible")]
+    assert (test.groupby(["pid", "camera"]).size() >= 10).all(), "a multi-shot gallery takes ten images"
+    for name in ("train", "val", "test", "available"):
+        listed = (sysu / "exp" / f"{name}_id.txt").read_text()
+        assert "\n" not in listed
+        numbers = [int(word) for word in listed.split(",")]
+        matrix = loadmat(sysu / "exp" / f"{name}_id.mat")["id"]
+        assert matrix.shape == (1, len(numbers)) and matrix[0].tolist() == numbers
+    permutations = read_permutations(sysu / "exp" / "rand_perm_cam.mat")
+    counts = index.groupby(["camera", "pid"]).size().to_dict()
+    assert {key: rows.shape for key, rows in permutations.items()} == {key: (10, n) for key, n in counts.items()}
+
+
+def test_regdb_layout_is_read_as_the_real_one(regdb: Path) -> None:
+    for trial in (1, 2, 10):
+        index = get_dataset("regdb-twin").index(regdb, trial)
+        split = index.groupby("split")["pid"].unique()
+        assert set(split["train"]).isdisjoint(split["test"])
+        assert len(split["train"]) == len(split["test"]) == 8
+        labels: dict[str, dict[str, str]] = {}
+        for modality in ("visible", "thermal"):
+            lines = (regdb / "idx" / f"test_{modality}_{trial}.txt").read_text().splitlines()
+            assert len(lines) == 80
+            for line in lines:
+                path, label = line.split(" ")
+                assert (regdb / path).is_file()
+                folder, pid, name = path.split("/")
+                assert name.endswith(f"_{pid}.bmp")
+                sex, view, letter, frame, _ = name.split("_")
+                assert sex in ("male", "female") and view in ("front", "back") and len(frame) == 5
+                assert letter == {"visible": "v", "thermal": "t"}[modality] == folder[0].lower()
+                labels.setdefault(pid, {})[modality] = label
+        assert {row["visible"] == row["thermal"] for row in labels.values()} == {True}
+        assert {int(row["visible"]) for row in labels.values()} == set(range(8))
+    first, second = ((regdb / "idx" / f"train_visible_{trial}.txt").read_text() for trial in (1, 2))
+    assert first != second
+
+
+@pytest.mark.parametrize("layout", ["sysu", "regdb"])
+def test_infrared_files_have_three_equal_channels(layout: str, request: pytest.FixtureRequest) -> None:
+    root: Path = request.getfixturevalue(layout)
+    index = get_dataset({"sysu": "sysu-mm01-twin", "regdb": "regdb-twin"}[layout]).index(root)
+    for modality, coloured in (("infrared", False), ("visible", True)):
+        for path in index[index["modality"] == modality]["path"].iloc[::29]:
+            with Image.open(root / path) as image:
+                assert image.mode == "RGB"
+                pixels = np.asarray(image).astype(int)
+            assert bool(np.ptp(pixels, axis=2).any()) == coloured
+
+
+@pytest.mark.parametrize("layout", ["sysu", "regdb"])
+def test_truth_has_a_row_for_every_file(layout: str, request: pytest.FixtureRequest) -> None:
+    root: Path = request.getfixturevalue(layout)
+    truth = root / "truth"
+    described = json.loads((truth / "twin.json").read_text())
+    images = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.suffix in (".jpg", ".bmp")}
+    with np.load(truth / "keypoints.npz", allow_pickle=False) as keypoints:
+        assert set(keypoints["paths"]) == images and len(images) == described["images"]
+        assert keypoints["keypoints"].shape == (len(images), 18, 3)
+        assert list(keypoints["names"])[-1] == "neck"
+        paths = keypoints["paths"]
+        points = keypoints["keypoints"]
+    with np.load(truth / "parts.npz", allow_pickle=False) as parts:
+        assert np.array_equal(parts["paths"], paths)
+        assert parts["parts"].shape == (len(images), 48, 24) and parts["parts"].dtype == np.uint8
+        assert parts["parts"].max() < len(parts["names"])
+    for row in range(0, len(paths), 97):
+        with Image.open(root / paths[row]) as image:
+            visible = points[row][points[row, :, 2] == 2]
+            assert (visible[:, 0] < image.width).all() and (visible[:, 1] < image.height).all()
+    with (truth / "attributes.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    pairs = {(int(row["pid"]), int(row["camera"])) for row in rows}
+    with (truth / "skeleton.csv").open() as handle:
+        skeleton = list(csv.DictReader(handle))
+    assert pairs == {(int(row["pid"]), int(row["camera"])) for row in skeleton}
+    assert sum(int(row["images"]) for row in skeleton) == len(images)
+
+
+def test_full_scale_has_the_real_counts() -> None:
+    shots = plan_twin("sysu-mm01", "full", 0)
+    count = {split: sum(shot.split == split for shot in shots) for split in ("train", "val", "test")}
+    assert count["train"] + count["val"] == 22_258 + 11_909
+    assert count["test"] == 6_775 + 3_803
+    assert len(shots) == 45_863
+    assert len(plan_twin("regdb", "full", 0)) == 8_240
+
+
+def test_small_scale_fits_a_demonstration() -> None:
+    shots = plan_twin("sysu-mm01", "small", 0)
+    assert 7_000 < len(shots) < 9_000
+    test = {(shot.pid, shot.camera) for shot in shots if shot.split == "test"}
+    real = {(shot.pid, shot.camera) for shot in plan_twin("sysu-mm01", "full", 0) if shot.split == "test"}
+    assert test == real
+
+
+def test_a_twin_that_is_there_is_kept(regdb: Path) -> None:
+    before = (regdb / "truth" / "twin.json").stat().st_mtime_ns
+    assert twin_exists("regdb", "tiny", 4, regdb, _SIZE)
+    make_twin("regdb", "tiny", 4, regdb, size=_SIZE)
+    assert (regdb / "truth" / "twin.json").stat().st_mtime_ns == before
+
+
+def test_another_twin_is_not_overwritten(regdb: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seed is 4, wanted 5"):
+        make_twin("regdb", "tiny", 5, regdb, size=_SIZE)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(UsageError, match="holds no twin"):
+        make_twin("regdb", "tiny", 4, tmp_path)
+    assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layout": "sysu"}, "did you mean 'sysu-mm01'"),
+        ({"scale": "smal"}, "did you mean 'small'"),
+        ({"seed": -1}, "seed -1"),
+        ({"size": (10, 10)}, "size 10x10"),
+        ({"workers": 0}, "0 workers"),
+    ],
+)
+def test_bad_arguments_are_named(change: dict, message: str, tmp_path: Path) -> None:
+    arguments = {"layout": "regdb", "scale": "tiny", "seed": 0, "out": tmp_path / "twin"} | change
+    with pytest.raises(UsageError, match=message):
+        make_twin(**arguments)
+    assert not (tmp_path / "twin").exists()
+
+
+def test_an_interrupted_twin_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make, "write_truth", interrupted)
+    monkeypatch.setattr(make, "_render_all", lambda *arguments: (np.empty(0), np.empty(0)))
+    with pytest.raises(KeyboardInterrupt):
+        make_twin("regdb", "tiny", 4, tmp_path / "twin", workers=1, size=_SIZE)
+    assert not (tmp_path / "twin").exists()
+    assert not (tmp_path / "twin.part").exists()
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    stale = tmp_path / "twin.part"
+    stale.mkdir()
+    (stale / "half.jpg").write_text("half")
+    make_twin("regdb", "tiny", 4, tmp_path / "twin", workers=1, size=_SIZE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["twin"]
+    assert not (tmp_path / "twin" / "half.jpg").exists()
