@@ -67,6 +67,7 @@ def score_models(
     *,
     device: str = "auto",
     amp: str = "auto",
+    cache: Path | None = None,
     progress: Progress = silent,
 ) -> list[Scored]:
     """Evaluate one model, or one model per train/test split, and return one record per protocol.
@@ -82,7 +83,7 @@ def score_models(
     permutations = _permutations(rules, first.root)
     extractions: dict[int, Extraction] = {}
     for model in models:
-        method, extractions[model.split] = model.extract(place, precision, progress=progress)
+        method, extractions[model.split] = model.extract(place, precision, cache=cache, progress=progress)
     evaluations = evaluate_features(
         {split: extraction.features for split, extraction in extractions.items()},
         rules.protocols,

@@ -74,13 +74,19 @@ class TrainedModel:
         precision: Precision,
         *,
         extras: bool = False,
+        cache: Path | None = None,
         progress: Progress = silent,
     ) -> tuple[Method, Extraction]:
-        """Embed the test images; the features say which data set, split and checkpoint they are of."""
+        """Embed the test images; the features say which data set, split and checkpoint they are of.
+
+        ``cache`` is the folder of image caches, by default that of `vibench.data.cache.open_cache`.
+        """
         size = self.recipe.input
         index = self.test_index
         method = load_method(self.path, device)
-        cache = open_cache(self.dataset, self.root, size.height, size.width, size.interpolation, progress=progress)
+        images = open_cache(
+            self.dataset, self.root, size.height, size.width, size.interpolation, folder=cache, progress=progress
+        )
         meta = {
             "dataset": self.dataset.name,
             "dataset_version": self.checkpoint.dataset_version,
@@ -91,7 +97,7 @@ class TrainedModel:
             **({"trial": self.checkpoint.trial} if self.checkpoint.trial else {}),
         }
         found = extract_features(
-            method, cache, index, device=device, precision=precision, extras=extras, meta=meta, progress=progress
+            method, images, index, device=device, precision=precision, extras=extras, meta=meta, progress=progress
         )
         return method, found
 

@@ -83,9 +83,7 @@ def _score_features(
 
     found, digests = read_features_files(files)
     label = name or str(found[0].meta.get("method") or files[0].stem)
-    return score_features(
-        found, rules, name=label, dataset=dataset, digests=digests, device=device, progress=progress
-    )
+    return score_features(found, rules, name=label, dataset=dataset, digests=digests, device=device, progress=progress)
 
 
 def _score_models(

@@ -39,5 +39,7 @@ def extract(
     write_features(output, extraction.features)
     images, width = extraction.features.features.shape
     out.print(
-        f"{output}: {images} images × {width}, {extraction.images_per_second:.0f} images/s", soft_wrap=True, markup=False
+        f"{output}: {images} images × {width}, {extraction.images_per_second:.0f} images/s",
+        soft_wrap=True,
+        markup=False,
     )

@@ -12,25 +12,32 @@ if TYPE_CHECKING:
 
 
 def records_table(records: Sequence[Record]) -> Table:
-    """One row per record: metrics in percent, mean ± deviation over trials, and how many queries count."""
+    """One row per record of one method; fits a terminal of 80 columns.
+
+    Metrics are percentages, the mean over trials above the deviation. The valid queries are those with a reachable
+    true match, of all queries; the gallery is that of the first trial.
+    """
     from rich.markup import escape
     from rich.table import Table
 
     from vibench.evaluation.result import METRICS
 
     first = records[0]
-    version = f" {first.dataset_version}" if first.dataset_version else ""
-    title = escape(f"{first.label} on {first.dataset}{version} ({first.source}), percent, mean ± deviation over trials")
-    table = Table(title=title, title_justify="left", header_style="bold")
-    table.add_column("protocol", no_wrap=True)
-    table.add_column("draw")
-    for heading in ("trials", "valid/queries", "gallery"):
-        table.add_column(heading, justify="right", overflow="fold")
+    about = [first.label, f"on {first.dataset}", first.dataset_version, f"({first.source}, {first.distance} distance"]
+    about[-1] += ")" if first.rerank == "none" else f", re-ranked: {first.rerank})"
+    title = escape(" ".join(part for part in about if part))
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    table.add_column("protocol\n[dim]draw, trials[/]", no_wrap=True)
+    table.add_column("valid/queries\n[dim]gallery[/]", justify="right", no_wrap=True)
     for metric in METRICS:
-        table.add_column({"map": "mAP", "minp": "mINP"}.get(metric, metric), justify="right", overflow="fold")
+        heading = {"map": "mAP", "minp": "mINP"}.get(metric, metric)
+        table.add_column(f"{heading}\n[dim]±[/]", justify="right", no_wrap=True)
     for record in records:
-        trial = record.trials[0]
-        scores = [f"{100 * record.mean[metric]:.2f} ± {100 * record.std[metric]:.2f}" for metric in METRICS]
-        counts = f"{trial.valid_queries}/{trial.queries}"
-        table.add_row(record.protocol, record.draw, str(len(record.trials)), counts, str(trial.gallery), *scores)
+        trial, count = record.trials[0], len(record.trials)
+        draw = f"{record.draw} draw" if record.draw != "none" else "split" if count == 1 else "splits"
+        table.add_row(
+            f"{record.protocol}\n[dim]{draw}, {count}[/]",
+            f"{trial.valid_queries}/{trial.queries}\n[dim]{trial.gallery}[/]",
+            *(f"{100 * record.mean[metric]:.2f}\n[dim]{100 * record.std[metric]:.2f}[/]" for metric in METRICS),
+        )
     return table

@@ -1,0 +1,114 @@
+"""The whole path on synthetic people: twin -> training -> evaluation -> leaderboard, in minutes on a laptop's CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vibench.datasets.registry import get_dataset
+from vibench.datasets.twin.make import make_twin
+from vibench.errors import UsageError, suggestion
+from vibench.leaderboard.board import Board, build_boards
+from vibench.leaderboard.record import Record
+from vibench.leaderboard.render import write_boards
+from vibench.leaderboard.store import read_records, write_record
+from vibench.methods.recipe import load_recipe
+from vibench.progress import Progress, silent
+from vibench.scoring import Rules, load_protocols, score_models
+from vibench.trained import models_of_run
+from vibench.training.run import RunFolder, TrainingSpec, prepare, resume
+
+METHODS = ("baseline", "agw")
+
+
+@dataclass(frozen=True)
+class DemoScale:
+    """How large the demo's data and training are."""
+
+    height: int
+    width: int
+    batches_per_epoch: dict[str, int]
+    """By data set."""
+    epochs: int
+
+    def settings(self, dataset: str) -> tuple[str, ...]:
+        """The recipe's changes: a small network trained from scratch, for a few hundred steps instead of 56,000."""
+        return (
+            'model.backbone="resnet18"',
+            f"input.height={self.height}",
+            f"input.width={self.width}",
+            "augmentation.pad=6",
+            'optimizer.name="adamw"',
+            "optimizer.lr=0.001",
+            "optimizer.backbone_lr_factor=1.0",
+            f"sampler.batches_per_epoch={self.batches_per_epoch[dataset]}",
+            f"schedule.epochs={self.epochs}",
+            "schedule.warmup_epochs=1",
+            f"schedule.milestones=[{self.epochs - 3}, {self.epochs - 1}]",
+            "schedule.gamma=0.3",
+        )
+
+
+SCALES = {
+    "small": DemoScale(128, 64, {"sysu-mm01-twin": 26, "regdb-twin": 12}, epochs=9),
+    "tiny": DemoScale(64, 32, {"sysu-mm01-twin": 2, "regdb-twin": 2}, epochs=4),
+}
+PROTOCOLS = {
+    "sysu-mm01-twin": ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi"),
+    "regdb-twin": ("regdb-v2t", "regdb-t2v"),
+}
+TRIAL = {"sysu-mm01-twin": None, "regdb-twin": 1}
+
+
+def run_demo(
+    out: Path,
+    *,
+    scale: str = "small",
+    seed: int = 0,
+    device: str = "auto",
+    amp: str = "auto",
+    progress: Progress = silent,
+    say: Callable[[str], None],
+    show: Callable[[list[Record]], None],
+) -> list[Board]:
+    """Run the demo in the folder ``out``; what is finished there already is kept.
+
+    ``say`` gets a line per stage and ``show`` the records of each evaluation. Returns the boards.
+    Raises `UsageError` for an unknown scale and for a folder that holds something else.
+    """
+    if scale not in SCALES:
+        raise UsageError(f"--scale {scale}: unknown scale{suggestion(scale, list(SCALES))}; choose small or tiny.")
+    leaderboards = out / "leaderboards"
+    for dataset, protocols in PROTOCOLS.items():
+        say(f"{get_dataset(dataset).title}: rendering synthetic people ({scale}, seed {seed})")
+        root = make_twin(get_dataset(dataset).layout, scale, seed, out / "data" / dataset, progress=progress)
+        for method in METHODS:
+            recipe = load_recipe(method, "", dataset, SCALES[scale].settings(dataset))
+            steps = recipe.sampler.batches_per_epoch * recipe.schedule.epochs
+            say(f"training {method} on {dataset}: {steps} steps")
+            spec = TrainingSpec(
+                recipe, root, TRIAL[dataset], seed, amp, "none", out / "runs" / dataset / f"{recipe.method}-s{seed}"
+            )
+            run = _train(spec, device, out / "cache", progress)
+            models = models_of_run(run.path, root)
+            rules = Rules(load_protocols(protocols))
+            scored = score_models(models, rules, device=device, amp=amp, cache=out / "cache", progress=progress)
+            for one in scored:
+                write_record(leaderboards, one.record, one.per_query)
+            show([one.record for one in scored])
+    records, problems = read_records(leaderboards)
+    for problem in problems:
+        say(f"attention: {problem}")
+    boards = build_boards(records, ())
+    write_boards(leaderboards, boards)
+    return boards
+
+
+def _train(spec: TrainingSpec, device: str, cache: Path, progress: Progress) -> RunFolder:
+    """Train, or go on with what an earlier demo left in the folder."""
+    assert spec.folder is not None
+    run = RunFolder(spec.folder)
+    if not run.checkpoint_path.exists():
+        run = prepare(spec, device=device)
+    return resume(run, device=device, cache=cache, progress=progress)
