@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 import vibench
+from vibench.cli.protocols import protocols
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
 
+
+app.command("protocols")(protocols)
 
 if __name__ == "__main__":
     main()
