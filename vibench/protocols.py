@@ -160,9 +160,13 @@ def _side(side: Side) -> dict[str, object]:
 
 def protocol_names() -> tuple[str, ...]:
     """Names of the protocols that ship with vibench: SYSU-MM01, RegDB, LLCM, each in alphabetical order."""
-    names = (path.stem for path in protocols_folder().glob("*.toml"))
     prefixes = ("sysu", "regdb", "llcm")
-    return tuple(sorted(names, key=lambda name: (prefixes.index(name.partition("-")[0]), name)))
+
+    def place(name: str) -> tuple[int, str]:
+        prefix = name.partition("-")[0]
+        return prefixes.index(prefix) if prefix in prefixes else len(prefixes), name
+
+    return tuple(sorted((path.stem for path in protocols_folder().glob("*.toml")), key=place))
 
 
 def load_protocol(name: str | Path) -> Protocol:

@@ -212,6 +212,7 @@ CASES: list[tuple[Callable[[], Any], str]] = [
     (lambda: evaluate({1: sysu(), 2: sysu()}, "sysu-all"), "takes the features of one split, not 2"),
     (lambda: evaluate({11: regdb()}, "regdb-v2t", dataset="regdb-twin"), "no split 11; it has splits 1 to 10"),
     (lambda: evaluate({}, "sysu-all"), "no features"),
+    (lambda: evaluate(replace(sysu(), features=sysu().features * np.inf), "sysu-all"), "features: .* NaN or infinite"),
     (lambda: evaluate(sysu()), "no protocol"),
     (lambda: evaluate(sysu(), "sysu-all", dataset="sysu-mm02"), "sysu-mm02"),
     (lambda: evaluate(sysu(), "sysu-all", draw="sampled"), "has no draw 'sampled'"),

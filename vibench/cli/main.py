@@ -19,6 +19,7 @@ from vibench.cli.extract import extract
 from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
 from vibench.cli.profile import profile
+from vibench.cli.protocols import protocols
 from vibench.cli.train import train
 from vibench.errors import VibenchError
 
@@ -51,6 +52,7 @@ def options(
 app.command("demo")(demo)
 app.add_typer(data, name="data")
 app.command("methods")(methods)
+app.command("protocols")(protocols)
 app.command("train")(train)
 app.command("extract")(extract)
 app.command("eval")(evaluate)

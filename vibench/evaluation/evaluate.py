@@ -16,7 +16,7 @@ from vibench.datasets.registry import Dataset, get_dataset
 from vibench.errors import UsageError, VibenchError, suggestion
 from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity
 from vibench.evaluation.draws import PermutationsLike, Trial, draw_trials
-from vibench.evaluation.features import Features
+from vibench.evaluation.features import Features, check_features
 from vibench.evaluation.images import Images, differences, identify
 from vibench.evaluation.ranking import Ranker, Sought
 from vibench.evaluation.rerank import k_reciprocal_distances
@@ -27,7 +27,7 @@ from vibench.protocols import Protocol
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
-CHUNK_BYTES = 128 << 20
+CHUNK_BYTES = 256 << 20
 LONGEST_CMC = 50
 
 
@@ -73,6 +73,7 @@ class TrialOutcome:
     seconds: float
 
 
+@torch.no_grad()
 def evaluate_features(
     splits: Mapping[int, Features] | Features,
     protocols: Sequence[Protocol],
@@ -109,6 +110,7 @@ def evaluate_features(
     outcomes: list[list[TrialOutcome]] = [[] for _ in protocols]
     notes: list[str] = []
     for split, features in by_split.items():
+        check_features(features, f"features of split {split}" if len(by_split) > 1 else "features")
         images = identify(features, known)
         notes += _incomplete(differences(images, known), allow_incomplete)
         trials = [

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibench.datasets.registry import Dataset
-from vibench.errors import UsageError
 from vibench.evaluation.features import Features
 
 
@@ -39,14 +38,14 @@ class Images:
 
 
 def identify(features: Features, dataset: Dataset) -> Images:
-    """The image of every row: from its name, else from the labels that the features carry.
+    """The image of every row of checked features: from its name, else from the labels that they carry.
 
     Raises `UsageError` for names that the data set's layout does not know.
     """
     if features.paths is None:
-        if features.pids is None or features.cameras is None or features.modalities is None:
-            raise UsageError("features need paths, or else all of pids, cameras and modalities.")
-        return Images(features.pids, features.cameras, np.asarray(features.modalities).astype(str))
+        # `check_features` has made sure of the labels.
+        assert features.pids is not None and features.cameras is not None and features.modalities is not None
+        return Images(features.pids, features.cameras, np.asarray(features.modalities, dtype=np.str_))
     index = dataset.index_from_names(features.paths)
     return Images(
         pids=index["pid"].to_numpy(np.int64),

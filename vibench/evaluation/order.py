@@ -15,8 +15,9 @@ def stable_order(scores: Tensor) -> Tensor:
 
     Equal scores stay in column order. Infinite scores are allowed, NaN is not.
     """
+    # Adding zero turns -0.0 into 0.0: equal, but of other bits, which not every sort knows.
     if scores.device.type != "cpu":
-        return scores.sort(dim=1, descending=True, stable=True).indices
+        return scores.add(0.0).sort(dim=1, descending=True, stable=True).indices
     return _packed_order(scores)
 
 
@@ -29,7 +30,6 @@ def _packed_order(scores: Tensor) -> Tensor:
     """
     columns = scores.shape[1]
     low = (1 << max(columns - 1, 1).bit_length()) - 1
-    # Adding zero copies, and turns -0.0 into 0.0, whose bits differ although they are equal.
     keys = scores.add(0.0).view(torch.int64)
     # The bits of non-negative floats ascend with their value, those of negative ones descend.
     keys.bitwise_xor_((keys >> 63).bitwise_and_(torch.iinfo(torch.int64).max))

@@ -68,7 +68,8 @@ class Ranker:
     def bytes_per_query(self) -> int:
         """Peak memory that `rank` takes per query, scores included, roughly."""
         candidates, trials = self.drawn.shape
-        return 40 * candidates + 40 * (self._matches.shape[1] + 1) * trials
+        widest = max((columns.numel() for columns in self._galleries), default=0)
+        return 40 * candidates + 40 * (self._matches.shape[1] + 1) * trials + 8 * widest
 
     def rank(self, scores: Tensor, query: Sought) -> Outcome:
         """Score matrix (Q, C) float64, larger for what is more alike, finite; it is overwritten."""

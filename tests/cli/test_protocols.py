@@ -1,0 +1,60 @@
+"""``vibench protocols``: the list, one in full, and one sentence for a mistyped name."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from vibench.cli import protocols as command
+from vibench.cli.main import app
+from vibench.protocols import load_protocol, protocol_names
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run the command inside this process on a wide console and return what it printed."""
+
+    def run(*arguments: str) -> str:
+        console = Console(width=300, record=True, file=None, quiet=False)
+        monkeypatch.setattr(command, "out", console)
+        result = CliRunner().invoke(app, ["protocols", *arguments])
+        assert result.exit_code == 0, result.output
+        return console.export_text()
+
+    return run
+
+
+def test_list(shown: Callable[..., str]) -> None:
+    lines = shown().splitlines()
+    assert [line.split()[0] for line in lines[1:10]] == list(protocol_names())
+    indoor = next(line for line in lines if "sysu-indoor " in line)
+    assert " ".join(indoor.split()) == "sysu-indoor sysu-mm01 indoor 1 10 seeded, official 3803 2208 112"
+    assert next(line for line in lines if "llcm-i2v" in line).split()[-3:] == ["7166*", "?", "?"]
+
+
+@pytest.mark.parametrize("name", protocol_names())
+def test_each_in_full(shown: Callable[..., str], name: str) -> None:
+    protocol = load_protocol(name)
+    text = shown(name)
+    assert protocol.title in text
+    assert all(" ".join(part.split()) in " ".join(text.split()) for part in protocol.description.split("\n\n"))
+    assert all(line in text for line in protocol.changelog)
+    if protocol.draws[0] != "official":
+        assert protocol.fingerprint(protocol.dataset, protocol.draws[0]) in text
+
+
+def test_rules_in_words(shown: Callable[..., str]) -> None:
+    assert "gallery images of camera 2 for queries of camera 3, whoever they show" in shown("sysu-all")
+    assert "of the query's own camera number, if they show the query's own identity" in shown("llcm-i2v")
+    assert "infrared, camera 2: all images" in shown("regdb-v2t")
+
+
+def test_as_a_process(vibench: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    wrong = vibench("protocols", "sysu-al")
+    assert wrong.returncode == 2 and wrong.stdout == ""
+    assert "did you mean 'sysu-all'?" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert vibench("protocols", "sysu-all-multi").returncode == 0
