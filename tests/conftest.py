@@ -38,3 +38,19 @@ def vibench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def sysu_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny twin of SYSU-MM01."""
+    from vibench.datasets.twin.make import make_twin
+
+    return make_twin("sysu-mm01", "tiny", 0, tmp_path_factory.mktemp("twins") / "sysu-mm01-twin", workers=1)
+
+
+@pytest.fixture(scope="session")
+def regdb_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny twin of RegDB."""
+    from vibench.datasets.twin.make import make_twin
+
+    return make_twin("regdb", "tiny", 0, tmp_path_factory.mktemp("twins") / "regdb-twin", workers=1)

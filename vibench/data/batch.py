@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch: the visible block first, then the infrared block.
+    """One training batch: the visible block first, then an infrared block of the same size.
 
     Inside a block P identities follow one another with K images each, in the same identity order in both blocks.
     """

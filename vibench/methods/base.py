@@ -71,6 +71,10 @@ class Method(nn.Module):
         """Prefixes of parameter names that testing does not need (classifiers, adversaries)."""
         return ("classifier.",)
 
-    def end_of_epoch(self, epoch: int) -> None:
-        """Called after epoch ``epoch`` (from 0), before its checkpoint is written."""
+    def end_of_epoch(self, epoch: int, mean_losses: Mapping[str, float]) -> None:
+        """Called after epoch ``epoch`` (from 0), before its checkpoint is written.
+
+        ``mean_losses`` are the means of `losses` over the epoch's steps, unweighted. What a method keeps of them for
+        the next epoch belongs into a buffer, so that checkpoints carry it.
+        """
         return None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vibench.data.batch import Batch
 from vibench.methods.base import Method
 from vibench.methods.recipe import Recipe
-from vibench.modality import CODE, INFRARED, MODALITIES, VISIBLE
+from vibench.modality import INFRARED, MODALITIES, VISIBLE
 from vibench.nn.backbone import STAGES, Architecture, TwoStreamResNet
 from vibench.nn.input_form import CHANNELS, InputForm, to_input_form
 from vibench.nn.neck import bn_neck, identity_classifier
@@ -92,17 +92,18 @@ class TwoStreamMethod(Method):
     def pooled_features(self, batch: Batch) -> Tensor:
         """f (B, D) of a training batch, both modalities in one pass through the shared stages."""
         form = self.model_options.input
-        visible, infrared = (batch.images[batch.modality == CODE[modality]] for modality in MODALITIES)
+        visible, infrared = batch.images.chunk(2)
         maps = self.backbone(
             visible=to_input_form(visible, VISIBLE, form), infrared=to_input_form(infrared, INFRARED, form)
         )
         return self.pool(maps)
 
-    def logits(self, neck_features: Tensor, modality: Tensor) -> Tensor:
-        """Identity logits (B, C) of g (B, D); ``modality`` (B,) holds codes, visible rows first."""
+    def logits(self, neck_features: Tensor) -> Tensor:
+        """Identity logits (B, C) of g (B, D) of a training batch: a visible and an infrared half."""
         if not isinstance(self.classifier, nn.ModuleDict):
             return self.classifier(neck_features)
-        return torch.cat([self.classifier[name](neck_features[modality == CODE[name]]) for name in MODALITIES])
+        halves = zip(MODALITIES, neck_features.chunk(2), strict=True)
+        return torch.cat([self.classifier[modality](half) for modality, half in halves])
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         """Features of normalised images (B, 3, H, W) of one modality, all (B, D) float32.

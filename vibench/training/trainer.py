@@ -115,7 +115,7 @@ class Trainer:
         )
         self._loss_sums = meter.sums()
         if complete:
-            self._end_epoch()
+            self._end_epoch(report.losses)
         return report
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -136,10 +136,10 @@ class Trainer:
         self._scaler.update()
         return {**losses, TOTAL: total}
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, mean_losses: dict[str, float]) -> None:
         for name, parameter in self.method.named_parameters():
             # A gradient of the last step can be NaN although its loss was not.
             if not torch.isfinite(parameter).all():
                 raise NonFiniteLoss(f"the weight '{name}' was not finite at the end of epoch {self.epoch}")
-        self.method.end_of_epoch(self.epoch)
+        self.method.end_of_epoch(self.epoch, {name: mean for name, mean in mean_losses.items() if name != TOTAL})
         self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}

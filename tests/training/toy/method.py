@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,5 +57,6 @@ class Toy(Method):
         factor = recipe.optimizer.backbone_lr_factor
         return [{"params": list(self.stem.parameters()), "lr_factor": factor}, {"params": head, "lr_factor": 1.0}]
 
-    def end_of_epoch(self, epoch: int) -> None:
+    def end_of_epoch(self, epoch: int, mean_losses: Mapping[str, float]) -> None:
+        assert set(mean_losses) == {"identity", "spread"}
         self.epochs_ended.append(epoch)
