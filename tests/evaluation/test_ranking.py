@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibench.evaluation.evaluate import cmc_curve
+from vibench.evaluation.metrics import cmc_curve
 from vibench.evaluation.ranking import Outcome, Ranker, Sought
 from vibench.protocols import Skip
 

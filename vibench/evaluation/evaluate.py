@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,10 @@ from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity
 from vibench.evaluation.draws import PermutationsLike, Trial, draw_trials
 from vibench.evaluation.features import Features, check_features
 from vibench.evaluation.images import Images, differences, identify
+from vibench.evaluation.metrics import summary, trial_score
 from vibench.evaluation.ranking import Ranker, Sought
 from vibench.evaluation.rerank import k_reciprocal_distances
-from vibench.evaluation.result import METRICS, Evaluation, PerQuery, TrialScore
+from vibench.evaluation.result import Evaluation, PerQuery, TrialScore
 from vibench.files import sha256_text
 from vibench.progress import Progress, silent
 from vibench.protocols import Protocol
@@ -28,7 +28,6 @@ from vibench.protocols import Protocol
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
 CHUNK_BYTES = 256 << 20
-LONGEST_CMC = 50
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,8 @@ def evaluate_features(
                 query_mode=query_mode,
                 complete=not counts and not notes,
                 notes=(*dict.fromkeys([*notes, *more, *_unreachable(trial_outcomes)]),),
-                **_summary(trial_outcomes),
+                matching_seconds=sum(outcome.seconds for outcome in trial_outcomes),
+                **summary([one.score for one in trial_outcomes], [one.per_query for one in trial_outcomes]),
             )
         )
     return evaluations
@@ -267,8 +267,7 @@ def _rank(
             camera=images.cameras[query[rows]],
         )
         names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
-        score_of_trial = _trial_score(rules, trial, per_query, names)
-        outcomes.append(TrialOutcome(score_of_trial, per_query, seconds))
+        outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))
     return outcomes
 
 
@@ -297,54 +296,6 @@ def _scorer(query: Tensor, gallery: Tensor, settings: Settings) -> Callable[[sli
         similarity = Similarity(gallery, settings.distance)
         return lambda part: similarity(query[part])
     return lambda part: -distances[part]
-
-
-def _trial_score(rules: Protocol, trial: Trial, per_query: PerQuery, gallery_sha256: str) -> TrialScore:
-    valid = int((per_query.first_hit > 0).sum())
-    if valid == 0:
-        raise UsageError(
-            f"trial {trial.number} of protocol {rules.name}: no query has a reachable true match in the gallery; "
-            "the features need images of the same identities in both modalities."
-        )
-    curve = cmc_curve(per_query.first_hit, max(rules.ranks))
-    r1, r5, r10, r20 = (float(curve[rank - 1]) for rank in rules.ranks)
-    return TrialScore(
-        trial=trial.number,
-        r1=r1,
-        r5=r5,
-        r10=r10,
-        r20=r20,
-        map=float(np.nanmean(per_query.ap)),
-        minp=float(np.nanmean(per_query.inp)),
-        queries=len(per_query.first_hit),
-        valid_queries=valid,
-        gallery=len(trial.gallery),
-        gallery_sha256=gallery_sha256,
-    )
-
-
-def cmc_curve(first_hit: np.ndarray, ranks: int) -> np.ndarray:
-    """(ranks,) float64: the share of valid queries whose first hit is at rank 1, 2, ... or better.
-
-    ``first_hit`` (Q,) counts from 1 and is 0 for an invalid query. Behind the last identity the curve stays level.
-    """
-    hits = np.bincount(first_hit[first_hit > 0], minlength=ranks + 1)[1 : ranks + 1]
-    return np.cumsum(hits) / np.count_nonzero(first_hit)
-
-
-def _summary(outcomes: Sequence[TrialOutcome]) -> dict[str, Any]:
-    """The fields of an `Evaluation` that come from its trials."""
-    scores = [outcome.score for outcome in outcomes]
-    values = {metric: np.array([getattr(score, metric) for score in scores]) for metric in METRICS}
-    ranks = min(LONGEST_CMC, *(score.gallery for score in scores))
-    return {
-        "trials": tuple(scores),
-        "mean": {metric: float(value.mean()) for metric, value in values.items()},
-        "std": {metric: float(value.std()) for metric, value in values.items()},
-        "cmc": tuple(np.mean([cmc_curve(out.per_query.first_hit, ranks) for out in outcomes], axis=0).tolist()),
-        "per_query": tuple(outcome.per_query for outcome in outcomes),
-        "matching_seconds": sum(outcome.seconds for outcome in outcomes),
-    }
 
 
 def _count_differences(protocol: Protocol, outcomes: Sequence[TrialOutcome]) -> list[str]:
