@@ -1,0 +1,130 @@
+"""``vibench eval`` and ``vibench extract`` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.training import toy  # noqa: F401  (registers the method)
+from vibench.cli.main import app
+from vibench.datasets.sysu_mm01 import sysu_skeleton
+from vibench.errors import UsageError, VibenchError
+from vibench.evaluation.features import read_features
+from vibench.leaderboard.store import read_records
+
+TINY = ("batches_per_epoch=1", "schedule.epochs=1", "identities=4", "sampler.images=2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("eval")
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run ``vibench ARGS...`` in this process, in one folder for the whole module."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("VIBENCH_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def invoke(*arguments: object) -> Result:
+        result = CliRunner().invoke(app, list(map(str, arguments)))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def trained(folder: Path, sysu_twin: Path, run: Callable[..., Result]) -> Path:
+    target = folder / "run"
+    if not target.exists():
+        settings = [word for setting in TINY for word in ("--set", setting)]
+        where = ("--dataset", "sysu-mm01-twin", "--root", sysu_twin, "--out", target)
+        run("train", "toy", *where, "--pretrained", "none", "--amp", "off", "--device", "cpu", *settings)
+    return target
+
+
+def test_a_run_is_evaluated_recorded_and_shown(run: Callable[..., Result], trained: Path, folder: Path) -> None:
+    protocols = ("--protocol", "sysu-all", "--protocol", "sysu-indoor")
+    result = run("eval", trained, *protocols, "--json", "records.json", "--device", "cpu", "--amp", "off")
+    records, problems = read_records(folder / "leaderboards")
+    assert not problems
+    assert sorted(record.protocol for record in records) == ["sysu-all", "sysu-indoor"]
+    listed = json.loads((folder / "records.json").read_text())
+    assert [record["protocol"] for record in listed] == ["sysu-all", "sysu-indoor"]
+    indoor = next(record for record in records if record.protocol == "sysu-indoor")
+    assert f"{indoor.trials[0].valid_queries}/{indoor.trials[0].queries}" in result.output
+    assert f"{100 * indoor.mean['r1']:.2f}" in result.output
+    assert "have no reachable match" in result.output
+    assert max(map(len, result.output.splitlines())) <= 160
+
+
+def test_extracted_features_evaluate_like_the_run(run: Callable[..., Result], trained: Path, folder: Path) -> None:
+    run("extract", trained, "-o", "features.npz", "--device", "cpu", "--amp", "off")
+    assert read_features(folder / "features.npz").meta["method"] == "toy"
+    for source, json_file in ((("eval", trained), "a.json"), (("eval", "--features", "features.npz"), "b.json")):
+        run(*source, "--protocol", "sysu-all", "--json", json_file, "--device", "cpu", "--leaderboards", "elsewhere")
+    from_run, from_file = (json.loads((folder / name).read_text())[0] for name in ("a.json", "b.json"))
+    assert from_run["mean"]["map"] == pytest.approx(from_file["mean"]["map"], abs=2e-2)
+    assert from_file["source"] == "features" and from_file["method"] == "toy"
+    assert from_file["dataset_version"] == from_run["dataset_version"] != ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        ((), UsageError, "exactly one of RUN, --features and --checkpoint"),
+        (("RUN",), UsageError, "no protocol given"),
+        (("RUN", "--protocol", "sysu-al"), UsageError, "did you mean 'sysu-all'"),
+        (("RUN", "--protocol", "regdb-v2t"), UsageError, "is a protocol of regdb"),
+        (("RUN", "--protocol", "sysu-all", "--draw", "offical"), UsageError, "did you mean 'official'"),
+        (("RUN", "--protocol", "sysu-all", "--rerank", "k-recip"), UsageError, "did you mean 'k-reciprocal'"),
+        (("RUN", "--protocol", "sysu-all", "--distance", "l2"), UsageError, "unknown distance 'l2'"),
+        (("nowhere", "--protocol", "sysu-all"), UsageError, "nowhere: there is no such run folder"),
+        (("--features", "nowhere.npz", "--protocol", "sysu-all"), UsageError, "nowhere.npz"),
+        (("--checkpoint", "nowhere.pt", "--protocol", "sysu-all"), UsageError, "no such checkpoint"),
+    ],
+)
+def test_bad_usage_is_one_sentence(
+    run: Callable[..., Result], trained: Path, arguments: tuple[str, ...], error: type[VibenchError], sentence: str
+) -> None:
+    words = [str(trained) if word == "RUN" else word for word in arguments]
+    with pytest.raises(error, match=sentence) as caught:
+        run("eval", *words, "--leaderboards", "unused")
+    assert caught.value.exit_code == 2
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_checkpoint_of_another_method_is_refused(run: Callable[..., Result], trained: Path) -> None:
+    checkpoint = trained / "checkpoints" / "last.pt"
+    with pytest.raises(UsageError, match="is a checkpoint of toy, not of --method agw"):
+        run("eval", "--method", "agw", "--checkpoint", checkpoint, "--protocol", "sysu-all")
+
+
+def test_features_need_neither_images_nor_a_root(
+    tmp_path: Path, vibench: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """The README's five lines, on features of the real size, in a process of their own."""
+    skeleton = sysu_skeleton()
+    rows = skeleton[skeleton["split"] == "test"][["camera", "pid", "images"]].itertuples(index=False)
+    names = [f"cam{cam}/{pid:04d}/{at:04d}.jpg" for cam, pid, count in rows for at in range(1, count + 1)]
+    features = np.random.default_rng(0).standard_normal((len(names), 16)).astype(np.float32)
+    np.savez(tmp_path / "features.npz", features=features, paths=np.array(names))
+    done = vibench("eval", "--features", "features.npz", "--name", "my-method", "--protocol", "sysu-indoor")
+    assert done.returncode == 0, done.stderr
+    assert "my-method on sysu-mm01 (features" in done.stdout
+    assert "2208/3803" in done.stdout
+
+    np.savez(tmp_path / "features.npz", features=features[1:], paths=np.array(names[1:]))
+    done = vibench("eval", "--features", "features.npz", "--protocol", "sysu-all", "--protocol", "sysu-indoor")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert not done.stdout
