@@ -33,7 +33,9 @@ def protocols(
 
 def _list(known: list[Protocol]) -> None:
     table = Table(box=None, header_style="bold")
-    for column in ("protocol", "data set", "search", "shots", "trials", "draws"):
+    # A name that is cut short cannot be typed.
+    table.add_column("protocol", min_width=max(len(protocol.name) for protocol in known))
+    for column in ("data set", "search", "shots", "trials", "draws"):
         table.add_column(column)
     for column in ("queries", "valid", "gallery"):
         table.add_column(column, justify="right")
