@@ -173,7 +173,7 @@ def train_network(images: np.ndarray, index: SampleIndex, steps: int) -> Callabl
 
     def triplet(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Weighted regularised triplet loss."""
-        distance = torch.cdist(features, features)
+        distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
         same = labels[:, None] == labels
         positive = (distance * F.softmax(distance.masked_fill(~same, -1e9), dim=1)).sum(1)
         negative = (distance * F.softmax((-distance).masked_fill(same, -1e9), dim=1)).sum(1)

@@ -48,18 +48,18 @@ class Camera:
 
 
 _SYSU_MM01 = (
-    Camera(1, "cam1 hall", "visible", "hall", 1.0, (0.95, 1.15), (0.80, 1.05), (1.0, 1.0, 1.0), 0.03, (0.55, 0.75),
+    Camera(1, "cam1 hall", "visible", "hall", 1.0, (0.95, 1.15), (0.80, 1.05), (1.0, 1.0, 1.0), 0.07, (0.55, 0.75),
            0.25, 0.03, (0.02, 0.08), (0.006, 0.014), (88, 95), 0.12),
-    Camera(2, "cam2 office", "visible", "office", 1.0, (0.72, 1.02), (0.85, 1.15), (1.07, 0.98, 0.83), 0.04,
+    Camera(2, "cam2 office", "visible", "office", 1.0, (0.72, 1.02), (0.85, 1.15), (1.07, 0.98, 0.83), 0.09,
            (0.50, 0.72), 0.35, 0.01, (0.03, 0.10), (0.008, 0.018), (86, 94), 0.16),
-    Camera(3, "cam3 office, infrared", "infrared", "office", 0.90, (0.70, 1.10), (0.80, 1.25), (1.0, 1.0, 1.0), 0.0,
-           (0.42, 0.70), 0.30, 0.04, (0.06, 0.16), (0.020, 0.040), (80, 92), 0.16, lamp=True),
-    Camera(4, "cam4 gate", "visible", "gate", 0.62, (0.80, 1.45), (0.90, 1.45), (0.92, 1.0, 1.12), 0.05, (0.25, 0.50),
-           0.55, 0.02, (0.06, 0.18), (0.010, 0.026), (70, 88), 0.08),
-    Camera(5, "cam5 garden", "visible", "garden", 0.55, (0.72, 1.30), (0.80, 1.40), (0.96, 1.06, 0.88), 0.06,
-           (0.28, 0.55), 0.60, 0.06, (0.08, 0.20), (0.012, 0.030), (66, 86), 0.06),
-    Camera(6, "cam6 passage, infrared", "infrared", "passage", 0.75, (0.60, 1.25), (0.75, 1.35), (1.0, 1.0, 1.0), 0.0,
-           (0.35, 0.65), 0.45, 0.08, (0.10, 0.22), (0.030, 0.065), (70, 86), 0.10, lamp=True),
+    Camera(3, "cam3 office, infrared", "infrared", "office", 0.90, (0.80, 1.10), (0.85, 1.15), (1.0, 1.0, 1.0), 0.0,
+           (0.50, 0.72), 0.20, 0.03, (0.06, 0.16), (0.012, 0.026), (80, 92), 0.16, lamp=True),
+    Camera(4, "cam4 gate", "visible", "gate", 0.62, (0.80, 1.45), (0.90, 1.45), (0.92, 1.0, 1.12), 0.10, (0.25, 0.50),
+           0.40, 0.02, (0.06, 0.18), (0.010, 0.026), (70, 88), 0.08),
+    Camera(5, "cam5 garden", "visible", "garden", 0.55, (0.72, 1.30), (0.80, 1.40), (0.96, 1.06, 0.88), 0.12,
+           (0.28, 0.55), 0.45, 0.05, (0.08, 0.20), (0.012, 0.030), (66, 86), 0.06),
+    Camera(6, "cam6 passage, infrared", "infrared", "passage", 0.75, (0.75, 1.15), (0.80, 1.25), (1.0, 1.0, 1.0), 0.0,
+           (0.45, 0.70), 0.30, 0.05, (0.10, 0.22), (0.018, 0.040), (70, 86), 0.10, lamp=True),
 )  # fmt: skip
 _REGDB = (
     Camera(1, "visible", "visible", "street", 0.90, (0.75, 1.20), (0.85, 1.20), (1.0, 0.99, 0.95), 0.04, (0.45, 0.70),
@@ -91,10 +91,10 @@ def illuminate(frame: np.ndarray, camera: Camera, random: np.random.Generator) -
     down = np.linspace(0.0, 1.0, height, dtype=np.float32)
     if camera.lamp:
         centre_x, centre_y = random.uniform(0.25, 0.75), random.uniform(0.15, 0.6)
-        reach, glare = random.uniform(0.5, 1.0), random.uniform(0.7, 1.35)
+        reach, glare = random.uniform(0.7, 1.3), random.uniform(0.65, 1.1)
         x = np.exp(-(((np.linspace(0.0, 1.0, width) - centre_x) / (1.3 * reach)) ** 2)).astype(np.float32)
         y = np.exp(-(((down - centre_y) / reach) ** 2)).astype(np.float32)
-        field = np.float32(glare) * y[:, None] * (x * across) + np.float32(0.22)
+        field = np.float32(glare) * y[:, None] * (x * across) + np.float32(0.35)
     else:
         field = (np.float32(1.0 + 0.5 * slope) - np.float32(slope) * down)[:, None] * across
     frame *= field[..., None]

@@ -127,38 +127,41 @@ _WARDROBE = np.array(
         (0.38, 0.22, 0.46, 3),
     ]
 )
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
 _SKINS = np.array([(0.87, 0.68, 0.57), (0.80, 0.60, 0.47), (0.70, 0.49, 0.36), (0.52, 0.35, 0.26)])
 _HAIRS = np.array([(0.07, 0.06, 0.06), (0.13, 0.09, 0.07), (0.27, 0.17, 0.10), (0.45, 0.33, 0.19)])
 
 
 @dataclass(frozen=True)
-class _Material:
-    reflectance: tuple[float, float]
+class _Dye:
+    absorption: tuple[float, float]
+    """Share of the infrared light that a black dyeing of this kind takes away."""
     folds: float
     weight: float
 
 
-# Infrared reflectance belongs to the fibre and the dye, not to the visible colour; folds are seen in both modalities.
-_FABRICS = (
-    _Material((0.42, 0.66), 0.9, 4.0),
-    _Material((0.70, 0.94), 0.35, 3.0),
-    _Material((0.22, 0.38), 0.55, 1.5),
-    _Material((0.07, 0.18), 0.15, 2.0),
-)
+# Undyed fibre is bright in infrared. What a dye takes away there has little to do with its visible colour: many black
+# dyes are transparent, so that dark garments turn bright and patterns vanish; pigments and carbon stay dark.
+_FIBRE = (0.72, 0.95)
+_DYES = (_Dye((0.00, 0.22), 0.4, 2.0), _Dye((0.40, 0.70), 0.9, 4.0), _Dye((0.80, 0.96), 0.6, 4.0))
+_CONTRAST = 0.32
+"""Least difference in brightness between the two colours of a pattern."""
+
+_OTHER_DYE = 0.15
+"""Share of second colours that are dyed in another way than the first."""
+
 _UPPER_PATTERNS = {
-    "plain": 22,
-    "horizontal": 16,
-    "vertical": 8,
+    "plain": 9,
+    "horizontal": 17,
+    "vertical": 10,
     "checks": 12,
-    "blobs": 9,
-    "print": 10,
-    "band": 9,
-    "halves": 7,
-    "open": 9,
+    "blobs": 10,
+    "print": 9,
+    "band": 10,
+    "halves": 10,
+    "open": 10,
 }
-_LOWER_PATTERNS = {"plain": 62, "side": 14, "checks": 8, "vertical": 5, "horizontal": 4, "halves": 7}
-_PATTERN_VANISHES = 0.25
-"""Share of patterns whose two colours look alike in infrared."""
+_LOWER_PATTERNS = {"plain": 34, "side": 16, "checks": 11, "vertical": 8, "horizontal": 8, "halves": 11}
 
 
 @lru_cache(maxsize=64)
@@ -295,23 +298,25 @@ def _draw_fabric(random: np.random.Generator, patterns: dict[str, int], thicknes
     worn = _WARDROBE[:, 3] / _WARDROBE[:, 3].sum()
     first = _WARDROBE[random.choice(len(_WARDROBE), p=worn), :3]
     second = _WARDROBE[random.choice(len(_WARDROBE), p=worn), :3]
-    for _ in range(8):
-        if np.abs(first - second).sum() > 0.6:
+    for _ in range(40):
+        if abs((first - second) @ _LUMINANCE) > _CONTRAST:
             break
         second = _WARDROBE[random.choice(len(_WARDROBE), p=worn), :3]
-    colours = np.clip(np.stack([first, second]) + random.normal(0.0, 0.025, (2, 3)), 0.03, 0.95)
-    shares = np.array([fabric.weight for fabric in _FABRICS])
-    fabric = _FABRICS[random.choice(len(_FABRICS), p=shares / shares.sum())]
-    main = random.uniform(*fabric.reflectance)
-    if random.random() < _PATTERN_VANISHES:
-        accent = main + random.normal(0.0, 0.02)
-    else:
-        step = random.uniform(0.25, 0.55)
-        accent = main + step if main < 0.45 or (main < 0.6 and random.random() < 0.5) else main - step
+    pair = np.stack([first, second])
+    pair += 0.3 * ((pair @ _LUMINANCE)[:, None] - pair)
+    colours = np.clip(pair + random.normal(0.0, 0.025, (2, 3)), 0.03, 0.95)
+    shares = np.array([dye.weight for dye in _DYES])
+    kinds = random.choice(len(_DYES), 2, p=shares / shares.sum())
+    if random.random() > _OTHER_DYE:
+        kinds[1] = kinds[0]
+    place = random.random()
+    absorption = np.array([low + place * (high - low) for low, high in (_DYES[kind].absorption for kind in kinds)])
+    darkness = 1.0 - np.clip(colours @ _LUMINANCE / 0.88, 0.0, 1.0)
+    reflectance = random.uniform(*_FIBRE) * (1.0 - absorption * darkness)
     return Surface(
         colours=colours.astype(np.float32),
-        reflectance=np.clip([main, accent], 0.05, 0.97).astype(np.float32),
+        reflectance=reflectance.astype(np.float32),
         temperature=float(np.clip(0.78 - thickness * random.uniform(0.4, 1.1), 0.08, 0.8)),
         texture=draw_texture(random, pattern),
-        relief=folds(random, fabric.folds),
+        relief=folds(random, _DYES[kinds[0]].folds),
     )

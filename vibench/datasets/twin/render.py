@@ -188,15 +188,15 @@ def views_back(seed: int, pid: int) -> bool:
 
 def _crop(share: float, height: int, width: int, random: np.random.Generator, hard: bool) -> Placement:
     """Where a detector's box finds the person; ``hard`` adds boxes that cut head or feet."""
-    scale = share * height * random.uniform(0.94, 1.05)
-    x = width * (0.5 + np.clip(random.normal(0.0, 0.055), -0.16, 0.16))
+    scale = share * height * random.uniform(0.95, 1.04)
+    x = width * (0.5 + np.clip(random.normal(0.0, 0.04), -0.12, 0.12))
     ground = height * (0.5 + 0.5 * share) + height * random.normal(0.0, 0.02)
     mishap = random.random()
-    if hard and mishap < 0.10:
+    if hard and mishap < 0.06:
         scale *= random.uniform(1.08, 1.25)
-        ground = height * 0.99 + (0.0 if mishap < 0.05 else scale - 0.97 * height)
-    elif hard and mishap < 0.16:
-        scale *= random.uniform(0.72, 0.88)
+        ground = height * 0.99 + (0.0 if mishap < 0.03 else scale - 0.97 * height)
+    elif hard and mishap < 0.09:
+        scale *= random.uniform(0.76, 0.9)
         x += width * random.uniform(-0.12, 0.12)
     return Placement(float(x), float(ground), float(scale))
 

@@ -279,11 +279,11 @@ def _street_things(near: _Painter, random: np.random.Generator) -> None:
 
 Paint = Callable[[_Painter, np.random.Generator], None]
 _PLACES: dict[str, tuple[Paint, Paint, float]] = {
-    "hall": (_bright_hall, _hall_things, 0.004),
-    "office": (_office, _office_things, 0.004),
-    "gate": (_gate, _gate_things, 0.003),
-    "garden": (_garden, _garden_things, 0.004),
-    "passage": (_passage, _passage_things, 0.004),
+    "hall": (_bright_hall, _hall_things, 0.007),
+    "office": (_office, _office_things, 0.007),
+    "gate": (_gate, _gate_things, 0.006),
+    "garden": (_garden, _garden_things, 0.008),
+    "passage": (_passage, _passage_things, 0.007),
     "street": (_street, _street_things, 0.005),
 }
 PLACES = tuple(_PLACES)

@@ -21,11 +21,11 @@ def draw_texture(random: np.random.Generator, pattern: str) -> np.ndarray:
     if pattern == "plain":
         texture = flat
     elif pattern == "horizontal":
-        texture = flat + _stripes(_DOWN, int(random.integers(3, 9)), random)
+        texture = flat + _stripes(_DOWN, int(random.integers(2, 6)), random)
     elif pattern == "vertical":
-        texture = flat + _stripes(_AROUND, 2 * int(random.integers(4, 9)), random)
+        texture = flat + _stripes(_AROUND, 2 * int(random.integers(3, 7)), random)
     elif pattern == "checks":
-        down = _stripes(_DOWN, int(random.integers(3, 8)), random)
+        down = _stripes(_DOWN, int(random.integers(2, 6)), random)
         texture = 0.5 * down + 0.5 * _stripes(_AROUND, 2 * int(random.integers(3, 7)), random)
     elif pattern == "blobs":
         texture = _blobs(random)
@@ -77,7 +77,7 @@ def _stripes(position: np.ndarray, count: int, random: np.random.Generator) -> n
 
 def _blobs(random: np.random.Generator) -> np.ndarray:
     texture = np.zeros((ROWS, COLUMNS))
-    radius = random.uniform(0.035, 0.09)
+    radius = random.uniform(0.05, 0.12)
     for _ in range(int(0.25 / radius**2 / 2.0)):
         down, around = random.random(), random.uniform(-1.0, 1.0)
         apart = np.abs(_AROUND - around)
