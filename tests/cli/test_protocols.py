@@ -30,10 +30,11 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def test_list(shown: Callable[..., str]) -> None:
     lines = shown().splitlines()
+    assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines[1:10]] == list(protocol_names())
     indoor = next(line for line in lines if "sysu-indoor " in line)
-    assert " ".join(indoor.split()) == "sysu-indoor sysu-mm01 indoor 1 10 seeded, official 3803 2208 112"
-    assert next(line for line in lines if "llcm-i2v" in line).split()[-3:] == ["7166*", "?", "?"]
+    assert " ".join(indoor.split()) == "sysu-indoor infrared 1 seeded/official 10 2208/3803 112"
+    assert next(line for line in lines if "llcm-i2v" in line).split()[-2:] == ["?/7166*", "?"]
 
 
 @pytest.mark.parametrize("name", protocol_names())

@@ -32,25 +32,24 @@ def protocols(
 
 
 def _list(known: list[Protocol]) -> None:
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     # A name that is cut short cannot be typed.
     table.add_column("protocol", min_width=max(len(protocol.name) for protocol in known))
-    for column in ("data set", "search", "shots", "trials", "draws"):
+    for column in ("query", "shots", "draws"):
         table.add_column(column)
-    for column in ("queries", "valid", "gallery"):
+    for column in ("trials", "valid/queries", "gallery"):
         table.add_column(column, justify="right")
     for protocol in known:
         expected = protocol.expected
         mark = UNVERIFIED if expected.reported_by else ""
+        queries = f"{_count(expected.valid_queries)}/{_count(expected.queries)}"
         table.add_row(
             protocol.name,
-            protocol.dataset,
-            protocol.search,
+            protocol.query.modality,
             str(protocol.shots or "all"),
+            "/".join(protocol.draws),
             str(protocol.trials),
-            ", ".join(protocol.draws),
-            _count(expected.queries) + (mark if expected.queries else ""),
-            _count(expected.valid_queries) + (mark if expected.valid_queries else ""),
+            queries + (mark if expected.queries else ""),
             _count(expected.gallery) + (mark if expected.gallery else ""),
         )
     out.print(table)
