@@ -32,7 +32,7 @@ def protocols(
 
 
 def _list(known: list[Protocol]) -> None:
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     # A name that is cut short cannot be typed.
     table.add_column("protocol", min_width=max(len(protocol.name) for protocol in known))
     for column in ("query", "shots", "draws"):
