@@ -124,6 +124,15 @@ def test_resuming_a_finished_run_changes_nothing(make_spec: MakeSpec):
     assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
 
 
+def test_a_kill_between_the_last_checkpoint_and_its_timing_is_made_good(make_spec: MakeSpec):
+    run = train(make_spec(), device="cpu")
+    saved = run.checkpoint_path.read_bytes()
+    run.write_timing(dataclasses.replace(run.timing(), epochs=2))
+    assert not run.finished()
+    assert resume(run, device="cpu").finished()
+    assert run.checkpoint_path.read_bytes() == saved
+
+
 def test_seed_matters_and_repetition_does_not(make_spec: MakeSpec):
     one, same, other = (
         read_checkpoint(train(make_spec(name, "schedule.epochs=1", seed=seed), device="cpu").checkpoint_path).model

@@ -214,6 +214,9 @@ class _Session:
                         f"training was stopped and has saved epoch {self.trainer.epoch}, step {self.trainer.step}; "
                         f"continue with: vibench train --resume {self.run.path}"
                     )
+        if self.timing.epochs < self.trainer.epoch:
+            # Killed between the last checkpoint and its timing: the checkpoint is what counts.
+            self.run.write_timing(dataclasses.replace(self.timing, epochs=self.trainer.epoch))
 
     def _checkpoint(self) -> Checkpoint:
         described = self.description
