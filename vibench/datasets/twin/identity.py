@@ -109,22 +109,23 @@ class Identity:
         return tuple(int(bit) for bit in (*bits, *self.carries(camera)))
 
 
-# Shared wardrobe: colour and how often it is worn. Dark and neutral garments dominate, as on a campus.
+# Shared wardrobe: colour and how often it is worn. Dark and muted garments dominate, as on a campus; were colours
+# vivid, a network would learn nothing else from visible images, and that is of no use across modalities.
 _WARDROBE = np.array(
     [
-        (0.09, 0.09, 0.10, 16),
-        (0.25, 0.25, 0.27, 10),
-        (0.11, 0.15, 0.31, 12),
-        (0.88, 0.88, 0.86, 13),
-        (0.62, 0.63, 0.64, 10),
-        (0.62, 0.13, 0.14, 7),
-        (0.19, 0.35, 0.64, 8),
-        (0.52, 0.68, 0.84, 5),
-        (0.17, 0.40, 0.24, 5),
-        (0.56, 0.48, 0.35, 6),
-        (0.83, 0.56, 0.62, 4),
-        (0.84, 0.72, 0.26, 3),
-        (0.38, 0.22, 0.46, 3),
+        (0.09, 0.09, 0.09, 16),
+        (0.25, 0.25, 0.26, 10),
+        (0.14, 0.15, 0.22, 12),
+        (0.88, 0.88, 0.87, 13),
+        (0.62, 0.63, 0.63, 10),
+        (0.42, 0.22, 0.22, 7),
+        (0.27, 0.34, 0.46, 8),
+        (0.60, 0.66, 0.73, 5),
+        (0.25, 0.35, 0.28, 5),
+        (0.52, 0.49, 0.43, 6),
+        (0.72, 0.61, 0.64, 4),
+        (0.76, 0.71, 0.52, 3),
+        (0.33, 0.26, 0.36, 3),
     ]
 )
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -140,10 +141,10 @@ class _Dye:
     weight: float
 
 
-# Undyed fibre is bright in infrared. What a dye takes away there has little to do with its visible colour: many black
-# dyes are transparent, so that dark garments turn bright and patterns vanish; pigments and carbon stay dark.
+# Undyed fibre is bright in infrared, and a dye can only take light away. How much depends on its kind and not on its
+# hue: pigments and carbon stay dark, others are transparent, so that dark garments turn bright and patterns vanish.
 _FIBRE = (0.72, 0.95)
-_DYES = (_Dye((0.00, 0.22), 0.4, 2.0), _Dye((0.40, 0.70), 0.9, 4.0), _Dye((0.80, 0.96), 0.6, 4.0))
+_DYES = (_Dye((0.00, 0.25), 0.4, 1.5), _Dye((0.60, 0.80), 0.9, 3.0), _Dye((0.85, 0.96), 0.6, 5.5))
 _CONTRAST = 0.32
 """Least difference in brightness between the two colours of a pattern."""
 
@@ -302,9 +303,7 @@ def _draw_fabric(random: np.random.Generator, patterns: dict[str, int], thicknes
         if abs((first - second) @ _LUMINANCE) > _CONTRAST:
             break
         second = _WARDROBE[random.choice(len(_WARDROBE), p=worn), :3]
-    pair = np.stack([first, second])
-    pair += 0.3 * ((pair @ _LUMINANCE)[:, None] - pair)
-    colours = np.clip(pair + random.normal(0.0, 0.025, (2, 3)), 0.03, 0.95)
+    colours = np.clip(np.stack([first, second]) + random.normal(0.0, 0.025, (2, 3)), 0.03, 0.95)
     shares = np.array([dye.weight for dye in _DYES])
     kinds = random.choice(len(_DYES), 2, p=shares / shares.sum())
     if random.random() > _OTHER_DYE:

@@ -107,7 +107,7 @@ class Renderer:
         self._occlude(canvas, camera, light, random)
         illuminate(canvas.frame, camera, random)
         # Daylight and lamp levels drift slowly with the hour at which an identity passes.
-        hour = stream(self.seed, "hour", pid, camera_number).uniform(0.85, 1.15)
+        hour = stream(self.seed, "hour", pid, camera_number).uniform(0.92, 1.08)
         gain = hour * random.uniform(*camera.gain)
         image = record(canvas.frame, camera, gain, random, self._noise)
         quality = int(random.integers(camera.quality[0], camera.quality[1] + 1))
@@ -123,14 +123,16 @@ class Renderer:
         )
 
     def _heading(self, pid: int, shared: int, random: np.random.Generator) -> float:
-        """Viewing direction: people cross a camera's view along a path, sometimes turning anywhere."""
+        """Viewing direction: people walk towards a camera or away from it, some across, some anywhere."""
         path = stream(self.seed, "path", pid, shared)
         if self.layout == "regdb":
             return np.pi * float(views_back(self.seed, pid)) + random.normal(0.0, 0.3)
-        main = path.uniform(-np.pi, np.pi)
-        if random.random() < 0.5:
-            main = random.uniform(-np.pi, np.pi)
-        return main + random.normal(0.0, 0.25)
+        back = path.random() < 0.5
+        if random.random() < 0.4:
+            back = random.random() < 0.5
+        if random.random() < 0.2:
+            return random.uniform(-np.pi, np.pi)
+        return np.pi * float(back) + random.normal(0.0, 0.45)
 
     def _background(
         self, camera: Camera, pid: int, number: int, height: int, width: int, random: np.random.Generator
