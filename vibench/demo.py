@@ -38,21 +38,21 @@ class DemoScale:
             'model.backbone="resnet18"',
             f"input.height={self.height}",
             f"input.width={self.width}",
-            "augmentation.pad=6",
+            f"augmentation.pad={self.height // 20}",
             'optimizer.name="adamw"',
-            "optimizer.lr=0.001",
+            "optimizer.lr=0.0015",
             "optimizer.backbone_lr_factor=1.0",
             f"sampler.batches_per_epoch={self.batches_per_epoch[dataset]}",
             f"schedule.epochs={self.epochs}",
-            "schedule.warmup_epochs=1",
+            "schedule.warmup_epochs=2",
             f"schedule.milestones=[{self.epochs - 3}, {self.epochs - 1}]",
-            "schedule.gamma=0.3",
+            "schedule.gamma=0.2",
         )
 
 
 SCALES = {
-    "small": DemoScale(128, 64, {"sysu-mm01-twin": 26, "regdb-twin": 12}, epochs=9),
-    "tiny": DemoScale(64, 32, {"sysu-mm01-twin": 2, "regdb-twin": 2}, epochs=4),
+    "small": DemoScale(96, 48, {"sysu-mm01-twin": 40, "regdb-twin": 12}, epochs=9),
+    "tiny": DemoScale(64, 32, {"sysu-mm01-twin": 1, "regdb-twin": 1}, epochs=4),
 }
 PROTOCOLS = {
     "sysu-mm01-twin": ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi"),
