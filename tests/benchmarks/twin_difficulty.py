@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.twin_difficulty [--root TWIN] [--steps 400]
 
-Expected, and guarded by tests/datasets/twin/test_difficulty.py: chance and colour histogram below 10 %, grey HOG
-below 25 %, attribute codes 25-35 %, the network 30-80 % and far better among visible images.
+Expected, and guarded by tests/datasets/twin/test_difficulty.py: chance, colour histogram and brightness
+profile below 10 %, grey HOG below 25 %, attribute codes 25-35 %, the network 30-80 % and far better among visible
+images.
 """
 
 from __future__ import annotations
@@ -120,6 +121,14 @@ def grey_hogs(images: np.ndarray) -> np.ndarray:
     return cells.reshape(count, -1)
 
 
+def brightness_profiles(images: np.ndarray) -> np.ndarray:
+    """Mean grey of 16 x 4 cells in the middle of the picture, standardised per image."""
+    grey = images[:, :, SIZE[1] // 4 : 3 * SIZE[1] // 4].mean(axis=3, dtype=np.float32)
+    count, height, width = grey.shape
+    cells = grey.reshape(count, 16, height // 16, 4, width // 4).mean(axis=(2, 4)).reshape(count, -1)
+    return (cells - cells.mean(axis=1, keepdims=True)) / cells.std(axis=1, keepdims=True)
+
+
 def attribute_codes(root: Path, index: SampleIndex) -> np.ndarray:
     """(N, 8) -1 or 1 from the truth: cosine similarity then orders by the number of equal attributes."""
     with (root / "truth" / "attributes.csv").open(encoding="utf-8", newline="") as handle:
@@ -234,6 +243,7 @@ def measure(root: Path, steps: int) -> dict[str, tuple[float, float]]:
     cues = {
         "chance": np.random.default_rng(0).standard_normal((len(test), 64)),
         "colour histogram": colour_histograms(images),
+        "brightness profile": brightness_profiles(images),
         "grey HOG": grey_hogs(images),
         "attribute codes": attribute_codes(root, test),
     }

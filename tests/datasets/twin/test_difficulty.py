@@ -14,6 +14,7 @@ def test_no_shortcut_and_room_for_better_methods(tmp_path: Path) -> None:
     rank1 = {name: first for name, (first, _) in measure(root, steps=400).items()}
     assert rank1["chance"] < 0.10
     assert rank1["colour histogram"] < 0.10
+    assert rank1["brightness profile"] < 0.10
     assert rank1["grey HOG"] < 0.25
     assert 0.20 < rank1["attribute codes"] < 0.40
     assert 0.30 < rank1["network"] < 0.80

@@ -58,15 +58,17 @@ def test_no_attribute_code_belongs_to_most_identities(codes: np.ndarray) -> None
     assert counts.max() < 60
 
 
-def test_infrared_reflectance_is_nearly_independent_of_visible_brightness() -> None:
+def test_visible_brightness_does_not_settle_infrared_brightness() -> None:
     uppers = [draw_identity(5, pid, _CAMERAS).upper for pid in range(1, 301)]
-    visible = [surface.colours[0].mean() for surface in uppers]
-    infrared = [surface.reflectance[0] for surface in uppers]
-    assert abs(np.corrcoef(visible, infrared)[0, 1]) < 0.2
+    visible = np.array([surface.colours[0].mean() for surface in uppers])
+    infrared = np.array([surface.reflectance[0] for surface in uppers])
+    assert np.corrcoef(visible, infrared)[0, 1] < 0.85
+    dark_turned_bright = infrared[visible < 0.3] > 0.55
+    assert 0.05 < dark_turned_bright.mean() < 0.3
 
 
 def test_some_patterns_vanish_in_infrared() -> None:
     uppers = [draw_identity(5, pid, _CAMERAS).upper for pid in range(1, 301)]
     patterned = [surface for surface in uppers if surface.texture.max() > 0.5]
-    vanished = np.mean([abs(float(np.diff(surface.reflectance)[0])) < 0.08 for surface in patterned])
-    assert 0.1 < vanished < 0.4
+    vanished = np.mean([abs(float(np.diff(surface.reflectance)[0])) < 0.1 for surface in patterned])
+    assert 0.04 < vanished < 0.4

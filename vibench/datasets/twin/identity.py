@@ -152,7 +152,7 @@ _OTHER_DYE = 0.15
 """Share of second colours that are dyed in another way than the first."""
 
 _UPPER_PATTERNS = {
-    "plain": 9,
+    "plain": 7,
     "horizontal": 17,
     "vertical": 10,
     "checks": 12,
@@ -162,7 +162,7 @@ _UPPER_PATTERNS = {
     "halves": 10,
     "open": 10,
 }
-_LOWER_PATTERNS = {"plain": 34, "side": 16, "checks": 11, "vertical": 8, "horizontal": 8, "halves": 11}
+_LOWER_PATTERNS = {"plain": 26, "side": 16, "checks": 11, "vertical": 8, "horizontal": 8, "halves": 11}
 
 
 @lru_cache(maxsize=64)

@@ -128,9 +128,9 @@ class Renderer:
         if self.layout == "regdb":
             return np.pi * float(views_back(self.seed, pid)) + random.normal(0.0, 0.3)
         back = path.random() < 0.5
-        if random.random() < 0.4:
+        if random.random() < 0.3:
             back = random.random() < 0.5
-        if random.random() < 0.2:
+        if random.random() < 0.12:
             return random.uniform(-np.pi, np.pi)
         return np.pi * float(back) + random.normal(0.0, 0.45)
 
