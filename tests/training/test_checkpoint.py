@@ -151,7 +151,8 @@ def test_weights_that_do_not_fit_are_named(checkpoint: Checkpoint, tmp_path: Pat
     refused({name: value for name, value in weights.items() if name != "neck.weight"}, "'neck.weight' .* is missing")
     refused({**weights, "extra": torch.ones(1)}, "holds the weight 'extra'")
     refused(weights, r"'classifier.weight' has shape \(6, 8\), but method toy needs \(7, 8\)", num_classes=7)
-    refused(weights, "there is no method 'tony'", recipe={**checkpoint.recipe, "method": "tony"})
+    unknown = r"c\.pt: is of the method 'tony', which is not registered .*'toy'.*; name its folder with --plugin"
+    refused(weights, unknown, recipe={**checkpoint.recipe, "method": "tony"})
 
 
 def test_training_identities_in_the_test_split_are_refused(checkpoint: Checkpoint):
