@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, get_args, get_type_hints
 
 import torch
@@ -103,7 +103,7 @@ def check_contract(
         for variant in chosen:
             subject = Subject(load_recipe(name, variant, "sysu-mm01", settings))
             for title, check in CHECKS:
-                finding = attempt(title, lambda check=check, subject=subject: check(subject), entry.folder)
+                finding = attempt(title, partial(check, subject), entry.folder)
                 found[title][variant] = finding
                 if not finding.passed:
                     break
@@ -207,7 +207,7 @@ def _check_gradients(subject: Subject) -> str:
     bad = [name for name, parameter in trainable.items() if not torch.isfinite(parameter.grad).all()]  # type: ignore[arg-type]
     if bad:
         raise BrokenContract(
-            f"the gradient of {_listed(bad)} is NaN or infinite; look for a square root, a logarithm or a division at 0."
+            f"the gradient of {_listed(bad)} is NaN or infinite; look for a square root, logarithm or division at 0."
         )
     method.zero_grad(set_to_none=True)
     return f"they reach all {len(trainable)} trainable tensors"

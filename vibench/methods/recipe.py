@@ -220,11 +220,11 @@ def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
     for key in ("method", "variant", "dataset"):
         if not isinstance(tables.get(key), str):
             raise UsageError(f"{where}: the key '{key}' must be a text in quotes, not {tables.get(key)!r}.")
-    known = method_names()
-    if tables["method"] not in known:
+    methods = method_names()
+    if tables["method"] not in methods:
         raise UsageError(
             f"{where}: is of the method '{tables['method']}', which is not registered"
-            f"{suggestion(tables['method'], known)}; name its folder with --plugin PATH."
+            f"{suggestion(tables['method'], methods)}; name its folder with --plugin PATH."
         )
     sections = {name: tables.get(name, {}) for name in SECTIONS}
     return _build(tables["method"], tables["variant"], tables["dataset"], sections, where)
