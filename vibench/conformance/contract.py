@@ -256,8 +256,8 @@ def _check_eval_mode(subject: Subject) -> str:
                 f"embed() gives another result when it is called again with the same {modality} images; in eval mode "
                 "nothing may be drawn at random (dropout needs training=self.training)."
             )
-        alone = torch.cat([subject.embedding(image[None], modality) for image in images])
-        if not _same(alone, first, TOLERANCE):
+        alone = torch.cat([subject.embedding(image[None], modality) for image in images[:2]])
+        if not _same(alone, first[:2], TOLERANCE):
             raise BrokenContract(
                 f"embed() of a {modality} image depends on the other images of its batch; no statistics of the batch "
                 "may enter in eval mode."
