@@ -142,7 +142,7 @@ def test_a_name_is_given_once(write: Callable[..., Path], tmp_path: Path):
 def test_a_module_of_that_name_is_not_replaced(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "mine_one", os)
     add_plugin(write())
-    with pytest.raises(UsageError, match="the module name mine_one is taken by .*os"):
+    with pytest.raises(UsageError, match=r"the module name mine_one is taken by .*os"):
         get_method("mine-one")
     assert sys.modules["mine_one"] is os
 

@@ -136,7 +136,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         ({"variant": 3}, "'variant' must be a text"),
         ({"schedule": {"epoch": 3}}, "run/recipe.toml: [schedule]: unknown key 'epoch' (did you mean 'epochs'?)"),
         ({"loss_weights": {"idntity": 1.0}}, "unknown loss 'idntity' (did you mean 'identity'?)"),
-        ({"method": "awg"}, "no method 'awg'"),
+        ({"method": "awg"}, "'awg', which is not registered (did you mean 'agw'?); name its folder with --plugin"),
     ],
 )
 def test_a_damaged_stored_recipe_is_named(change, expected):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ def test_the_folder_is_a_method_of_that_name(tmp_path: Path, monkeypatch: pytest
     add_plugin(folder)
     entry = method_entry("net-2-go")
     assert entry.recipe_file.method.title == "Net 2 go"
-    assert os.listdir(tmp_path) == ["net_2_go"]  # nothing temporary is left
+    assert list(tmp_path.iterdir()) == [folder]  # nothing temporary is left
 
 
 @pytest.mark.parametrize(
