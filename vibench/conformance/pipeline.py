@@ -76,7 +76,7 @@ class _Way:
         )
 
     def _train(self) -> str:
-        root = make_twin("sysu-mm01", "tiny", 0, self._folder / "twin", progress=self._progress)
+        root = make_twin("sysu-mm01", "tiny", 0, self._folder / "twin", workers=1, progress=self._progress)
         spec = TrainingSpec(self._recipe, root, None, 0, "off", "none", self._run.path)
         train(spec, device=self._device, cache=self._cache, progress=self._progress)
         (row,) = read_log(self._run.log_path)
