@@ -30,6 +30,8 @@ def test_wheel_ships_protocols_published_numbers_and_recipes(wheel: Path) -> Non
             assert f"vibench/shipped/{packaged}/{file.name}" in names
     for recipe in (REPOSITORY / "vibench" / "methods").glob("*/recipe.toml"):
         assert f"vibench/methods/{recipe.parent.name}/recipe.toml" in names
+    for template in (REPOSITORY / "vibench" / "scaffold" / "template").iterdir():
+        assert f"vibench/scaffold/template/{template.name}" in names
     assert "vibench/datasets/sysu_mm01_skeleton.csv" in names
 
 

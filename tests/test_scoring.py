@@ -136,6 +136,33 @@ def test_a_model_is_never_tested_on_its_training_identities(regdb_runs: Path, tm
         score_models([model], Rules(load_protocols(["regdb-v2t"])), device="cpu", amp="off")
 
 
+def test_another_trial_s_split_is_refused_unless_leaking_is_allowed(regdb_runs: Path) -> None:
+    rules = Rules(load_protocols(["regdb-v2t"]))
+    run = regdb_runs / "trial-01"
+    (model,) = models_of_run(run, trial=2)
+    with pytest.raises(VibenchError, match=r"trained for trial 1, so .* --trial 1 \('vibench eval --allow-leaking'"):
+        score_models([model], rules, device="cpu", amp="off")
+    (leaking,) = models_of_run(run, trial=2, allow_leaking=True)
+    (scored,) = score_models([leaking], rules, device="cpu", amp="off")
+    own = models_of_run(regdb_runs, trial=2)[0].test_index
+    known = set(own["pid"]) & set(leaking.checkpoint.train_pids)
+    assert scored.record.leaking and [trial.trial for trial in scored.record.trials] == [2]
+    assert f"trained on {len(known)} of the {own['pid'].nunique()} test identities of trial 2" in scored.record.notes
+    # A checkpoint that does not name its identities is known by its split.
+    nameless = dataclasses.replace(leaking, checkpoint=dataclasses.replace(leaking.checkpoint, train_pids=()))
+    assert nameless.leaked == leaking.leaked == sorted(known)
+    # What is allowed but does not happen leaves no mark.
+    (sound,) = score_models(models_of_run(run, allow_leaking=True), rules, device="cpu", amp="off")
+    assert not sound.record.leaking and [trial.trial for trial in sound.record.trials] == [1]
+
+
+def test_splits_that_do_not_exist_are_refused(regdb_runs: Path, sysu_run: Path) -> None:
+    with pytest.raises(UsageError, match="--trial 11: regdb-twin has the train/test splits 1 to 10"):
+        models_of_run(regdb_runs / "trial-01", trial=11)
+    with pytest.raises(UsageError, match="--trial 1: sysu-mm01-twin has only one train/test split"):
+        model_of_checkpoint(models_of_run(sysu_run)[0].path, trial=1)
+
+
 def test_models_that_do_not_belong_together_are_refused(regdb_runs: Path, sysu_run: Path) -> None:
     one, two = models_of_run(regdb_runs)
     rules = Rules(load_protocols(["regdb-v2t"]))

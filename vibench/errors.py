@@ -3,6 +3,8 @@
 A message names the file (or option), the offending value and the remedy.
 """
 
+from pathlib import Path
+
 
 class VibenchError(Exception):
     """A run failed for a reason the user can act on; the command line exits with 1."""
@@ -26,3 +28,13 @@ def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def describe_exception(error: BaseException, folder: Path) -> str:
+    """Type and text of an exception, and the innermost line of code below ``folder`` that led to it."""
+    import traceback
+
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else text

@@ -37,6 +37,22 @@ def atomic_path(target: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target`` that becomes ``target`` when the block succeeds.
+
+    ``target`` must not exist; its parent folder is made. On an exception nothing is left.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.parent) as name:
+        # A folder inside, because temporary folders are private and a new folder is as readable as any other.
+        temporary = Path(name) / target.name
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+
+
 def write_text(target: Path, text: str) -> None:
     """Write ``text`` (UTF-8, ``\\n`` line ends) to ``target`` atomically."""
     with atomic_path(target) as temporary:

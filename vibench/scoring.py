@@ -73,7 +73,8 @@ def score_models(
     """Evaluate one model, or one model per train/test split, and return one record per protocol.
 
     Raises `UsageError` for protocols of another data set and for models that do not belong together, and
-    `VibenchError` where a model was trained on an identity it would be tested on.
+    `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
+    ``allow_leaking``; its record is then marked as leaking.
     """
     first = models[0]
     _check_protocols(rules.protocols, first)
@@ -111,6 +112,7 @@ def score_models(
                 test_time_information=method.test_time_information,
                 run=_run_info(models, precision.name),
                 cost=cost,
+                leaking=any(model.leaked for model in models),
                 notes=_training_notes(models),
             ),
             evaluation.per_query,
@@ -265,13 +267,19 @@ def _largest(peaks: Sequence[PeakMemory]) -> PeakMemory:
 
 
 def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end."""
+    """Says so where training had not come to its end, and where it knew identities of the test."""
+    leaking = tuple(
+        f"trained on {len(model.leaked)} of the {model.test_index['pid'].nunique()} test identities"
+        + (f" of trial {model.split}" if model.dataset.trials > 1 else "")
+        for model in models
+        if model.leaked
+    )
     epochs = models[0].recipe.schedule.epochs
     unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
     if not unfinished:
-        return ()
+        return leaking
     least = min(model.checkpoint.epoch for model in unfinished)
-    return (f"evaluated after {least} of {epochs} epochs",)
+    return (*leaking, f"evaluated after {least} of {epochs} epochs")
 
 
 def _combined(digests: Sequence[str]) -> str:

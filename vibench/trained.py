@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from vibench.data.cache import open_cache
-from vibench.datasets.index import SampleIndex, test_rows
+from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.devices import Precision
 from vibench.errors import UsageError
@@ -18,7 +18,13 @@ from vibench.files import sha256_file
 from vibench.methods.base import Method
 from vibench.methods.recipe import Recipe, recipe_from_dict
 from vibench.progress import Progress, silent
-from vibench.training.checkpoint import Checkpoint, check_test_identities, load_method, read_checkpoint
+from vibench.training.checkpoint import (
+    Checkpoint,
+    check_test_identities,
+    leaked_identities,
+    load_method,
+    read_checkpoint,
+)
 from vibench.training.folder import RunFolder, Timing, open_runs
 
 
@@ -34,6 +40,10 @@ class TrainedModel:
     run_id: str = ""
     timing: Timing | None = None
     """What training cost; None for a checkpoint without its run folder."""
+    test_trial: int | None = None
+    """Train/test split to evaluate on; None: that of the training."""
+    allow_leaking: bool = False
+    """Evaluate even on identities that the model was trained on."""
 
     @property
     def dataset(self) -> Dataset:
@@ -42,8 +52,8 @@ class TrainedModel:
 
     @property
     def split(self) -> int:
-        """Number of the train/test split, 1 for a data set with only one."""
-        return self.checkpoint.trial or 1
+        """Number of the train/test split to evaluate on, 1 for a data set with only one."""
+        return self.test_trial or self.checkpoint.trial or 1
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -64,9 +74,23 @@ class TrainedModel:
                 f"{self.root}: is {self.dataset.name} {version}, but {self.path} was trained on "
                 f"{self.checkpoint.dataset_version}; name that copy with --root."
             )
-        index = test_rows(self.dataset.index(self.root, self.checkpoint.trial))
-        check_test_identities(self.checkpoint, self.dataset.name, index["pid"])
+        index = test_rows(self.dataset.index(self.root, self.split if self.dataset.trials > 1 else None))
+        if not self.allow_leaking:
+            check_test_identities(self._with_identities, self.dataset.name, index["pid"])
         return index
+
+    @cached_property
+    def leaked(self) -> list[int]:
+        """The test identities that the model was trained on; none unless `allow_leaking`."""
+        return leaked_identities(self._with_identities, self.dataset.name, self.test_index["pid"])
+
+    @cached_property
+    def _with_identities(self) -> Checkpoint:
+        """The checkpoint; where it does not name its training identities, they are those of its split."""
+        if self.checkpoint.train_pids or self.split == self.checkpoint.trial or self.dataset.trials == 1:
+            return self.checkpoint
+        pids = training_rows(self.dataset.index(self.root, self.checkpoint.trial))["pid"]
+        return replace(self.checkpoint, train_pids=tuple(sorted({int(pid) for pid in pids})))
 
     def extract(
         self,
@@ -94,7 +118,7 @@ class TrainedModel:
             "variant": self.checkpoint.variant,
             "checkpoint_sha256": self.sha256,
             "precision": precision.name,
-            **({"trial": self.checkpoint.trial} if self.checkpoint.trial else {}),
+            **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
         found = extract_features(
             method, images, index, device=device, precision=precision, extras=extras, meta=meta, progress=progress
@@ -102,23 +126,45 @@ class TrainedModel:
         return method, found
 
 
-def models_of_run(path: Path, root: Path | None = None, trial: int | None = None) -> list[TrainedModel]:
-    """The trained models of a run folder: one, or one per trial; only that of ``trial`` where it is given.
+def models_of_run(
+    path: Path, root: Path | None = None, trial: int | None = None, allow_leaking: bool = False
+) -> list[TrainedModel]:
+    """The trained models of a run folder: one, or one per trial.
 
-    Raises `UsageError` where there is no run, no checkpoint yet, or no such trial.
+    ``trial`` picks one of several; of a single model, it names the train/test split to evaluate on. Raises
+    `UsageError` where there is no run, no checkpoint yet, or no such trial.
     """
-    models = [_model_of_run(run, root) for run in open_runs(path)]
-    if trial is not None:
-        models = [model for model in models if model.checkpoint.trial == trial]
-        if not models:
-            raise UsageError(f"{path}: holds no run of --trial {trial}.")
+    runs = open_runs(path)
+    models = [replace(_model_of_run(run, root), allow_leaking=allow_leaking) for run in runs]
+    if trial is None:
+        return models
+    if len(models) == 1:
+        return [_on_split(models[0], trial)]
+    models = [model for model in models if model.checkpoint.trial == trial]
+    if not models:
+        raise UsageError(f"{path}: holds no run of --trial {trial}.")
     return models
 
 
-def model_of_checkpoint(path: Path, root: Path | None = None) -> TrainedModel:
-    """The model of a single checkpoint file; its data set lies at ``root`` or in the default place."""
+def model_of_checkpoint(
+    path: Path, root: Path | None = None, trial: int | None = None, allow_leaking: bool = False
+) -> TrainedModel:
+    """The model of a single checkpoint file; its data set lies at ``root`` or in the default place.
+
+    ``trial`` is the train/test split to evaluate on, by default that of the training.
+    """
     checkpoint = read_checkpoint(path)
-    return TrainedModel(path, checkpoint, dataset_root(checkpoint.dataset, root))
+    model = TrainedModel(path, checkpoint, dataset_root(checkpoint.dataset, root), allow_leaking=allow_leaking)
+    return model if trial is None else _on_split(model, trial)
+
+
+def _on_split(model: TrainedModel, trial: int) -> TrainedModel:
+    dataset = model.dataset
+    if dataset.trials == 1:
+        raise UsageError(f"--trial {trial}: {dataset.name} has only one train/test split; leave --trial out.")
+    if trial not in range(1, dataset.trials + 1):
+        raise UsageError(f"--trial {trial}: {dataset.name} has the train/test splits 1 to {dataset.trials}.")
+    return replace(model, test_trial=trial)
 
 
 def _model_of_run(run: RunFolder, root: Path | None) -> TrainedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -139,3 +140,27 @@ def test_wrong_arguments_get_one_sentence(train: Callable[..., Result], regdb: P
     with pytest.raises(UsageError, match=r"did you mean 'schedule.epochs'"):
         train("toy", "--dataset", "regdb", "--set", "schedule.epoch=3")
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--set", "identities=4"), r"identities = 4: the training split has only 3 identities; lower it with --set"),
+        (("--set", "identities=1"), r"'identities' must be at least 2, not 1: in a batch of one identity"),
+        (("--set", "sampler.images=0"), r"'images' must be at least 1, not 0"),
+        (("--set", "optimizer.lrr=1"), r"did you mean 'optimizer.lr'"),
+        (("--variant", "tow"), r"Toy has no variant 'tow'; it has none"),
+    ],
+)
+def test_recipes_that_do_not_work_out(train: Callable[..., Result], tmp_path: Path, words: tuple[str, ...], said: str):
+    root = mini.write_sysu(tmp_path / "sysu")
+    with pytest.raises(UsageError, match=said):
+        train("toy", "--dataset", "sysu-mm01", "--root", root, *ONE_EPOCH, *words)
+
+
+def test_an_identity_seen_by_one_modality_only_is_named(train: Callable[..., Result], tmp_path: Path):
+    root = mini.write_sysu(tmp_path / "sysu")
+    for camera in (3, 6):
+        shutil.rmtree(root / f"cam{camera}" / "0002")
+    with pytest.raises(UsageError, match=r"no infrared image of 1 identities \(pid 2\).*vibench data check"):
+        train("toy", "--dataset", "sysu-mm01", "--root", root, *ONE_EPOCH)

@@ -26,8 +26,8 @@ def make_rows(counts: list[tuple[int, int]], shuffle: int = 0) -> tuple[np.ndarr
 
 @settings(max_examples=60, deadline=None)
 @given(
-    counts=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=9),
-    identities=st.integers(1, 9),
+    counts=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=9),
+    identities=st.integers(2, 9),
     images=st.integers(1, 5),
     seed=st.integers(0, 2**31),
     epoch=st.integers(0, 100),

@@ -103,7 +103,7 @@ def test_overrides_convert_and_reach_their_section():
         ("milestones=20", "'milestones' must be a list"),
         ("milestones=[50, 20]", "'milestones' must be ascending epochs above 0, not [50, 20]"),
         ("height=100", "'height' must be a multiple of 16 and at least 32, not 100"),
-        ("identities=0", "'identities' must be at least 1, not 0"),
+        ("identities=0", "'identities' must be at least 2, not 0"),
         ("flip=1.5", "'flip' is a probability between 0 and 1, not 1.5"),
         ("erasing_area=[0.4, 0.02]", "0 < low <= high < 1"),
         ("lr=nan", "'lr' must be above 0, not nan"),
@@ -136,7 +136,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         ({"variant": 3}, "'variant' must be a text"),
         ({"schedule": {"epoch": 3}}, "run/recipe.toml: [schedule]: unknown key 'epoch' (did you mean 'epochs'?)"),
         ({"loss_weights": {"idntity": 1.0}}, "unknown loss 'idntity' (did you mean 'identity'?)"),
-        ({"method": "awg"}, "no method 'awg'"),
+        ({"method": "awg"}, "'awg', which is not registered (did you mean 'agw'?); name its folder with --plugin"),
     ],
 )
 def test_a_damaged_stored_recipe_is_named(change, expected):

@@ -1,4 +1,5 @@
 import importlib.metadata
+import os
 import subprocess
 import sys
 
@@ -121,3 +122,18 @@ def test_a_class_without_options_is_refused(foreign):
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'baseline'"):
         get_method("basline")
+
+
+def test_an_installed_package_offers_a_method(tmp_path):
+    """As pip leaves a package with an entry point behind: no monkeypatching, a process of its own."""
+    package, metadata = tmp_path / "foreign_reid", tmp_path / "foreign_reid-1.0.dist-info"
+    for folder in (package, metadata):
+        folder.mkdir()
+    (package / "__init__.py").write_text(FOREIGN_METHOD)
+    (package / "recipe.toml").write_text(FOREIGN_RECIPE)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign-reid\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[vibench.methods]\nforeign = foreign_reid\n")
+    script = "from vibench.methods.registry import get_method; print(get_method('foreign').title)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path)])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.stdout == "Foreign\n", done.stderr

@@ -136,6 +136,7 @@ def test_damaged_entries_are_named(checkpoint: Checkpoint, tmp_path: Path):
     refused({"epoch": "three"}, "entry 'epoch' is a str")
     refused({"trial": 1.5}, "entry 'trial' is a float")
     refused({"model": {"neck.weight": 1}}, "entry 'model' holds something else than named tensors")
+    refused({"num_classes": 7}, "has 7 classes but names 6 training identities")
     refused({"train_pids": [1, None]}, "entry 'train_pids' holds something else")
 
 
@@ -150,8 +151,11 @@ def test_weights_that_do_not_fit_are_named(checkpoint: Checkpoint, tmp_path: Pat
     weights = dict(checkpoint.model)
     refused({name: value for name, value in weights.items() if name != "neck.weight"}, "'neck.weight' .* is missing")
     refused({**weights, "extra": torch.ones(1)}, "holds the weight 'extra'")
-    refused(weights, r"'classifier.weight' has shape \(6, 8\), but method toy needs \(7, 8\)", num_classes=7)
-    refused(weights, "there is no method 'tony'", recipe={**checkpoint.recipe, "method": "tony"})
+    refused(
+        weights, r"'classifier.weight' has shape \(6, 8\), but method toy needs \(7, 8\)", num_classes=7, train_pids=()
+    )
+    unknown = r"c\.pt: is of the method 'tony', which is not registered .*'toy'.*; name its folder with --plugin"
+    refused(weights, unknown, recipe={**checkpoint.recipe, "method": "tony"})
 
 
 def test_training_identities_in_the_test_split_are_refused(checkpoint: Checkpoint):

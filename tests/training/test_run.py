@@ -14,7 +14,7 @@ import torch
 
 from vibench.errors import UsageError, VibenchError
 from vibench.progress import Advance
-from vibench.training.checkpoint import load_method, read_checkpoint
+from vibench.training.checkpoint import load_method, read_checkpoint, save_checkpoint
 from vibench.training.folder import RunFolder, open_runs
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
@@ -219,6 +219,15 @@ def test_a_data_set_with_other_identities_cannot_be_resumed_on(make_spec: MakeSp
     with pytest.raises(UsageError, match="3 identities that are not the 3 training identities"):
         resume(RunFolder(spec.folder), device="cpu")
     resume(RunFolder(spec.folder), device="cpu", root=sysu_root)
+
+
+def test_a_checkpoint_of_another_method_cannot_be_resumed_from(make_spec: MakeSpec):
+    run = train(make_spec(), device="cpu")
+    run.timing_path.unlink()
+    foreign = dataclasses.replace(read_checkpoint(run.checkpoint_path), method="agw")
+    save_checkpoint(run.checkpoint_path, foreign)
+    with pytest.raises(UsageError, match=r"last\.pt: is a checkpoint of the method agw, but the run is one of toy"):
+        resume(run, device="cpu")
 
 
 def test_identities_in_both_splits_are_refused(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):

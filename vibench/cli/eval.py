@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vibench.scoring import Rules, Scored
+    from vibench.trained import TrainedModel
 
 
 def evaluate(
@@ -32,7 +33,13 @@ def evaluate(
         str, typer.Option(help="all or single: may the ranking of a query look at the other queries?")
     ] = "all",
     rerank: Annotated[str, typer.Option(help="none or k-reciprocal.")] = "none",
-    trial: Annotated[int | None, typer.Option(help="Only this trial of a run folder that holds several.")] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="Of several trials only this; of one model, the split to evaluate it on.")
+    ] = None,
+    allow_leaking: Annotated[
+        bool,
+        typer.Option("--allow-leaking", help="Test on training identities too; the record is marked and unranked."),
+    ] = False,
     dataset: Annotated[
         str | None, typer.Option(help="Data set of the features, where they do not say. Default: the protocol's.")
     ] = None,
@@ -52,18 +59,19 @@ def evaluate(
     given = [source for source in (run, features or None, checkpoint) if source is not None]
     if len(given) != 1:
         raise UsageError("name exactly one of RUN, --features and --checkpoint; see 'vibench eval --help'.")
-    from vibench.cli.console import err, out
+    from vibench.cli.console import err, out, progress
     from vibench.cli.records_table import records_table
     from vibench.files import write_json
     from vibench.leaderboard.record import record_dict
     from vibench.leaderboard.store import leaderboards_folder, write_record
-    from vibench.scoring import Rules, load_protocols
+    from vibench.scoring import Rules, load_protocols, score_models
 
     rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank)
     if features:
         scored = _score_features(features, rules, name, dataset, device)
     else:
-        scored = _score_models(run, checkpoint, method, trial, root, rules, device, amp)
+        models = _models(run, checkpoint, method, trial, root, allow_leaking)
+        scored = score_models(models, rules, device=device, amp=amp, progress=progress)
     folder = leaderboards_folder(leaderboards)
     for one in scored:
         write_record(folder, one.record, one.per_query)
@@ -86,26 +94,22 @@ def _score_features(
     return score_features(found, rules, name=label, dataset=dataset, digests=digests, device=device, progress=progress)
 
 
-def _score_models(
+def _models(
     run: Path | None,
     checkpoint: Path | None,
     method: str | None,
     trial: int | None,
     root: Path | None,
-    rules: Rules,
-    device: str,
-    amp: str,
-) -> list[Scored]:
-    from vibench.cli.console import progress
-    from vibench.scoring import score_models
+    allow_leaking: bool,
+) -> list[TrainedModel]:
     from vibench.trained import model_of_checkpoint, models_of_run
 
     if checkpoint is not None:
-        models = [model_of_checkpoint(checkpoint, root)]
+        models = [model_of_checkpoint(checkpoint, root, trial, allow_leaking)]
     else:
         assert run is not None
-        models = models_of_run(run, root, trial)
+        models = models_of_run(run, root, trial, allow_leaking)
     found = models[0].checkpoint.method
     if method is not None and method != found:
         raise UsageError(f"{models[0].path}: is a checkpoint of {found}, not of --method {method}.")
-    return score_models(models, rules, device=device, amp=amp, progress=progress)
+    return models

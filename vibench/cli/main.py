@@ -7,17 +7,20 @@ inside the functions, so that ``vibench --help`` answers at once.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import vibench
+from vibench.cli.check import check
 from vibench.cli.data import data
 from vibench.cli.demo import demo
 from vibench.cli.eval import evaluate
 from vibench.cli.extract import extract
 from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
+from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
 from vibench.cli.protocols import protocols
 from vibench.cli.train import train
@@ -41,17 +44,27 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder or .py file of a method of your own; repeatable; also $VIBENCH_PLUGINS."),
+    ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Global options."""
+    """Global options; they may stand before or behind the command's name."""
+    from vibench.methods.plugin import add_plugin
+
+    for path in plugin or ():
+        add_plugin(path)
 
 
 app.command("demo")(demo)
 app.add_typer(data, name="data")
 app.command("methods")(methods)
+app.command("new-method")(new_method)
+app.command("check")(check)
 app.command("protocols")(protocols)
 app.command("train")(train)
 app.command("extract")(extract)
@@ -68,10 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    # --debug means the same before and behind the command's name.
-    arguments = [word for word in arguments if word != "--debug"]
     try:
-        app(args=arguments, prog_name="vibench")
+        app(args=_global_options_first(arguments), prog_name="vibench")
     except VibenchError as error:
         if debug:
             raise
@@ -82,6 +93,24 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
+
+
+def _global_options_first(arguments: list[str]) -> list[str]:
+    """``--debug`` and ``--plugin PATH`` mean the same before and behind the command's name; click wants them before."""
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--plugin":
+            value = next(words, None)
+            if value is None:
+                return [word]  # click says what is missing
+            first += [word, value]
+        elif word == "--debug" or word.startswith("--plugin="):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
 
 
 if __name__ == "__main__":

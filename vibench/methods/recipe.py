@@ -15,7 +15,7 @@ from typing import Any, Literal
 from vibench.errors import UsageError, suggestion
 from vibench.files import canonical_json, sha256_text
 from vibench.methods.recipe_file import SECTIONS, RecipeFile, Sections
-from vibench.methods.registry import get_method, method_entry
+from vibench.methods.registry import get_method, method_entry, method_names
 from vibench.toml import parse_table, tomllib
 
 SIZE_MULTIPLE = 16
@@ -53,7 +53,12 @@ class SamplerRecipe:
     """0: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "identities", "images")
+        if self.identities < 2:
+            raise ValueError(
+                f"'identities' must be at least 2, not {self.identities}: in a batch of one identity there is nobody "
+                "to tell it from."
+            )
+        _at_least(self, 1, "images")
         _at_least(self, 0, "batches_per_epoch")
 
 
@@ -215,6 +220,12 @@ def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
     for key in ("method", "variant", "dataset"):
         if not isinstance(tables.get(key), str):
             raise UsageError(f"{where}: the key '{key}' must be a text in quotes, not {tables.get(key)!r}.")
+    methods = method_names()
+    if tables["method"] not in methods:
+        raise UsageError(
+            f"{where}: is of the method '{tables['method']}', which is not registered"
+            f"{suggestion(tables['method'], methods)}; name its folder with --plugin PATH."
+        )
     sections = {name: tables.get(name, {}) for name in SECTIONS}
     return _build(tables["method"], tables["variant"], tables["dataset"], sections, where)
 

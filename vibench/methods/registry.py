@@ -1,4 +1,4 @@
-"""Which methods there are: the folders beside this file, entry points of other packages, and decorated classes.
+"""Which methods there are: the folders beside this file, plugins, entry points of packages, and decorated classes.
 
 Listing reads ``recipe.toml`` files only; a method's code (and with it torch) is imported by `get_method`.
 """
@@ -15,7 +15,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from vibench.errors import UsageError, VibenchError, VibenchWarning, suggestion
+from vibench.errors import UsageError, VibenchError, VibenchWarning, describe_exception, suggestion
+from vibench.methods.plugin import Plugin, plugins
 from vibench.methods.recipe_file import RecipeFile, read_recipe_file
 
 if TYPE_CHECKING:
@@ -39,11 +40,27 @@ class MethodEntry:
     """Importing it registers the class."""
     folder: Path
     """Holds ``recipe.toml``."""
+    plugin: Plugin | None = None
+    """Where the code lies, if not where Python looks for ``module``."""
 
     @cached_property
     def recipe_file(self) -> RecipeFile:
         """The method's ``recipe.toml``: title, reference, variants, hyper-parameters."""
         return read_recipe_file(self.folder / "recipe.toml")
+
+    def load(self) -> None:
+        """Import the module; `VibenchError` says in which line of which file that fails."""
+        try:
+            if self.plugin is not None:
+                self.plugin.load()
+            else:
+                importlib.import_module(self.module)
+        except VibenchError:
+            raise
+        except Exception as error:
+            raise VibenchError(
+                f"the method '{self.name}' cannot be imported: {describe_exception(error, self.folder)}."
+            ) from error
 
 
 def register(cls: M) -> M:
@@ -77,6 +94,12 @@ def method_entries() -> dict[str, MethodEntry]:
         if (folder / "recipe.toml").is_file():
             name = folder.name.replace("_", "-")
             entries[name] = MethodEntry(name, f"vibench.methods.{folder.name}", folder)
+    for plugin in plugins():
+        if plugin.name in entries:
+            raise UsageError(
+                f"--plugin {plugin.folder}: '{plugin.name}' is a method of vibench; give the plugin another name."
+            )
+        entries[plugin.name] = MethodEntry(plugin.name, plugin.module, plugin.folder, plugin)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         folder_of_module = _module_folder(point.module)
         if folder_of_module is None:
@@ -103,7 +126,10 @@ def method_entry(name: str) -> MethodEntry:
     entries = method_entries()
     if name not in entries:
         known = tuple(entries)
-        raise UsageError(f"there is no method '{name}'{suggestion(name, known)}; the methods are {', '.join(known)}.")
+        raise UsageError(
+            f"there is no method '{name}'{suggestion(name, known)}; the methods are {', '.join(known)}, "
+            "and --plugin PATH adds one of your own."
+        )
     return entries[name]
 
 
@@ -111,10 +137,10 @@ def get_method(name: str) -> type[Method]:
     """The class of one method, imported on demand; `UsageError` with a suggestion for an unknown name."""
     if name not in _classes:
         entry = method_entry(name)
-        importlib.import_module(entry.module)
+        entry.load()
         if name not in _classes:
             raise VibenchError(
-                f"the module {entry.module} registers no method '{name}'; decorate its class with "
+                f"{entry.folder}: the module {entry.module} registers no method '{name}'; decorate its class with "
                 "@vibench.methods.registry.register and give it that name."
             )
     return _classes[name]

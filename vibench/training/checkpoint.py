@@ -115,7 +115,7 @@ def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
     Raises `UsageError` as `read_checkpoint` does, and where the weights do not fit the method of this vibench.
     """
     checkpoint = read_checkpoint(path)
-    method = build_method(recipe_from_dict(checkpoint.recipe), checkpoint.num_classes, pretrained="none")
+    method = build_method(recipe_from_dict(checkpoint.recipe, str(path)), checkpoint.num_classes, pretrained="none")
     load_weights(method, checkpoint.model, path)
     return method.to(device).eval()
 
@@ -136,17 +136,25 @@ def load_weights(method: Method, weights: dict[str, Tensor], path: Path) -> None
     method.load_state_dict(weights)
 
 
-def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[int]) -> None:
-    """Refuse to evaluate a checkpoint on identities that it was trained on.
+def leaked_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[int]) -> list[int]:
+    """The identities among ``test_pids`` that a checkpoint was trained on, in ascending order.
 
     The classic case is RegDB: ten splits, one model each, and a model evaluated on the others' test identities.
-    Identity numbers of different data sets have nothing to do with each other, so only the same ``dataset`` is
-    checked. Raises `VibenchError` naming the identities and the trial whose test split the checkpoint is for.
+    Identity numbers of different data sets have nothing to do with each other, so they only count in the same
+    ``dataset``.
     """
     if dataset != checkpoint.dataset:
-        return
+        return []
+    return sorted({int(pid) for pid in test_pids}.intersection(checkpoint.train_pids))
+
+
+def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[int]) -> None:
+    """Refuse to evaluate a checkpoint on identities that it was trained on (`leaked_identities`).
+
+    Raises `VibenchError` naming the identities and the trial whose test split the checkpoint is for.
+    """
     tested = {int(pid) for pid in test_pids}
-    known = sorted(tested.intersection(checkpoint.train_pids))
+    known = leaked_identities(checkpoint, dataset, tested)
     if not known:
         return
     named = ", ".join(str(pid) for pid in known[:5]) + (", ..." if len(known) > 5 else "")
@@ -157,7 +165,8 @@ def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Itera
     )
     raise VibenchError(
         f"{len(known)} of the {len(tested)} test identities (pid {named}) are training identities of this "
-        f"{checkpoint.method} checkpoint on {dataset}; {remedy}."
+        f"{checkpoint.method} checkpoint on {dataset}; {remedy} ('vibench eval --allow-leaking' evaluates "
+        "nevertheless, into a record that is marked as leaking and holds no rank)."
     )
 
 
@@ -176,6 +185,11 @@ def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
         raise UsageError(f"{path}: the checkpoint's entry 'model' holds something else than named tensors.")
     if not all(isinstance(pid, int) for pid in values["train_pids"]):
         raise UsageError(f"{path}: the checkpoint's entry 'train_pids' holds something else than whole numbers.")
+    if values["train_pids"] and len(values["train_pids"]) != values["num_classes"]:
+        raise UsageError(
+            f"{path}: the checkpoint has {values['num_classes']} classes but names {len(values['train_pids'])} "
+            "training identities; it is damaged, or of another training split."
+        )
     return Checkpoint(**{**values, "train_pids": tuple(values["train_pids"])})
 
 

@@ -160,6 +160,7 @@ class _Session:
         self.device = resolve_device(device)
         precision = resolve_precision(_PRECISION_OPTION.get(self.description.precision, ""), self.device)
         checkpoint = read_checkpoint(run.checkpoint_path) if run.checkpoint_path.exists() else None
+        self._check_method(checkpoint)
 
         dataset = get_dataset(self.recipe.dataset)
         data_root = Path(root or self.description.root)
@@ -269,6 +270,13 @@ class _Session:
             raise UsageError(
                 f"{root}: is {dataset.name} {version}, but {self.run.path} was begun on "
                 f"{self.description.dataset_version}; name that copy with --root."
+            )
+
+    def _check_method(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None and checkpoint.method != self.recipe.method:
+            raise UsageError(
+                f"{self.run.checkpoint_path}: is a checkpoint of the method {checkpoint.method}, but the run is one "
+                f"of {self.recipe.method}; put its own checkpoint back, or train anew into another folder."
             )
 
     def _check_identities(self, checkpoint: Checkpoint | None) -> None:

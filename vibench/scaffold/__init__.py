@@ -1,0 +1,1 @@
+"""Writes the folder that a new method starts from."""
