@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -24,7 +25,7 @@ from tests.methods.checks import (
 from vibench.errors import UsageError
 from vibench.losses import hard_triplet
 from vibench.methods.ddag.graph import IdentityGraph, identity_neighbours
-from vibench.methods.ddag.official import KEYS, UNSAVED, UNUSED
+from vibench.methods.ddag.official import KEYS, OPTIONAL, UNUSED, unused
 from vibench.methods.ddag.part_attention import WeightedPartAttention
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
@@ -53,7 +54,7 @@ def batch():
 def official(shared):
     weights = official_weights(shared, "ddag", UNUSED)
     method = build_method(load_recipe("ddag"), 395)
-    assert set(UNSAVED) <= set(method.state_dict())
+    assert set(OPTIONAL) <= set(method.state_dict())
     return load_official(method, weights, KEYS), weights
 
 
@@ -92,6 +93,13 @@ def test_graph_of_the_official_network(official):
     with torch.no_grad():
         actual = method.graph(nodes, identity_neighbours(labels))
     torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("variant", "dropped"), [("", 0), ("b-p", 10), ("b-g", 12), ("b", 22)])
+def test_files_hold_both_branches_whatever_the_variant(shared, variant, dropped):
+    shapes = json.loads((shared / "checkpoints" / "ddag.json").read_text())["keys"]
+    used = [key for key in shapes if not key.startswith(UNUSED)]
+    assert len([key for key in used if key.startswith(unused(load_recipe("ddag", variant)))]) == dropped
 
 
 # Part attention by its equations, one part after the other.

@@ -132,13 +132,13 @@ class DDAG(TwoStreamMethod):
         pooled = self.pool(maps)
         neck = self.neck(pooled)
         losses = {
-            "identity": identity_loss(self.logits(neck), batch.labels),
+            "identity": identity_loss(self.logits(neck, batch.visible_views), batch.labels),
             "triplet": hard_triplet(pooled, batch.labels, options.margin),
         }
         if self.part_attention is not None:
             part = self.part_attention(maps, self._residual(pooled, neck))
-            logits = self.logits(part) if self.part_classifier is None else self.part_classifier(part)
-            losses["part_identity"] = identity_loss(logits, batch.labels)
+            judge = self.part_classifier or (lambda features: self.logits(features, batch.visible_views))
+            losses["part_identity"] = identity_loss(judge(part), batch.labels)
         if self.graph is not None:
             neighbours = identity_neighbours(batch.labels, options.graph_neighbours)
             log_probabilities = self.graph(pooled, neighbours)

@@ -1,5 +1,9 @@
 """Parameter names of the official code, mangye16/DDAG."""
 
+from __future__ import annotations
+
+from vibench.methods.recipe import Recipe
+
 KEYS: tuple[tuple[str, str], ...] = (
     ("visible_module.visible.", "backbone.visible."),
     ("thermal_module.thermal.", "backbone.infrared."),
@@ -27,5 +31,15 @@ UNUSED: tuple[str, ...] = (
 )
 """Official prefixes of what no forward pass reads."""
 
-UNSAVED: tuple[str, ...] = ("graph_weight",)
-"""Our names of what the official code does not save: it begins each run with a graph weight of 0."""
+OPTIONAL: tuple[str, ...] = ("graph_weight",)
+"""Our names of what the files lack: the official code begins each run with a graph weight of 0."""
+
+SETTINGS: tuple[str, ...] = ("model.last_stride", "model.pool", "model.residual", "model.gate", "model.test_feature")
+"""What the files do not carry."""
+
+
+def unused(recipe: Recipe) -> tuple[str, ...]:
+    """Prefixes of the branches that ``recipe`` does without; the files hold them in any case."""
+    options = recipe.model
+    without_graph = not options.graph_attention or options.graph_neighbours == 0
+    return (() if options.part_attention else ("wpa.",)) + (("attention_", "out_att.") if without_graph else ())
