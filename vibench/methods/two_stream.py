@@ -18,7 +18,7 @@ from vibench.modality import INFRARED, MODALITIES, VISIBLE
 from vibench.nn.backbone import STAGES, Architecture, TwoStreamResNet
 from vibench.nn.input_form import CHANNELS, InputForm, to_input_form
 from vibench.nn.neck import bn_neck, identity_classifier
-from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
+from vibench.nn.pooling import AveragePool, GeneralisedMeanPool, MaxPool
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class BackboneOptions:
 class TwoStreamOptions(BackboneOptions):
     """Switches of the network."""
 
-    pool: Literal["avg", "gem"] = "avg"
-    """Global average or generalised-mean pooling."""
+    pool: Literal["avg", "max", "gem"] = "avg"
+    """Global average, maximum or generalised-mean pooling."""
     gem_p: float = 3.0
     """Exponent of generalised-mean pooling."""
     gem_learnable: bool = False
@@ -131,9 +131,7 @@ class TwoStreamMethod(TwoStreamNetwork):
         options: TwoStreamOptions = recipe.model
         self.model_options = options
         width = self.backbone.out_channels
-        self.pool: nn.Module = (
-            GeneralisedMeanPool(options.gem_p, options.gem_learnable) if options.pool == "gem" else AveragePool()
-        )
+        self.pool = _global_pool(options)
         self.neck: nn.Module = bn_neck(width) if options.neck else nn.Identity()
         self.classifier: nn.Module = (
             identity_classifier(width, num_classes)
@@ -172,3 +170,9 @@ class TwoStreamMethod(TwoStreamNetwork):
     def head_modules(self) -> tuple[nn.Module, ...]:
         """The modules that train at the full learning rate; everything else takes ``backbone_lr_factor``."""
         return self.neck, self.classifier
+
+
+def _global_pool(options: TwoStreamOptions) -> nn.Module:
+    if options.pool == "gem":
+        return GeneralisedMeanPool(options.gem_p, options.gem_learnable)
+    return MaxPool() if options.pool == "max" else AveragePool()
