@@ -16,7 +16,7 @@ def test_every_option_of_every_method_has_a_docstring(name):
 
 def test_options_show_type_value_and_inherited_docstring():
     options = {f"{option.section}.{option.key}": option for option in recipe_options(load_recipe("agw"))}
-    assert options["model.pool"].type == "avg | gem" and options["model.pool"].value == '"gem"'
+    assert options["model.pool"].type == "avg | max | gem" and options["model.pool"].value == '"gem"'
     assert options["model.non_local_channels"].type == "1 | C/2"
     assert options["schedule.milestones"].type == "list of whole numbers"
     assert options["augmentation.erasing_area"].type == "list of 2 numbers"

@@ -3,12 +3,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
+from vibench.nn.pooling import AveragePool, GeneralisedMeanPool, MaxPool
 
 
 def test_average_pool():
     features = torch.rand(2, 3, 4, 5)
     torch.testing.assert_close(AveragePool()(features), features.mean(dim=(2, 3)))
+
+
+def test_max_pool():
+    features = torch.rand(2, 3, 4, 5)
+    torch.testing.assert_close(MaxPool()(features), features.flatten(2).max(dim=2).values)
 
 
 def test_generalised_mean_by_hand():

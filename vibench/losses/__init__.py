@@ -3,8 +3,18 @@
 Embeddings in half precision are taken to float32; rows may be in any order and of either modality.
 """
 
+from vibench.losses.hetero_centre import hetero_centre, hetero_centre_triplet
 from vibench.losses.identity import identity_loss
+from vibench.losses.maximum_mean_discrepancy import margin_mmd_id, maximum_mean_discrepancy
 from vibench.losses.triplet import hard_triplet
 from vibench.losses.weighted_triplet import weighted_regularised_triplet
 
-__all__ = ["hard_triplet", "identity_loss", "weighted_regularised_triplet"]
+__all__ = [
+    "hard_triplet",
+    "hetero_centre",
+    "hetero_centre_triplet",
+    "identity_loss",
+    "margin_mmd_id",
+    "maximum_mean_discrepancy",
+    "weighted_regularised_triplet",
+]

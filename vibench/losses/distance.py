@@ -13,11 +13,15 @@ def euclidean_distances(embeddings: Tensor) -> Tensor:
 
     d = sqrt(max(|a|^2 + |b|^2 - 2 a.b, 1e-12)); the floor keeps the gradient finite where two rows coincide.
     """
+    return squared_distances(embeddings).clamp(min=1e-12).sqrt()
+
+
+def squared_distances(embeddings: Tensor) -> Tensor:
+    """|a|^2 + |b|^2 - 2 a.b (B, B) of the rows of ``embeddings`` (B, D), float32 at least; rounding may make it < 0."""
     with torch.autocast(embeddings.device.type, enabled=False):
         embeddings = at_least_float32(embeddings)
         squares = embeddings.square().sum(dim=1)
-        squared = squares[:, None] + squares[None, :] - 2.0 * (embeddings @ embeddings.T)
-        return squared.clamp(min=1e-12).sqrt()
+        return squares[:, None] + squares[None, :] - 2.0 * (embeddings @ embeddings.T)
 
 
 def same_identity(labels: Tensor) -> Tensor:

@@ -16,6 +16,14 @@ class AveragePool(nn.Module):
         return at_least_float32(features).mean(dim=(2, 3))
 
 
+class MaxPool(nn.Module):
+    """Global maximum pooling."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C), float32 at least."""
+        return at_least_float32(features).amax(dim=(2, 3))
+
+
 class GeneralisedMeanPool(nn.Module):
     """Generalised-mean pooling (GeM): f_c = (mean over positions of x_c^p + eps)^(1/p) for maps x >= 0.
 

@@ -21,8 +21,8 @@ from vibench.nn.non_local import NonLocal
 class AGWOptions(TwoStreamOptions):
     """Switches of AGW; the defaults are the official code."""
 
-    pool: Literal["avg", "gem"] = "gem"
-    """Global average or generalised-mean pooling."""
+    pool: Literal["avg", "max", "gem"] = "gem"
+    """Global average, maximum or generalised-mean pooling."""
     non_local: bool = True
     """Non-local attention blocks, shared by the modalities."""
     non_local_channels: Literal[1, "C/2"] = 1
@@ -63,7 +63,7 @@ class AGW(TwoStreamMethod):
         """``identity`` and ``triplet``."""
         options: AGWOptions = self.recipe.model
         pooled = self.pooled_features(batch)
-        logits = self.logits(self.neck(pooled))
+        logits = self.logits(self.neck(pooled), batch.visible_views)
         if options.triplet == "hard":
             triplet = hard_triplet(pooled, batch.labels, options.margin)
         else:

@@ -1,0 +1,27 @@
+"""Parameter names of the official code, hijune6/Hetero-center-triplet-loss-for-VT-Re-ID."""
+
+from __future__ import annotations
+
+KEYS: tuple[tuple[str, str], ...] = (
+    ("visible_module.visible.", "backbone.visible."),
+    ("thermal_module.thermal.", "backbone.infrared."),
+    ("base_resnet.base.", "backbone.shared."),
+    ("local_conv_list.", "stripes.embed."),
+    ("fc_list.", "classifier."),
+    ("bottleneck.", "neck."),
+    ("classifier.", "classifier."),
+)
+"""(Official prefix, our prefix), stripes and global head: the first that a name begins with is replaced."""
+
+UNUSED: tuple[str, ...] = ()
+"""Official prefixes of what no forward pass reads: the files hold the used stages only."""
+
+SETTINGS: tuple[str, ...] = (
+    "model.specific_stages",
+    "model.last_stride",
+    "model.stripes",
+    "model.pool",
+    "model.gem_p",
+    "model.test_feature",
+)
+"""What the files do not carry."""

@@ -1,0 +1,78 @@
+"""Horizontal stripes of a feature map, each with a feature and a classifier of its own (PCB)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from vibench.nn.precision import at_least_float32
+
+StripePooling = Literal["avg", "max", "gem"]
+
+
+class StripePool(nn.Module):
+    """Pools a map over each of ``stripes`` horizontal stripes; one stripe is the whole map.
+
+    ``gem`` is the generalised mean with the fixed exponent ``p``, (mean of x^p + 1e-12)^(1/p). A height that does not
+    divide by ``stripes`` gives stripes that overlap by a row, as in adaptive pooling.
+    """
+
+    def __init__(self, stripes: int, kind: StripePooling = "gem", p: float = 3.0, eps: float = 1e-12) -> None:
+        super().__init__()
+        self.size = (stripes, 1)
+        self.kind = kind
+        self.p = p
+        self.eps = eps
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, stripes), from top to bottom, float32 at least."""
+        maps = at_least_float32(maps)
+        if self.kind == "max":
+            pooled = functional.adaptive_max_pool2d(maps, self.size)
+        elif self.kind == "avg":
+            pooled = functional.adaptive_avg_pool2d(maps, self.size)
+        else:
+            powers = functional.adaptive_avg_pool2d(maps.pow(self.p), self.size)
+            pooled = (powers + self.eps).pow(1.0 / self.p)
+        return pooled.squeeze(3)
+
+
+class StripeHead(nn.Module):
+    """Stripe features: pooling, then per stripe a 1x1 convolution, batch norm and ReLU of its own.
+
+    Sun et al., "Beyond Part Models: Person Retrieval with Refined Part Pooling" (PCB), ECCV 2018, in the form of the
+    official code of the hetero-centre triplet loss (Liu et al., IEEE TMM 2020). Convolutions have a bias and start
+    from Kaiming-normal weights.
+    """
+
+    def __init__(self, channels: int, stripes: int, dim: int, pool: StripePooling = "gem", p: float = 3.0) -> None:
+        super().__init__()
+        self.pool = StripePool(stripes, pool, p)
+        self.embed = nn.ModuleList(_stripe_embedding(channels, dim) for _ in range(stripes))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, stripes, dim), float32 at least."""
+        stripes = self.pool(maps)[:, :, :, None, None].unbind(2)
+        features = [embed(stripe) for embed, stripe in zip(self.embed, stripes, strict=True)]
+        return at_least_float32(torch.stack(features, dim=1).flatten(2))
+
+
+def stripe_classifiers(stripes: int, dim: int, num_classes: int) -> nn.ModuleList:
+    """One linear layer with bias per stripe, weights drawn from N(0, 0.001), biases 0."""
+    return nn.ModuleList(_stripe_classifier(dim, num_classes) for _ in range(stripes))
+
+
+def _stripe_embedding(channels: int, dim: int) -> nn.Sequential:
+    convolution = nn.Conv2d(channels, dim, 1)
+    nn.init.kaiming_normal_(convolution.weight)
+    return nn.Sequential(convolution, nn.BatchNorm2d(dim), nn.ReLU())
+
+
+def _stripe_classifier(dim: int, num_classes: int) -> nn.Linear:
+    classifier = nn.Linear(dim, num_classes)
+    nn.init.normal_(classifier.weight, 0.0, 0.001)
+    nn.init.zeros_(classifier.bias)
+    return classifier
