@@ -3,8 +3,15 @@
 Embeddings in half precision are taken to float32; rows may be in any order and of either modality.
 """
 
+from vibench.losses.centre_cluster import centre_cluster
 from vibench.losses.identity import identity_loss
 from vibench.losses.triplet import hard_triplet
-from vibench.losses.weighted_triplet import weighted_regularised_triplet
+from vibench.losses.weighted_triplet import squared_difference_triplet, weighted_regularised_triplet
 
-__all__ = ["hard_triplet", "identity_loss", "weighted_regularised_triplet"]
+__all__ = [
+    "centre_cluster",
+    "hard_triplet",
+    "identity_loss",
+    "squared_difference_triplet",
+    "weighted_regularised_triplet",
+]
