@@ -89,7 +89,7 @@ def score_models(
         rules.protocols,
         dataset=first.dataset.name,
         draw=rules.draw,
-        distance=rules.distance or "cosine",
+        distance=rules.distance or method.distance,
         permutations=permutations,
         rerank=rules.rerank,
         query_mode=rules.query_mode,
