@@ -111,6 +111,19 @@ def test_official_draws_come_from_the_data_set_itself(sysu_run: Path, sysu_score
     assert [trial.trial for trial in official.record.trials] == list(range(1, 11))
 
 
+def test_a_method_says_by_which_distance_it_ranks(sysu_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(distance: str | None) -> Scored:
+        rules = Rules(load_protocols(["sysu-all"]), distance=distance)
+        return score_models(models_of_run(sysu_run), rules, device="cpu", amp="off")[0]
+
+    asked = {distance: scored(distance) for distance in ("cosine", "euclidean")}
+    assert asked["cosine"].record.mean != asked["euclidean"].record.mean
+    for distance, expected in asked.items():
+        monkeypatch.setattr(toy.Toy, "distance", distance)
+        default = scored(None)
+        assert (default.record.distance, default.record.mean) == (distance, expected.record.mean)
+
+
 def test_trials_of_regdb_make_one_record(regdb_runs: Path) -> None:
     models = models_of_run(regdb_runs)
     rules = Rules(load_protocols(["regdb-v2t", "regdb-t2v"]))

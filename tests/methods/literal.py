@@ -27,18 +27,16 @@ def load_fill(shared: Path) -> ModuleType:
     return fill
 
 
-def official_weights(shared: Path, method: str) -> Weights:
-    """The filled state dict of a manifest, under the authors' names."""
-    manifest = json.loads((shared / "checkpoints" / f"{method}.json").read_text())
-    return load_fill(shared).fill_state_dict(manifest["keys"])
+def official_weights(shared: Path, method: str, unused: tuple[str, ...]) -> Weights:
+    """The filled state dict of a manifest, under the authors' names, without those that begin with ``unused``."""
+    shapes = json.loads((shared / "checkpoints" / f"{method}.json").read_text())["keys"]
+    return load_fill(shared).fill_state_dict({k: shape for k, shape in shapes.items() if not k.startswith(unused)})
 
 
-def renamed(weights: Weights, keys: tuple[tuple[str, str], ...], unused: tuple[str, ...]) -> Weights:
-    """``weights`` under our names, without the unused ones."""
+def renamed(weights: Weights, keys: tuple[tuple[str, str], ...]) -> Weights:
+    """``weights`` under our names."""
     out = {}
     for name, value in weights.items():
-        if name.startswith(unused):
-            continue
         theirs, ours = next(pair for pair in keys if name.startswith(pair[0]))
         out[ours + name.removeprefix(theirs)] = value
     return out

@@ -63,9 +63,9 @@ def literal_embedding(images: torch.Tensor, weights: literal.Weights) -> torch.T
 
 
 def test_features_are_those_of_the_official_definition(shared):
-    weights = literal.official_weights(shared, "mpanet")
+    weights = literal.official_weights(shared, "mpanet", UNUSED)
     method = build_method(load_recipe("mpanet"), 395).eval()
-    ours = literal.renamed(weights, KEYS, UNUSED)
+    ours = literal.renamed(weights, KEYS)
     missing = set(method.state_dict()) - set(ours)
     assert missing == {"modality_learning.epochs_trained"}
     method.load_state_dict({**method.state_dict(), **ours})
