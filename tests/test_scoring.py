@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import vibench
-from tests.training import toy  # noqa: F401  (registers the method)
+from tests.training import toy
 from vibench.data.cache import open_cache
 from vibench.data.normalise import normalise
 from vibench.datasets.registry import get_dataset

@@ -126,6 +126,7 @@ def test_both_visible_views_pass_the_visible_stem():
     [
         ([], squared_difference_triplet),
         (["alpha=2", "model.gamma=0.5"], lambda f, y: squared_difference_triplet(f, y, alpha=2, gamma=0.5)),
+        (["model.triplet=squared-clean"], lambda f, y: squared_difference_triplet(f, y, form="clean")),
         (["model.triplet=wrt"], weighted_regularised_triplet),
         (["model.triplet=wrt-clean"], lambda f, y: weighted_regularised_triplet(f, y, form="clean")),
         (["model.triplet=hard", "margin=1.0"], lambda f, y: hard_triplet(f, y, 1.0)),

@@ -18,8 +18,8 @@ from vibench.methods.registry import register
 class CAJOptions(AGWOptions):
     """Switches of CAJ beside those of AGW; the channel augmentation is in the recipe's ``[augmentation]``."""
 
-    triplet: Literal["hard", "wrt", "wrt-clean", "squared"] = "squared"  # type: ignore[assignment]
-    """Batch-hard; weighted regularised (with epsilon, or an exact softmax); or enhanced squared difference."""
+    triplet: Literal["hard", "wrt", "wrt-clean", "squared", "squared-clean"] = "squared"  # type: ignore[assignment]
+    """Batch-hard, weighted regularised, or enhanced squared difference; clean: weights by an exact softmax."""
     alpha: float = 1.0
     """Sharpness of the triplet weights, of all but batch-hard."""
     gamma: float = 1.0
@@ -45,7 +45,7 @@ class CAJ(AGW):
       (``augmentation.visible_views = ["none", "exchange+grey"]``);
     - the paper erases with a random value per channel, the code with three fixed ones
       (``augmentation.erasing_random_fill``);
-    - the code's triplet weights have an epsilon as in AGW, the paper's are a softmax (``triplet = "wrt-clean"``);
+    - the code's triplet weights have an epsilon as in AGW, the paper's are a softmax (``triplet = "squared-clean"``);
     - on RegDB the code trains with the squared difference, but its test script names models without it (variant
       ``sq0``); which of the two the printed numbers are of is unknown.
 
@@ -69,10 +69,9 @@ class CAJ(AGW):
         options: CAJOptions = self.recipe.model
         if options.triplet == "hard":
             return hard_triplet(pooled, labels, options.margin)
-        if options.triplet == "squared":
-            return squared_difference_triplet(pooled, labels, alpha=options.alpha, gamma=options.gamma)
-        form: Literal["epsilon", "clean"] = "epsilon" if options.triplet == "wrt" else "clean"
-        return weighted_regularised_triplet(pooled, labels, form=form, alpha=options.alpha, gamma=options.gamma)
+        loss = squared_difference_triplet if options.triplet.startswith("squared") else weighted_regularised_triplet
+        form: Literal["epsilon", "clean"] = "clean" if options.triplet.endswith("clean") else "epsilon"
+        return loss(pooled, labels, form=form, alpha=options.alpha, gamma=options.gamma)
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         """Features of normalised images (B, 3, H, W) of one modality, all (B, D) float32.
