@@ -230,7 +230,8 @@ def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
         seed=first.checkpoint.seed,
         recipe_sha256=recipe_sha256(first.recipe),
         checkpoint_sha256=_combined([model.sha256 for model in models]),
-        epochs=first.checkpoint.epoch,
+        # An official checkpoint need not say how long it was trained.
+        epochs=first.checkpoint.epoch or None,
         train_seconds=seconds or None,
         images_per_second=sum(timing.images for timing in timings) / seconds if seconds else None,
         input=f"{size.height}x{size.width}",
@@ -265,9 +266,11 @@ def _largest(peaks: Sequence[PeakMemory]) -> PeakMemory:
 
 
 def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end."""
+    """Says so where training had not come to its end, and how a checkpoint that is not ours was chosen."""
+    if models[0].checkpoint.source == "imported":
+        return ("official checkpoint; its authors' code keeps the epoch with the best test rank-1",)
     epochs = models[0].recipe.schedule.epochs
-    unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
+    unfinished = [model for model in models if model.checkpoint.epoch < epochs]
     if not unfinished:
         return ()
     least = min(model.checkpoint.epoch for model in unfinished)
