@@ -153,7 +153,8 @@ def _names_of(method: str) -> Any:
             f"official checkpoints of {method} cannot be imported{suggestion(method, known)}; those of "
             f"{', '.join(known)} can."
         )
-    module = importlib.import_module(f"{entry.module}.official")
+    package, _, last = entry.module.rpartition(".")
+    module = importlib.import_module(f"{entry.module if last == entry.folder.name else package}.official")
 
     def names(recipe: Recipe) -> _Names:
         further = module.unused(recipe) if hasattr(module, "unused") else ()
