@@ -75,10 +75,11 @@ def test_the_published_identities_stand_in_for_a_copy_of_sysu(write, tmp_path):
     assert len(pids) == 395 and list(pids) == sorted(set(pids))
 
 
-def test_an_imported_checkpoint_is_evaluated_at_once(write, sysu_root, tmp_path):
-    import_official("toy", write(official_state(SYSU_CLASSES)), tmp_path / "c.pt", root=sysu_root)
-    rules = Rules(load_protocols(["sysu-all"]))
-    (scored,) = score_models([model_of_checkpoint(tmp_path / "c.pt", sysu_root)], rules, device="cpu", amp="off")
+def test_an_imported_checkpoint_is_evaluated_at_once(write, regdb_root, tmp_path):
+    path = write(official_state(mini.REGDB_TRAIN), "regdb_trial_2.t")
+    import_official("toy", path, tmp_path / "c.pt", dataset="regdb", root=regdb_root)
+    rules = Rules(load_protocols(["regdb-v2t"]))
+    (scored,) = score_models([model_of_checkpoint(tmp_path / "c.pt", regdb_root)], rules, device="cpu", amp="off")
     assert scored.record.source == "imported" and scored.record.run.epochs == 61
     assert any("official checkpoint" in note for note in scored.record.notes)
 
