@@ -15,6 +15,8 @@ from tests.training import toy  # noqa: F401  (registers the method)
 from tests.training.official import outer
 from tests.training.toy import official as toy_names
 from vibench.cli.main import app
+from vibench.datasets.index import training_rows
+from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError, VibenchError
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
@@ -75,11 +77,12 @@ def test_the_published_identities_stand_in_for_a_copy_of_sysu(write, tmp_path):
     assert len(pids) == 395 and list(pids) == sorted(set(pids))
 
 
-def test_an_imported_checkpoint_is_evaluated_at_once(write, regdb_root, tmp_path):
-    path = write(official_state(mini.REGDB_TRAIN), "regdb_trial_2.t")
-    import_official("toy", path, tmp_path / "c.pt", dataset="regdb", root=regdb_root)
+def test_an_imported_checkpoint_is_evaluated_at_once(write, regdb_twin, tmp_path):
+    classes = training_rows(get_dataset("regdb-twin").index(regdb_twin, 2))["pid"].nunique()
+    path = write(official_state(classes), "regdb_trial_2.t")
+    import_official("toy", path, tmp_path / "c.pt", dataset="regdb-twin", root=regdb_twin)
     rules = Rules(load_protocols(["regdb-v2t"]))
-    (scored,) = score_models([model_of_checkpoint(tmp_path / "c.pt", regdb_root)], rules, device="cpu", amp="off")
+    (scored,) = score_models([model_of_checkpoint(tmp_path / "c.pt", regdb_twin)], rules, device="cpu", amp="off")
     assert scored.record.source == "imported" and scored.record.run.epochs == 61
     assert any("official checkpoint" in note for note in scored.record.notes)
 
