@@ -12,26 +12,26 @@ from vibench.data.normalise import MEAN, STD, normalise
 from vibench.methods.recipe import AugmentationRecipe
 
 
-def reference_crop(image: np.ndarray, pad: int, top: int, left: int, flip: bool) -> np.ndarray:
+def reference_crop(image: np.ndarray, pad: int, top: int, left: int, flip: bool, value: int) -> np.ndarray:
     """Pad, crop, flip with Pillow, one image at a time."""
     height, width = image.shape[:2]
-    padded = ImageOps.expand(Image.fromarray(image), border=pad, fill=0)
+    padded = ImageOps.expand(Image.fromarray(image), border=pad, fill=(value,) * 3)
     crop = padded.crop((left, top, left + width, top + height))
     return np.asarray(ImageOps.mirror(crop) if flip else crop)
 
 
-@pytest.mark.parametrize("pad", [0, 3, 10])
-def test_crop_and_flip_equals_the_reference_everywhere(pad):
+@pytest.mark.parametrize(("pad", "value"), [(0, 0), (3, 0), (10, 0), (3, 127)])
+def test_crop_and_flip_equals_the_reference_everywhere(pad, value):
     random = np.random.default_rng(pad)
     images = random.integers(0, 256, (5, 24, 12, 3), dtype=np.uint8)
     places = np.arange(2 * pad + 1)
     top, left = (grid.ravel() for grid in np.meshgrid(places, places))
     rows = random.integers(0, 5, len(top))
     flip = random.random(len(top)) < 0.5
-    draw = AugmentationDraw(pad, top, left, flip, np.zeros((len(top), 4), dtype=np.int64))
+    draw = AugmentationDraw(pad, top, left, flip, np.zeros((len(top), 4), dtype=np.int64), value)
     out = crop_and_flip(images, rows, draw)
     for i, row in enumerate(rows):
-        assert np.array_equal(out[i], reference_crop(images[row], pad, top[i], left[i], flip[i]))
+        assert np.array_equal(out[i], reference_crop(images[row], pad, top[i], left[i], flip[i], value))
 
 
 def test_normalise_is_imagenet_in_channels_last():
@@ -57,14 +57,18 @@ def reference_rectangle(height: int, width: int, recipe: AugmentationRecipe, ran
         return 0, 0, 0, 0
     while True:
         area = random.uniform(*recipe.erasing_area) * height * width
-        aspect = random.uniform(*recipe.erasing_aspect)
+        if recipe.erasing_aspect_scale == "log":
+            aspect = np.exp(random.uniform(np.log(recipe.erasing_aspect[0]), np.log(recipe.erasing_aspect[1])))
+        else:
+            aspect = random.uniform(*recipe.erasing_aspect)
         high, wide = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
         if high < height and wide < width:
             return int(random.integers(height - high + 1)), int(random.integers(width - wide + 1)), high, wide
 
 
-def test_erasing_has_the_reference_distribution():
-    recipe = AugmentationRecipe(erasing=0.5)
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_erasing_has_the_reference_distribution(scale):
+    recipe = AugmentationRecipe(erasing=0.5, erasing_aspect_scale=scale)
     count, height, width = 20000, 48, 24
     drawn = draw_augmentation(recipe, count, height, width, np.random.default_rng(1)).erased
     random = np.random.default_rng(2)
@@ -90,6 +94,42 @@ def test_erase_blanks_exactly_the_rectangle_of_each_image():
     expected[0, :, 1:4, 2:4] = 0
     expected[2, :, 5, 4] = 0
     assert torch.equal(out, expected)
+
+
+def test_a_rectangle_is_drawn_again_as_often_as_the_recipe_says():
+    # Upright rectangles of a third of a wide image fit in some draws only.
+    shares = []
+    for attempts in (1, 2, 100):
+        recipe = AugmentationRecipe(
+            erasing=1.0, erasing_area=(0.3, 0.4), erasing_aspect=(0.5, 3.0), erasing_attempts=attempts
+        )
+        drawn = draw_augmentation(recipe, 20000, 24, 48, np.random.default_rng(0)).erased
+        shares.append((drawn[:, 2] > 0).mean())
+    once, twice, often = shares
+    assert 0.1 < once < 0.9
+    assert abs(twice - (1 - (1 - once) ** 2)) < 0.02 and often > 0.999
+
+
+def test_rectangles_are_filled_with_the_colour_asked_for():
+    colour = (0.4914, 0.4822, 0.4465)
+    fixed = draw_augmentation(
+        AugmentationRecipe(erasing=1.0, erasing_fill=colour), 200, 24, 12, np.random.default_rng(0)
+    )
+    own = draw_augmentation(
+        AugmentationRecipe(erasing=1.0, erasing_random_fill=True), 200, 24, 12, np.random.default_rng(0)
+    )
+    assert np.array_equal(fixed.erased, own.erased)
+    for draw in (fixed, own):
+        out = erase(torch.full((200, 3, 24, 12), 7.0).contiguous(memory_format=torch.channels_last), draw)
+        for image, fill, (top, left, high, wide) in zip(out, draw.fill, draw.erased, strict=True):
+            inside = image[:, top : top + high, left : left + wide]
+            assert torch.equal(inside, torch.from_numpy(fill)[:, None, None].expand_as(inside))
+            assert (image == 7.0).sum() == 3 * (24 * 12 - high * wide)
+    np.testing.assert_allclose(fixed.fill, np.tile(colour, (200, 1)), rtol=1e-6)
+    # A value per image and channel, uniform over the range of pixel values.
+    pixels = own.fill * STD + MEAN
+    assert len(np.unique(pixels)) == 600 and pixels.min() >= 0 and pixels.max() <= 1
+    assert abs(pixels.mean() - 0.5) < 0.05 and abs(pixels.std() - 1 / np.sqrt(12)) < 0.03
 
 
 def test_draws_follow_from_the_generator_alone():

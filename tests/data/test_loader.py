@@ -38,11 +38,11 @@ def make_loader(images: np.ndarray, index: pd.DataFrame, recipe: Recipe = RECIPE
 
 def test_batches_hold_the_cached_images_with_their_labels(images: np.ndarray, index: pd.DataFrame):
     loader = make_loader(images, index)
-    assert loader.batches == 12 // 4 + 1 and loader.batch_size == 8
+    assert loader.batches(0) == 12 // 4 + 1 and loader.batch_size == 8
     assert loader.pids.tolist() == [7, 9, 40]
     normal = normalise(torch.from_numpy(images))
     batches = list(loader.epoch(0))
-    assert len(batches) == loader.batches
+    assert len(batches) == loader.batches(0)
     for batch in batches:
         assert batch.images.shape == (8, 3, 32, 16)
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
@@ -58,8 +58,54 @@ def test_batches_hold_the_cached_images_with_their_labels(images: np.ndarray, in
             assert camera == row["camera"]
 
 
+def test_further_visible_views_are_the_same_images_augmented_anew(images: np.ndarray, index: pd.DataFrame):
+    views = AugmentationRecipe(
+        pad=4, erasing=0.5, visible_views=("none", "exchange"), infrared_channels="adaptive+grey"
+    )
+    loader = make_loader(images, index, dataclasses.replace(RECIPE, augmentation=views))
+    assert loader.batch_size == 12
+    coloured, copies = 0, 0
+    for batch in loader.epoch(0):
+        assert (len(batch), batch.visible_views) == (12, 2)
+        assert batch.modality.tolist() == [0] * 8 + [1] * 4
+        assert all(torch.equal(batch.labels[:4], part) for part in (batch.labels[4:8], batch.labels[8:]))
+        assert torch.equal(batch.cameras[:4], batch.cameras[4:8])
+        visible, infrared = batch.by_modality(batch.images)
+        assert torch.equal(visible, batch.images[:8]) and torch.equal(infrared, batch.images[8:])
+        # The second view has three equal channels, and another crop than the first.
+        assert torch.equal(visible[4:], visible[4:, :1].expand_as(visible[4:]))
+        coloured += sum(not torch.equal(image[0], image[1]) for image in visible[:4])
+        copies += sum(
+            any(torch.equal(channel, view[0]) for channel in image)
+            for image, view in zip(visible[:4], visible[4:], strict=True)
+        )
+    assert coloured == 4 * loader.batches(0) and copies == 0
+
+
+def test_views_do_not_change_what_else_is_drawn(images: np.ndarray, index: pd.DataFrame):
+    plain, exchanged = (
+        dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4, visible_views=(operation,)))
+        for operation in ("none", "exchange")
+    )
+    one, other = (next(make_loader(images, index, recipe).epoch(0)) for recipe in (plain, exchanged))
+    assert torch.equal(one.images[4:], other.images[4:])
+    for before, after in zip(one.images[:4], other.images[:4], strict=True):
+        assert any(torch.equal(after, channel.expand(3, -1, -1)) for channel in before)
+
+
+def test_the_recipe_names_the_sampler(images: np.ndarray, index: pd.DataFrame):
+    recipe = dataclasses.replace(RECIPE, sampler=SamplerRecipe(2, 2, kind="exhaustive"))
+    loader = make_loader(images, index, recipe)
+    batches = list(loader.epoch(0))
+    # Three identities with two blocks each, two a batch: three batches, or two if one identity is left over.
+    assert len(batches) == loader.batches(0) and len(batches) in (2, 3)
+    seen = [image.numpy().tobytes() for batch in batches for image in batch.images]
+    assert len(set(seen)) == len(seen)
+
+
 def test_an_epoch_can_be_entered_at_any_step(images: np.ndarray, index: pd.DataFrame):
-    augmented = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4, erasing=0.5))
+    augmentation = AugmentationRecipe(pad=4, erasing=0.5, visible_views=("none", "exchange"))
+    augmented = dataclasses.replace(RECIPE, augmentation=augmentation)
     whole = list(make_loader(images, index, augmented).epoch(2))
     for start in range(len(whole) + 1):
         rest = list(make_loader(images, index, augmented).epoch(2, start))
@@ -94,7 +140,10 @@ def test_an_error_of_the_background_thread_reaches_the_caller(images: np.ndarray
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_are_the_same_on_cuda(images: np.ndarray, index: pd.DataFrame):
-    recipe = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4, erasing=0.5))
+    augmentation = AugmentationRecipe(
+        pad=4, erasing=0.5, erasing_fill=(0.5, 0.4, 0.3), visible_views=("none", "exchange+grey")
+    )
+    recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
     on_cuda = TrainingLoader(images, np.arange(39, 15, -1), index, recipe, 0, torch.device("cuda"))
     for one, other in zip(make_loader(images, index, recipe).epoch(0), on_cuda.epoch(0), strict=True):
         torch.testing.assert_close(one.images, other.images.cpu(), atol=1e-6, rtol=0)

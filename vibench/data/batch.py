@@ -9,9 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch: the visible block first, then an infrared block of the same size.
+    """One training batch: the visible views first, one block each, then the infrared block, all of the same size.
 
-    Inside a block P identities follow one another with K images each, in the same identity order in both blocks.
+    Inside a block P identities follow one another with K images each, in the same identity order in all blocks. There
+    is one visible view unless the recipe's augmentation asks for more; further views are the same visible images,
+    augmented anew.
     """
 
     images: Tensor
@@ -22,6 +24,19 @@ class Batch:
     """(B,) int64, `vibench.modality.CODE`: 0 visible, 1 infrared."""
     cameras: Tensor
     """(B,) int64, the data set's camera numbers."""
+    visible_views: int = 1
+    """Blocks of visible images."""
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def by_modality(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The visible and the infrared part of ``rows`` (B, ...), one row per image of the batch."""
+        return split_modalities(rows, self.visible_views)
+
+
+def split_modalities(rows: Tensor, visible_views: int = 1) -> tuple[Tensor, Tensor]:
+    """``rows`` (B, ...) in the order of a `Batch`: those of the ``visible_views`` visible blocks, and infrared."""
+    infrared = len(rows) // (visible_views + 1)
+    visible, rest = rows.split((len(rows) - infrared, infrared))
+    return visible, rest

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, erase
 from vibench.data.batch import Batch
+from vibench.data.channels import change_channels, draw_channels
+from vibench.data.exhaustive_sampler import ExhaustiveSampler
 from vibench.data.normalise import normalise
 from vibench.data.sampler import IdentitySampler
 from vibench.datasets.index import SampleIndex
@@ -21,6 +23,10 @@ from vibench.modality import CODE
 from vibench.randomness import generator
 
 PREFETCHED = 3
+_SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
+    "with-replacement": IdentitySampler,
+    "exhaustive": ExhaustiveSampler,
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class _HostBatch:
     codes: Tensor
     """(3, B) int64: label, modality, camera."""
     draw: AugmentationDraw
+    channels: np.ndarray
+    """(B,) int64, places in `vibench.data.channels.OUTCOMES`."""
 
 
 class TrainingLoader:
@@ -55,21 +63,21 @@ class TrainingLoader:
         self._device = device
         pids = index["pid"].to_numpy(dtype=np.int64)
         modality = index["modality"].to_numpy(dtype=object)
-        self._sampler = IdentitySampler(pids, modality, recipe.sampler, seed)
+        self._sampler = _SAMPLERS[recipe.sampler.kind](pids, modality, recipe.sampler, seed)
         self.pids, labels = np.unique(pids, return_inverse=True)
         """(C,) the training identities; label c of a batch is identity ``pids[c]``."""
         codes = np.array([CODE[name] for name in modality], dtype=np.int64)
         self._codes = np.stack([labels.reshape(-1), codes, index["camera"].to_numpy(dtype=np.int64)])
 
-    @property
-    def batches(self) -> int:
-        """Batches per epoch."""
-        return self._sampler.batches
+    def batches(self, epoch: int) -> int:
+        """Batches of epoch ``epoch``."""
+        return self._sampler.batches(epoch)
 
     @property
     def batch_size(self) -> int:
-        """Images per batch, both modalities."""
-        return 2 * self._recipe.sampler.identities * self._recipe.sampler.images
+        """Images per batch: every visible view, and infrared."""
+        views = len(self._recipe.augmentation.visible_views)
+        return (views + 1) * self._recipe.sampler.identities * self._recipe.sampler.images
 
     def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of epoch ``epoch`` (from 0), from step ``start_step`` on, prepared by a background thread."""
@@ -89,7 +97,7 @@ class TrainingLoader:
                 for step in range(start_step, len(plan)):
                     if abandoned.is_set():
                         return
-                    hand_over(self._host_batch(plan[step].reshape(-1), epoch, step))
+                    hand_over(self._host_batch(plan[step], epoch, step))
                 hand_over(None)
             except BaseException as error:
                 hand_over(error)
@@ -105,17 +113,35 @@ class TrainingLoader:
             abandoned.set()
             worker.join()
 
-    def _host_batch(self, rows: np.ndarray, epoch: int, step: int) -> _HostBatch:
+    def _host_batch(self, plan: np.ndarray, epoch: int, step: int) -> _HostBatch:
         height, width = self._images.shape[1:3]
+        visible, infrared = plan
+        rows = np.concatenate([visible] * len(self._recipe.augmentation.visible_views) + [infrared])
         random = generator(self._seed, "augmentation", epoch, step)
         draw = draw_augmentation(self._recipe.augmentation, len(rows), height, width, random)
         images = torch.from_numpy(crop_and_flip(self._images, self._rows[rows], draw))
         codes = torch.from_numpy(self._codes[:, rows])
         if self._device.type == "cuda":
             images, codes = images.pin_memory(), codes.pin_memory()
-        return _HostBatch(images, codes, draw)
+        return _HostBatch(images, codes, draw, self._draw_channels(len(infrared), epoch, step))
+
+    def _draw_channels(self, block: int, epoch: int, step: int) -> np.ndarray:
+        """What happens to the channels of the images of every block, each of ``block`` images."""
+        recipe = self._recipe.augmentation
+        random = generator(self._seed, "channels", epoch, step)
+        views = [
+            draw_channels(operation, block, random, recipe.visible_channel_probability)
+            for operation in recipe.visible_views
+        ]
+        return np.concatenate([*views, draw_channels(recipe.infrared_channels, block, random)])
 
     def _device_batch(self, host: _HostBatch) -> Batch:
         images = normalise(host.images.to(self._device, non_blocking=True))
         labels, modality, cameras = host.codes.to(self._device, non_blocking=True).unbind(0)
-        return Batch(images=erase(images, host.draw), labels=labels, modality=modality, cameras=cameras)
+        return Batch(
+            images=change_channels(erase(images, host.draw), host.channels),
+            labels=labels,
+            modality=modality,
+            cameras=cameras,
+            visible_views=len(self._recipe.augmentation.visible_views),
+        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vibench.data.identity_rows import RowsByIdentity, group_rows
 from vibench.errors import UsageError
 from vibench.methods.recipe import SamplerRecipe
 from vibench.modality import MODALITIES
@@ -27,27 +28,18 @@ class IdentitySampler:
         """``pids`` (N,) int and ``modalities`` (N,) str describe the training images, one entry per row."""
         self._recipe = recipe
         self._seed = seed
-        self._identities = np.unique(pids)
-        self._rows = [_RowsByIdentity(pids, modalities == modality, self._identities) for modality in MODALITIES]
-        self._require_both_modalities()
+        self._identities, self._rows = group_rows(pids, modalities)
         if recipe.identities > len(self._identities):
             raise UsageError(
                 f"[sampler] identities = {recipe.identities}: the training split has only {len(self._identities)} "
                 "identities; lower it with --set sampler.identities=P."
             )
         images = max(int((modalities == modality).sum()) for modality in MODALITIES)
-        self.batches = recipe.batches_per_epoch or images // (recipe.identities * recipe.images) + 1
-        """Batches per epoch."""
+        self._batches = recipe.batches_per_epoch or images // (recipe.identities * recipe.images) + 1
 
-    def _require_both_modalities(self) -> None:
-        for modality, rows in zip(MODALITIES, self._rows, strict=True):
-            absent = self._identities[rows.counts == 0]
-            if len(absent):
-                named = ", ".join(str(pid) for pid in absent[:5]) + (", ..." if len(absent) > 5 else "")
-                raise UsageError(
-                    f"the training split has no {modality} image of {len(absent)} identities (pid {named}); "
-                    "every training identity needs both modalities: check the copy with 'vibench data check'."
-                )
+    def batches(self, epoch: int) -> int:
+        """Number of batches of epoch ``epoch``, the same for all."""
+        return self._batches
 
     def epoch(self, epoch: int) -> np.ndarray:
         """All batches of epoch ``epoch`` (from 0): row numbers, (batches, 2, P*K) int64.
@@ -58,23 +50,14 @@ class IdentitySampler:
         identities, images = self._recipe.identities, self._recipe.images
         random = generator(self._seed, "sampler", epoch)
         # The P smallest of independent uniform keys are a uniform draw without replacement, for all batches at once.
-        keys = random.random((self.batches, len(self._identities)))
+        keys = random.random((self._batches, len(self._identities)))
         chosen = np.argsort(keys, axis=1, kind="stable")[:, :identities]
-        picks = random.random((self.batches, 2, identities, images))
-        blocks = [rows.pick(chosen, picks[:, code]) for code, rows in enumerate(self._rows)]
-        return np.stack(blocks, axis=1).reshape(self.batches, 2, identities * images)
+        picks = random.random((self._batches, 2, identities, images))
+        blocks = [_pick(rows, chosen, picks[:, code]) for code, rows in enumerate(self._rows)]
+        return np.stack(blocks, axis=1).reshape(self._batches, 2, identities * images)
 
 
-class _RowsByIdentity:
-    """Row numbers of one modality, grouped by identity."""
-
-    def __init__(self, pids: np.ndarray, mask: np.ndarray, identities: np.ndarray) -> None:
-        rows = np.flatnonzero(mask)
-        self._rows = rows[np.argsort(pids[rows], kind="stable")]
-        self._starts = np.searchsorted(pids[self._rows], identities, side="left")
-        self.counts = np.searchsorted(pids[self._rows], identities, side="right") - self._starts
-
-    def pick(self, chosen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """One row per uniform number (..., P, K) from the images of each chosen identity (..., P)."""
-        offsets = (uniform * self.counts[chosen][..., None]).astype(np.int64)
-        return self._rows[self._starts[chosen][..., None] + offsets]
+def _pick(rows: RowsByIdentity, chosen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One row per uniform number (..., P, K) from the images of each chosen identity (..., P)."""
+    offsets = (uniform * rows.counts[chosen][..., None]).astype(np.int64)
+    return rows.rows[rows.starts[chosen][..., None] + offsets]

@@ -18,6 +18,9 @@ from vibench.methods.recipe_file import SECTIONS, RecipeFile, Sections
 from vibench.methods.registry import get_method, method_entry
 from vibench.toml import parse_table, tomllib
 
+ChannelOperation = Literal["none", "exchange", "exchange+grey", "adaptive", "adaptive+grey"]
+"""What happens to the colour channels of an image; `vibench.data.channels` says how often each outcome is drawn."""
+
 SIZE_MULTIPLE = 16
 """Height and width divide by this: the stride of a ResNet whose last stage keeps its resolution."""
 
@@ -50,7 +53,9 @@ class SamplerRecipe:
     images: int = 4
     """K, images per identity and modality."""
     batches_per_epoch: int = 0
-    """0: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
+    """0: what the kind gives; with-replacement: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
+    kind: Literal["with-replacement", "exhaustive"] = "with-replacement"
+    """Every batch drawn anew, or no image twice in an epoch, which ends when no P identities have K images left."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "identities", "images")
@@ -62,19 +67,40 @@ class AugmentationRecipe:
     """Training-time image augmentation, applied per image on normalised floats."""
 
     pad: int = 10
-    """Pixels of zero padding on every side before the random crop."""
+    """Pixels of padding on every side before the random crop."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     erasing: float = 0.0
-    """Probability of random erasing (after normalisation, filled with 0, the mean colour)."""
+    """Probability of random erasing, after normalisation."""
     erasing_area: tuple[float, float] = (0.02, 0.4)
     """Smallest and largest erased share of the image area."""
     erasing_aspect: tuple[float, float] = (0.3, 1 / 0.3)
     """Smallest and largest aspect ratio of the erased rectangle."""
+    pad_value: int = 0
+    """Grey level of the padding, 0 to 255."""
+    erasing_aspect_scale: Literal["linear", "log"] = "linear"
+    """Whether the aspect ratio or its logarithm is drawn uniformly."""
+    erasing_attempts: int = 100
+    """Rectangles drawn at most until one fits into the image; without any, nothing is erased."""
+    erasing_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Normalised value that each channel of the rectangle is filled with; zeros are the mean colour."""
+    erasing_random_fill: bool = False
+    """Fill each channel with a value of its own, drawn per image uniformly from the range of pixel values, instead."""
+    visible_views: tuple[ChannelOperation, ...] = ("none",)
+    """Channel operation of every view of a visible image; a view is cropped, flipped and erased on its own."""
+    visible_channel_probability: float = 1.0
+    """Probability that the channel operation of a visible view happens."""
+    infrared_channels: ChannelOperation = "none"
+    """Channel operation of the infrared images."""
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "pad")
-        for name in ("flip", "erasing"):
+        _at_least(self, 1, "erasing_attempts")
+        if not 0 <= self.pad_value <= 255:
+            raise ValueError(f"'pad_value' must be 0 to 255, not {self.pad_value}.")
+        if not self.visible_views:
+            raise ValueError("'visible_views' must name at least one view, such as [\"none\"].")
+        for name in ("flip", "erasing", "visible_channel_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"'{name}' is a probability between 0 and 1, not {getattr(self, name)}.")
         low, high = self.erasing_area

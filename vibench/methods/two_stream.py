@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from vibench.data.batch import Batch
+from vibench.data.batch import Batch, split_modalities
 from vibench.methods.base import Method
 from vibench.methods.recipe import Recipe
 from vibench.modality import INFRARED, MODALITIES, VISIBLE
@@ -92,18 +92,18 @@ class TwoStreamMethod(Method):
     def pooled_features(self, batch: Batch) -> Tensor:
         """f (B, D) of a training batch, both modalities in one pass through the shared stages."""
         form = self.model_options.input
-        visible, infrared = batch.images.chunk(2)
+        visible, infrared = batch.by_modality(batch.images)
         maps = self.backbone(
             visible=to_input_form(visible, VISIBLE, form), infrared=to_input_form(infrared, INFRARED, form)
         )
         return self.pool(maps)
 
-    def logits(self, neck_features: Tensor) -> Tensor:
-        """Identity logits (B, C) of g (B, D) of a training batch: a visible and an infrared half."""
+    def logits(self, neck_features: Tensor, visible_views: int = 1) -> Tensor:
+        """Identity logits (B, C) of g (B, D) of a training batch with ``visible_views`` visible blocks."""
         if not isinstance(self.classifier, nn.ModuleDict):
             return self.classifier(neck_features)
-        halves = zip(MODALITIES, neck_features.chunk(2), strict=True)
-        return torch.cat([self.classifier[modality](half) for modality, half in halves])
+        parts = zip(MODALITIES, split_modalities(neck_features, visible_views), strict=True)
+        return torch.cat([self.classifier[modality](part) for modality, part in parts])
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         """Features of normalised images (B, 3, H, W) of one modality, all (B, D) float32.

@@ -53,7 +53,8 @@ class Trainer:
     @property
     def remaining_steps(self) -> int:
         """Steps until the last epoch of the recipe is trained."""
-        return (self._recipe.schedule.epochs - self.epoch) * self._loader.batches - self.step
+        epochs = range(self.epoch, self._recipe.schedule.epochs)
+        return sum(self._loader.batches(epoch) for epoch in epochs) - self.step
 
     def state(self) -> dict[str, Any]:
         """The fields of a `Checkpoint` that change in training."""
@@ -79,7 +80,7 @@ class Trainer:
 
         Raises `NonFiniteLoss` where a loss or, at the end, a weight is NaN or infinite.
         """
-        epochs = self._recipe.schedule.epochs
+        epochs, steps = self._recipe.schedule.epochs, self._loader.batches(self.epoch)
         lr = learning_rate(self._recipe.schedule, self._recipe.optimizer.lr, self.epoch)
         set_learning_rate(self._optimizer, lr)
         self.method.train()
@@ -88,7 +89,7 @@ class Trainer:
         start = time.perf_counter()
         with closing(self._loader.epoch(self.epoch, self.step)) as batches:
             stopping = False
-            while self.step < self._loader.batches and not stopping:
+            while self.step < steps and not stopping:
                 asked = time.perf_counter()
                 batch = next(batches)
                 waited += time.perf_counter() - asked
@@ -96,14 +97,14 @@ class Trainer:
                 self.step += 1
                 uncounted += 1
                 stopping = stop()
-                if self.step % self._interval == 0 or self.step == self._loader.batches or stopping:
+                if self.step % self._interval == 0 or self.step == steps or stopping:
                     meter.check(self.epoch)
                     speed = (self.step - first_step) * self._loader.batch_size / (time.perf_counter() - start)
                     loss = meter.means()[TOTAL]
                     advance(uncounted, f"epoch {self.epoch + 1}/{epochs} · loss {loss:.3f} · {speed:.0f} images/s")
                     uncounted = 0
         trained = (self.step - first_step) * self._loader.batch_size
-        complete = self.step == self._loader.batches
+        complete = self.step == steps
         report = EpochReport(
             epoch=self.epoch,
             lr=lr,

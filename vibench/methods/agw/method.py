@@ -63,7 +63,7 @@ class AGW(TwoStreamMethod):
         """``identity`` and ``triplet``."""
         options: AGWOptions = self.recipe.model
         pooled = self.pooled_features(batch)
-        logits = self.logits(self.neck(pooled))
+        logits = self.logits(self.neck(pooled), batch.visible_views)
         if options.triplet == "hard":
             triplet = hard_triplet(pooled, batch.labels, options.margin)
         else:

@@ -43,7 +43,7 @@ class Baseline(TwoStreamMethod):
         """``identity`` and, unless the option ``loss`` is ``id``, ``triplet``."""
         options: BaselineOptions = self.recipe.model
         pooled = self.pooled_features(batch)
-        losses = {"identity": identity_loss(self.logits(self.neck(pooled)), batch.labels)}
+        losses = {"identity": identity_loss(self.logits(self.neck(pooled), batch.visible_views), batch.labels)}
         if options.loss == "id+triplet":
             losses["triplet"] = hard_triplet(pooled, batch.labels, options.margin)
         elif options.loss == "id+wrt":
