@@ -92,6 +92,8 @@ class AugmentationRecipe:
     """Probability that the channel operation of a visible view happens."""
     infrared_channels: ChannelOperation = "none"
     """Channel operation of the infrared images."""
+    greyscale: float = 0.0
+    """Probability that an image of either modality is turned grey before normalisation."""
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "pad")
@@ -100,7 +102,7 @@ class AugmentationRecipe:
             raise ValueError(f"'pad_value' must be 0 to 255, not {self.pad_value}.")
         if not self.visible_views:
             raise ValueError("'visible_views' must name at least one view, such as [\"none\"].")
-        for name in ("flip", "erasing", "visible_channel_probability"):
+        for name in ("flip", "erasing", "visible_channel_probability", "greyscale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"'{name}' is a probability between 0 and 1, not {getattr(self, name)}.")
         low, high = self.erasing_area
