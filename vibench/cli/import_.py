@@ -28,6 +28,7 @@ def import_(
     """
     from vibench.cli.console import out as console
     from vibench.datasets.registry import get_dataset
+    from vibench.methods.recipe import toml_value
     from vibench.protocols import HEADLINE_PROTOCOLS
     from vibench.training.official import import_official
 
@@ -43,7 +44,7 @@ def import_(
     if made.file.metrics:
         stated = ", ".join(f"{name} {100 * value:.2f} %" for name, value in made.file.metrics.items())
         lines.append(f"its authors' test printed: {stated}")
-    taken = ", ".join(f"{key}={value}" for key, value in made.settings.items())
+    taken = ", ".join(f"{key}={toml_value(value)}" for key, value in made.settings.items())
     lines.append(f"not in the file, so taken from the recipe (change with --set): {taken}")
     if not checkpoint.train_pids:
         lines.append(

@@ -73,9 +73,10 @@ class TwoStreamResNet(nn.Module):
     ) -> None:
         """Build the network.
 
-        ``stages``: how many stages it has, 5 being a whole ResNet. ``last_stride``: stride of layer4. ``in_channels``: 3, or 1 or 2 for grey inputs, whose stem starts with the
-        sum over the colour kernels in every slice. ``inserted``: modules applied to the output of a block, shared by
-        the modalities; ``{"layer2_3": NonLocal(512)}`` follows block 3 (from 0) of layer2.
+        ``stages``: how many of the stages there are, 5 for a whole ResNet. ``last_stride``: stride of layer4.
+        ``in_channels``: 3, or 1 or 2 for grey inputs, whose stem starts with the sum over the colour kernels in every
+        slice. ``inserted``: modules applied to the output of a block, shared by the modalities;
+        ``{"layer2_3": NonLocal(512)}`` follows block 3 (from 0) of layer2.
         """
         super().__init__()
         if not 2 <= stages <= STAGES:

@@ -174,7 +174,7 @@ class DEEN(Method):
         return -(query.double() @ gallery.double().T)
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
-        """Two groups: neck and classifier at the full rate, all the rest, new modules too, at ``backbone_lr_factor``."""
+        """Two groups: all the rest, new modules too, at ``backbone_lr_factor``, neck and classifier at 1."""
         head = [*self.neck.parameters(), *self.classifier.parameters()]
         known = {id(parameter) for parameter in head}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
@@ -190,9 +190,7 @@ class DEEN(Method):
         """f and g (B, copies, D) of images of one modality."""
         pooled = self.pooled_features(**{modality: images}).float()
         neck = self.neck(pooled).float()
-        by_image = (torch.stack(rows.chunk(self.copies), dim=1) for rows in (pooled, neck))
-        first, second = by_image
-        return first, second
+        return torch.stack(pooled.chunk(self.copies), dim=1), torch.stack(neck.chunk(self.copies), dim=1)
 
 
 def _normalised(pooled: Tensor, neck: Tensor) -> Tensor:
