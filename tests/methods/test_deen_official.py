@@ -83,7 +83,7 @@ def test_the_network_of_regdb(shared, images, tmp_path):
     shapes = {}
     for name, shape in read_manifest(shared, "deen")["keys"].items():
         # Of what is stored and not used, one tensor stands for all: weights take long to draw.
-        unused = name.startswith(baseline.UNUSED) or name.startswith("base_resnet.base.layer4.1")
+        unused = name.startswith((*baseline.UNUSED, "base_resnet.base.layer4.1"))
         if name.startswith(("MFA3.", "base_resnet.base.layer4.0", "base_resnet.base.layer4.2")) or (
             unused and not name.endswith("layer4.1.bn1.weight")
         ):
