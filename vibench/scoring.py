@@ -111,7 +111,7 @@ def score_models(
                 test_time_information=method.test_time_information,
                 run=_run_info(models, precision.name),
                 cost=cost,
-                notes=_training_notes(models),
+                notes=(*_origin_notes(models), *_training_notes(models)),
             ),
             evaluation.per_query,
         )
@@ -265,12 +265,17 @@ def _largest(peaks: Sequence[PeakMemory]) -> PeakMemory:
     return PeakMemory(largest("allocated"), largest("reserved"), largest("resident"))
 
 
+def _origin_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says how a checkpoint was chosen that is not ours."""
+    if models[0].checkpoint.source != "imported":
+        return ()
+    return ("official checkpoint; the authors' codes keep the epoch with the best test rank-1",)
+
+
 def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end, and how a checkpoint that is not ours was chosen."""
-    if models[0].checkpoint.source == "imported":
-        return ("official checkpoint; its authors' code keeps the epoch with the best test rank-1",)
+    """Says so where training had not come to its end."""
     epochs = models[0].recipe.schedule.epochs
-    unfinished = [model for model in models if model.checkpoint.epoch < epochs]
+    unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
     if not unfinished:
         return ()
     least = min(model.checkpoint.epoch for model in unfinished)
