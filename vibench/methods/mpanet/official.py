@@ -1,4 +1,4 @@
-"""Parameter names of the official code (DoubtedSteam/MPANet), whose files hold the bare state dict."""
+"""Names in the checkpoints of DoubtedSteam/MPANet, which are bare state dicts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("visible_classifier_.", "modality_learning.means.visible."),
     ("infrared_classifier_.", "modality_learning.means.infrared."),
 )
-"""(official prefix, our prefix): the first official prefix that a name begins with is replaced.
-
-``modality_learning.epochs_trained`` has no counterpart: the official loop hands the epoch over from outside. Files
-saved for evaluation lack ``classifier.``.
-"""
+"""Official prefix -> our prefix."""
 
 UNUSED: tuple[str, ...] = ()
-"""Official prefixes that the network does not use."""
+"""The network uses all that is stored."""
+
+OPTIONAL = ("modality_learning.epochs_trained", "classifier.")
+"""The official loop keeps the epoch to itself, and files saved for evaluation lack the shared classifier."""
+
+SETTINGS = ("model.last_stride", "model.normalise")
+"""What the files do not carry."""
