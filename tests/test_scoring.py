@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import vibench
-from tests.training import toy  # noqa: F401  (registers the method)
+from tests.training import toy
 from vibench.data.cache import open_cache
 from vibench.data.normalise import normalise
 from vibench.datasets.registry import get_dataset
@@ -109,6 +109,19 @@ def test_official_draws_come_from_the_data_set_itself(sysu_run: Path, sysu_score
     assert official.record.draw == "official"
     assert official.record.fingerprint != sysu_scored[0].record.fingerprint
     assert [trial.trial for trial in official.record.trials] == list(range(1, 11))
+
+
+def test_a_method_says_by_which_distance_it_ranks(sysu_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(distance: str | None) -> Scored:
+        rules = Rules(load_protocols(["sysu-all"]), distance=distance)
+        return score_models(models_of_run(sysu_run), rules, device="cpu", amp="off")[0]
+
+    asked = {distance: scored(distance) for distance in ("cosine", "euclidean")}
+    assert asked["cosine"].record.mean != asked["euclidean"].record.mean
+    for distance, expected in asked.items():
+        monkeypatch.setattr(toy.Toy, "distance", distance)
+        default = scored(None)
+        assert (default.record.distance, default.record.mean) == (distance, expected.record.mean)
 
 
 def test_trials_of_regdb_make_one_record(regdb_runs: Path) -> None:

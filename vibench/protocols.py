@@ -18,6 +18,9 @@ from vibench.toml import parse_table, read_toml
 REPORTED_RANKS = (1, 5, 10, 20)
 """The ranks of the metrics r1, r5, r10, r20, which every protocol reports."""
 
+HEADLINE_PROTOCOLS = {"sysu-mm01": "sysu-all", "regdb": "regdb-v2t", "llcm": "llcm-v2i"}
+"""The protocol that papers give first, by data set layout."""
+
 
 @dataclass(frozen=True)
 class Side:

@@ -90,7 +90,7 @@ def score_models(
         rules.protocols,
         dataset=first.dataset.name,
         draw=rules.draw,
-        distance=rules.distance or "cosine",
+        distance=rules.distance or method.distance,
         permutations=permutations,
         rerank=rules.rerank,
         query_mode=rules.query_mode,
@@ -113,7 +113,7 @@ def score_models(
                 run=_run_info(models, precision.name),
                 cost=cost,
                 leaking=any(model.leaked for model in models),
-                notes=_training_notes(models),
+                notes=(*_origin_notes(models), *_training_notes(models)),
             ),
             evaluation.per_query,
         )
@@ -232,7 +232,8 @@ def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
         seed=first.checkpoint.seed,
         recipe_sha256=recipe_sha256(first.recipe),
         checkpoint_sha256=_combined([model.sha256 for model in models]),
-        epochs=first.checkpoint.epoch,
+        # An official checkpoint need not say how long it was trained.
+        epochs=first.checkpoint.epoch or None,
         train_seconds=seconds or None,
         images_per_second=sum(timing.images for timing in timings) / seconds if seconds else None,
         input=f"{size.height}x{size.width}",
@@ -264,6 +265,13 @@ def _largest(peaks: Sequence[PeakMemory]) -> PeakMemory:
         return max((size for peak in peaks if (size := getattr(peak, kind)) is not None), default=None)
 
     return PeakMemory(largest("allocated"), largest("reserved"), largest("resident"))
+
+
+def _origin_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says how a checkpoint was chosen that is not ours."""
+    if models[0].checkpoint.source != "imported":
+        return ()
+    return ("official checkpoint; the authors' codes keep the epoch with the best test rank-1",)
 
 
 def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vibench.data.loader import TrainingLoader
-from vibench.data.normalise import normalise
+from vibench.data.normalise import MEAN, STD, normalise
 from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe
 
 PLAIN = AugmentationRecipe(pad=0, flip=0.0)
@@ -91,6 +91,25 @@ def test_views_do_not_change_what_else_is_drawn(images: np.ndarray, index: pd.Da
     assert torch.equal(one.images[4:], other.images[4:])
     for before, after in zip(one.images[:4], other.images[:4], strict=True):
         assert any(torch.equal(after, channel.expand(3, -1, -1)) for channel in before)
+
+
+def test_greyscale_turns_images_of_either_modality_grey_before_normalisation(images: np.ndarray, index: pd.DataFrame):
+    plain, grey = (
+        dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4, greyscale=probability))
+        for probability in (0.0, 0.5)
+    )
+    pairs = zip(*(make_loader(images, index, recipe).epoch(0) for recipe in (plain, grey)), strict=True)
+    changed = [
+        not torch.equal(one, other)
+        for before, after in pairs
+        for one, other in zip(before.images, after.images, strict=True)
+    ]
+    blocks = np.array(changed).reshape(-1, 2, 4).sum(axis=(0, 2))
+    assert blocks.min() > 0 and blocks.max() < len(changed) // 2
+    (batch,) = (batch for step, batch in enumerate(make_loader(images, index, grey).epoch(0)) if step == 0)
+    levels = (batch.images * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)) * 255
+    equal = (levels - levels[:, :1]).abs().amax(dim=(1, 2, 3)) < 0.01
+    assert equal.tolist() == changed[:8]
 
 
 def test_the_recipe_names_the_sampler(images: np.ndarray, index: pd.DataFrame):

@@ -11,7 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibench.losses import hard_triplet, identity_loss, weighted_regularised_triplet
+from vibench.losses import (
+    centre_cluster,
+    hard_triplet,
+    identity_loss,
+    squared_difference_triplet,
+    weighted_regularised_triplet,
+)
 from vibench.losses.distance import euclidean_distances
 
 LOSSES = {
@@ -19,6 +25,9 @@ LOSSES = {
     "wrt": weighted_regularised_triplet,
     "wrt-clean": lambda x, y: weighted_regularised_triplet(x, y, form="clean"),
     "wrt-normalised": lambda x, y: weighted_regularised_triplet(x, y, normalise=True),
+    "squared": squared_difference_triplet,
+    "squared-clean": lambda x, y: squared_difference_triplet(x, y, form="clean"),
+    "centre-cluster": lambda x, y: centre_cluster(x, y, margin=3.0),
 }
 
 
@@ -43,19 +52,39 @@ def loop_hard_triplet(embeddings, labels, margin=0.3):
     return sum(terms) / len(terms)
 
 
-def loop_weighted_triplet(embeddings, labels, normalise=False, clean=False):
+def loop_weighted_triplet(embeddings, labels, normalise=False, clean=False, alpha=1.0, gamma=1.0, square=False):
     rows = [row / row.norm() if normalise else row for row in embeddings]
     epsilon = 0.0 if clean else 1e-6
     terms = []
     for a in range(len(labels)):
         positives = [loop_distance(rows[a], rows[j]) for j in range(len(labels)) if labels[j] == labels[a]]
         negatives = [loop_distance(rows[a], rows[j]) for j in range(len(labels)) if labels[j] != labels[a]]
-        up = [math.exp(d - max(positives)) for d in positives]
-        down = [math.exp(-d) for d in negatives]
+        up = [math.exp(alpha * (d - max(positives))) for d in positives]
+        down = [math.exp(-alpha * d) for d in negatives]
         furthest = sum(w * d for w, d in zip(up, positives, strict=True)) / (sum(up) + epsilon)
         closest = sum(w * d for w, d in zip(down, negatives, strict=True)) / (sum(down) + epsilon)
-        terms.append(math.log1p(math.exp(furthest - closest)))
+        exponent = gamma * (furthest - closest)
+        if square:
+            exponent = min(gamma * (furthest - closest) ** 2, 88.0) * (1 if furthest > closest else -1)
+        terms.append(math.log1p(math.exp(exponent)))
     return sum(terms) / len(terms)
+
+
+def loop_centre_cluster(embeddings, labels, margin=0.7):
+    centres = {}
+    for pid in labels.tolist():
+        rows = [embeddings[b] for b in range(len(labels)) if labels[b] == pid]
+        centres[pid] = sum(rows) / len(rows)
+    pull = [math.dist(embeddings[b].tolist(), centres[int(labels[b])].tolist()) for b in range(len(labels))]
+    push = []
+    for pid, centre in centres.items():
+        hinges = [
+            max(0.0, margin - math.dist(centre.tolist(), centres[other].tolist()))
+            for other in labels.tolist()
+            if other != pid
+        ]
+        push.append(sum(hinges) / len(hinges))
+    return sum(pull) / len(pull) + sum(push) / len(push)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -65,6 +94,14 @@ def test_losses_equal_their_loops(seed):
     assert hard_triplet(x, y, margin=1.5).item() == pytest.approx(loop_hard_triplet(x, y, 1.5), rel=1e-9)
     assert LOSSES["wrt"](x, y).item() == pytest.approx(loop_weighted_triplet(x, y), rel=1e-9)
     assert LOSSES["wrt-clean"](x, y).item() == pytest.approx(loop_weighted_triplet(x, y, clean=True), rel=1e-9)
+    for square, loss in ((False, weighted_regularised_triplet), (True, squared_difference_triplet)):
+        expected = loop_weighted_triplet(x, y, alpha=0.5, gamma=2.0, square=square)
+        assert loss(x, y, alpha=0.5, gamma=2.0).item() == pytest.approx(expected, rel=1e-9)
+    assert squared_difference_triplet(x, y).item() == pytest.approx(loop_weighted_triplet(x, y, square=True), rel=1e-9)
+    uneven = torch.tensor([0, 0, 1, 1, 1, 1, 1, 2, 2, 0, 2, 3])
+    for labels, margin in ((y, 3.0), (uneven, 3.0), (uneven, 0.7)):
+        expected = loop_centre_cluster(x, labels, margin)
+        assert centre_cluster(x, labels, margin).item() == pytest.approx(expected, rel=1e-9)
     expected = loop_weighted_triplet(x, y, normalise=True)
     assert LOSSES["wrt-normalised"](x, y).item() == pytest.approx(expected, rel=1e-6)
 
@@ -112,7 +149,7 @@ def test_gradients_are_finite_where_rows_coincide_or_nothing_is_negative(name):
         assert torch.isfinite(loss) and x.grad is not None and torch.isfinite(x.grad).all()
 
 
-@pytest.mark.parametrize("name", ["wrt", "wrt-clean"])
+@pytest.mark.parametrize("name", ["wrt", "wrt-clean", "squared", "centre-cluster"])
 def test_the_weights_carry_gradient(name):
     x, y = random_batch(3)
     assert torch.autograd.gradcheck(lambda embeddings: LOSSES[name](embeddings, y), x.requires_grad_())
@@ -122,6 +159,29 @@ def test_epsilon_lets_far_negatives_fade_and_clean_does_not():
     x, y = random_batch(1)
     far = 40 * x
     assert LOSSES["wrt"](far, y) > LOSSES["wrt-clean"](far, y) + 10
+
+
+def test_the_squared_difference_sharpens_violations_and_fades_where_satisfied():
+    x, y = random_batch(1)
+    mixed, satisfied = 5 * x, torch.nn.functional.one_hot(y) * 8.0 + 0.01 * x[:, :3]
+    assert squared_difference_triplet(mixed, y) > weighted_regularised_triplet(mixed, y)
+    assert squared_difference_triplet(satisfied, y) < weighted_regularised_triplet(satisfied, y)
+    # Never more than the ceiling, however far apart.
+    far = squared_difference_triplet(1000 * x, y)
+    assert far <= 88.0 + 1e-6
+
+
+def test_centres_beyond_the_margin_are_left_alone():
+    x, y = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]), torch.tensor([0, 1, 2])
+    assert centre_cluster(x, y) == 0.0
+    assert centre_cluster(x, y, margin=12.0) == pytest.approx((2 * 2.0 * 2 + 0.0) / 6)
+
+
+def test_centre_cluster_stays_in_float32_under_autocast():
+    x, y = torch.randn(6, 16), torch.arange(3).repeat(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        reduced = centre_cluster(x, y)
+    torch.testing.assert_close(reduced, centre_cluster(x, y))
 
 
 def test_distances_stay_in_float32_under_autocast():

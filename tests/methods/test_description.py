@@ -18,6 +18,7 @@ def test_options_show_type_value_and_inherited_docstring():
     options = {f"{option.section}.{option.key}": option for option in recipe_options(load_recipe("agw"))}
     assert options["model.pool"].type == "avg | max | gem" and options["model.pool"].value == '"gem"'
     assert options["model.non_local_channels"].type == "1 | C/2"
+    assert options["augmentation.visible_views"].type.startswith("list of choices from none | exchange | ")
     assert options["schedule.milestones"].type == "list of whole numbers"
     assert options["augmentation.erasing_area"].type == "list of 2 numbers"
     assert options["model.specific_stages"].doc.startswith("Stages that exist once per modality")

@@ -9,6 +9,7 @@ def test_the_neck_starts_near_one_and_never_shifts():
     assert abs(neck.weight.mean().item() - 1) < 1e-3 and abs(neck.weight.std().item() - 0.01) < 1e-3
     assert neck.weight.requires_grad and not neck.bias.requires_grad
     assert (neck.bias == 0).all()
+    assert (bn_neck(8, scale_std=0.0).weight == 1).all()
 
 
 def test_the_classifier_has_no_bias_and_small_weights():

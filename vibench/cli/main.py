@@ -18,6 +18,7 @@ from vibench.cli.data import data
 from vibench.cli.demo import demo
 from vibench.cli.eval import evaluate
 from vibench.cli.extract import extract
+from vibench.cli.import_ import import_
 from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
 from vibench.cli.new_method import new_method
@@ -69,6 +70,7 @@ app.command("protocols")(protocols)
 app.command("train")(train)
 app.command("extract")(extract)
 app.command("eval")(evaluate)
+app.command("import")(import_)
 app.command("profile")(profile)
 app.command("leaderboard")(leaderboard)
 

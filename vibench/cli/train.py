@@ -121,9 +121,9 @@ def _refuse_run_options(context: typer.Context) -> None:
 
 def _protocol(run: RunFolder) -> str:
     from vibench.datasets.registry import get_dataset
+    from vibench.protocols import HEADLINE_PROTOCOLS
 
-    layout = get_dataset(run.description().dataset).layout
-    return {"sysu-mm01": "sysu-all", "regdb": "regdb-v2t", "llcm": "llcm-v2i"}[layout]
+    return HEADLINE_PROTOCOLS[get_dataset(run.description().dataset).layout]
 
 
 def _show(run: RunFolder) -> None:

@@ -16,8 +16,8 @@ class ExhaustiveSampler:
     At the start of a pass the images of every identity are shuffled, those of its larger modality cut to the number
     of the smaller, and both cut into blocks of K; an incomplete block is left out. Batches then draw P identities
     without replacement among those with blocks left, one block each, until fewer than P are left
-    (DoubtedSteam/MPANet). The number of batches depends on the draw: 182 or 183 on SYSU-MM01 with P = 16, K = 4,
-    about 34 on RegDB with P = 12, K = 5.
+    (DoubtedSteam/MPANet). The number of batches depends on the draw: mostly 182 or 183 on SYSU-MM01 with P = 16,
+    K = 4, mostly 34 on RegDB with P = 12, K = 5.
 
     The sampler of the official code states half of that length before its first pass, since it counts the infrared
     images only, and training loops that believe it train half as long. Here an epoch is always the whole pass; if the

@@ -15,6 +15,7 @@ from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augm
 from vibench.data.batch import Batch
 from vibench.data.channels import change_channels, draw_channels
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
+from vibench.data.greyscale import turn_grey
 from vibench.data.normalise import normalise
 from vibench.data.sampler import IdentitySampler
 from vibench.datasets.index import SampleIndex
@@ -119,7 +120,11 @@ class TrainingLoader:
         rows = np.concatenate([visible] * len(self._recipe.augmentation.visible_views) + [infrared])
         random = generator(self._seed, "augmentation", epoch, step)
         draw = draw_augmentation(self._recipe.augmentation, len(rows), height, width, random)
-        images = torch.from_numpy(crop_and_flip(self._images, self._rows[rows], draw))
+        pixels = crop_and_flip(self._images, self._rows[rows], draw)
+        if self._recipe.augmentation.greyscale > 0:
+            random = generator(self._seed, "greyscale", epoch, step)
+            turn_grey(pixels, random.random(len(rows)) < self._recipe.augmentation.greyscale)
+        images = torch.from_numpy(pixels)
         codes = torch.from_numpy(self._codes[:, rows])
         if self._device.type == "cuda":
             images, codes = images.pin_memory(), codes.pin_memory()

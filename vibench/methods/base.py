@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
@@ -35,6 +36,8 @@ class Method(nn.Module):
     """Frozen dataclass of the recipe's ``[model]`` keys."""
     loss_names: ClassVar[Mapping[str, str]]
     """Every key that `losses` may return in some variant, with a line that says what it is."""
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    """What embeddings are ranked by, unless `distances` is overridden."""
 
     def __init__(self, recipe: Recipe, num_classes: int, pretrained: str | Path = "none") -> None:
         """Build the network for ``num_classes`` identities, its backbone started from ``pretrained``.
@@ -57,7 +60,12 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
-        """Distances (Q, G) between embeddings; smaller is more alike. Default: one minus cosine similarity."""
+        """Distances (Q, G) between embeddings; smaller is more alike.
+
+        Default: one minus cosine similarity, or the Euclidean distance, as the attribute `distance` says.
+        """
+        if self.distance == "euclidean":
+            return torch.cdist(query, gallery)
         return 1.0 - functional.normalize(query, dim=1) @ functional.normalize(gallery, dim=1).T
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:

@@ -120,6 +120,8 @@ def _type_name(kind: Any) -> str:
         return " | ".join(str(choice) for choice in arguments)
     if origin is tuple and arguments[-1] is not Ellipsis:
         return f"list of {len(arguments)} {_type_name(arguments[0])}s"
+    if origin is tuple and get_origin(arguments[0]) is Literal:
+        return f"list of choices from {_type_name(arguments[0])}"
     if origin is tuple:
         return f"list of {_type_name(arguments[0])}s"
     return str(kind)

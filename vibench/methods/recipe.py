@@ -75,6 +75,8 @@ class AugmentationRecipe:
     """Pixels of padding on every side before the random crop."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
+    greyscale: float = 0.0
+    """Probability that an image of either modality is turned grey before normalisation."""
     erasing: float = 0.0
     """Probability of random erasing, after normalisation."""
     erasing_area: tuple[float, float] = (0.02, 0.4)
@@ -105,7 +107,7 @@ class AugmentationRecipe:
             raise ValueError(f"'pad_value' must be 0 to 255, not {self.pad_value}.")
         if not self.visible_views:
             raise ValueError("'visible_views' must name at least one view, such as [\"none\"].")
-        for name in ("flip", "erasing", "visible_channel_probability"):
+        for name in ("flip", "greyscale", "erasing", "visible_channel_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"'{name}' is a probability between 0 and 1, not {getattr(self, name)}.")
         low, high = self.erasing_area

@@ -40,13 +40,17 @@ class ResNetStages(nn.Module):
     def forward(self, features: Tensor, inserted: nn.ModuleDict) -> Tensor:
         """Run all stages; ``inserted["layer2_3"]`` is applied to the output of block 3 (from 0) of layer2."""
         for stage in self.stages:
-            if stage == 0:
-                features = self.maxpool(self.relu(self.bn1(self.conv1(features))))
-                continue
-            for block, layer in getattr(self, f"layer{stage}").named_children():
-                features = layer(features)
-                if (key := f"layer{stage}_{block}") in inserted:
-                    features = inserted[key](features)
+            features = self.run(stage, features, inserted)
+        return features
+
+    def run(self, stage: int, features: Tensor, inserted: nn.ModuleDict) -> Tensor:
+        """Run one of the stages, for a network that does more than that between them."""
+        if stage == 0:
+            return self.maxpool(self.relu(self.bn1(self.conv1(features))))
+        for block, layer in getattr(self, f"layer{stage}").named_children():
+            features = layer(features)
+            if (key := f"layer{stage}_{block}") in inserted:
+                features = inserted[key](features)
         return features
 
 
@@ -65,22 +69,26 @@ class TwoStreamResNet(nn.Module):
         in_channels: int = 3,
         pretrained: str | Path = "none",
         inserted: Mapping[str, nn.Module] | None = None,
+        stages: int = STAGES,
     ) -> None:
         """Build the network.
 
-        ``last_stride``: stride of layer4. ``in_channels``: 3, or 1 or 2 for grey inputs, whose stem starts with the
-        sum over the colour kernels in every slice. ``inserted``: modules applied to the output of a block, shared by
-        the modalities; ``{"layer2_3": NonLocal(512)}`` follows block 3 (from 0) of layer2.
+        ``stages``: how many of the stages there are, 5 for a whole ResNet. ``last_stride``: stride of layer4.
+        ``in_channels``: 3, or 1 or 2 for grey inputs, whose stem starts with the sum over the colour kernels in every
+        slice. ``inserted``: modules applied to the output of a block, shared by the modalities;
+        ``{"layer2_3": NonLocal(512)}`` follows block 3 (from 0) of layer2.
         """
         super().__init__()
-        if not 0 <= specific_stages <= STAGES:
-            raise ValueError(f"specific_stages must be 0 to {STAGES}, not {specific_stages}")
+        if not 2 <= stages <= STAGES:
+            raise ValueError(f"stages must be 2 to {STAGES}, not {stages}")
+        if not 0 <= specific_stages <= stages:
+            raise ValueError(f"specific_stages must be 0 to {stages}, not {specific_stages}")
         network = _resnet(architecture, last_stride, in_channels, pretrained)
         self.visible = ResNetStages(network, 0, specific_stages)
         self.infrared = copy.deepcopy(self.visible)
-        self.shared = ResNetStages(network, specific_stages, STAGES)
+        self.shared = ResNetStages(network, specific_stages, stages)
         self.inserted = nn.ModuleDict(inserted)
-        self.out_channels = WIDTHS[architecture][-1]
+        self.out_channels = WIDTHS[architecture][stages - 2]
 
     def forward(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> Tensor:
         """Feature maps (B, C, H/16, W/16) (H/32 with last stride 2) of one modality, or of both in one pass.
@@ -88,12 +96,16 @@ class TwoStreamResNet(nn.Module):
         With both, rows are [visible; infrared] and the shared stages see them as one batch, so that their batch norm
         mixes the modalities, as in training.
         """
+        return self.shared(self.specific(visible, infrared), self.inserted)
+
+    def specific(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> Tensor:
+        """The output of the modality-specific stages alone, rows as in `forward`."""
         streams = []
         if visible is not None:
             streams.append(self.visible(visible, self.inserted))
         if infrared is not None:
             streams.append(self.infrared(infrared, self.inserted))
-        return self.shared(torch.cat(streams) if len(streams) > 1 else streams[0], self.inserted)
+        return torch.cat(streams) if len(streams) > 1 else streams[0]
 
 
 def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pretrained: str | Path) -> Any:

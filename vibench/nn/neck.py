@@ -5,14 +5,15 @@ from __future__ import annotations
 from torch import nn
 
 
-def bn_neck(features: int) -> nn.BatchNorm1d:
+def bn_neck(features: int, scale_std: float = 0.01) -> nn.BatchNorm1d:
     """Batch normalisation between the pooled feature f and the classifier (BNNeck); its output is g.
 
-    The scale is drawn from N(1, 0.01), the bias is 0 and frozen. Luo et al., "Bag of Tricks and A Strong Baseline for
-    Deep Person Re-identification", CVPR Workshops 2019, Sec. 3.5; the initialisation is that of AGW's official code.
+    The scale is drawn from N(1, ``scale_std``), the bias is 0 and frozen. Luo et al., "Bag of Tricks and A Strong
+    Baseline for Deep Person Re-identification", CVPR Workshops 2019, Sec. 3.5; the default is that of AGW's official
+    code.
     """
     neck = nn.BatchNorm1d(features)
-    nn.init.normal_(neck.weight, 1.0, 0.01)
+    nn.init.normal_(neck.weight, 1.0, scale_std)
     nn.init.zeros_(neck.bias)
     neck.bias.requires_grad_(False)
     return neck

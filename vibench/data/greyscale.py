@@ -1,0 +1,20 @@
+"""Colour images turned grey before normalisation, drawn independently for every image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
+"""ITU-R BT.601 in 1/65536, the whole numbers that Pillow converts to grey with."""
+_HALF = np.uint32(1 << 15)
+
+
+def turn_grey(images: np.ndarray, chosen: np.ndarray) -> None:
+    """Give the ``chosen`` (B,) bool of uint8 ``images`` (B, H, W, 3) their luma in all three channels, in place.
+
+    What Pillow's conversion to grey and back gives, to the bit. Images that are grey already stay as they are.
+    """
+    for place in np.flatnonzero(chosen):
+        red, green, blue = np.moveaxis(images[place], 2, 0).astype(np.uint32)
+        luma = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16
+        images[place] = luma.astype(np.uint8)[..., None]
