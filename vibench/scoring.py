@@ -113,7 +113,7 @@ def score_models(
                 run=_run_info(models, precision.name),
                 cost=cost,
                 leaking=any(model.leaked for model in models),
-                notes=(*_origin_notes(models), *_training_notes(models)),
+                notes=(*_origin_notes(models), *_leaking_notes(models), *_training_notes(models)),
             ),
             evaluation.per_query,
         )
@@ -274,20 +274,24 @@ def _origin_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
     return ("official checkpoint; the authors' codes keep the epoch with the best test rank-1",)
 
 
-def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end, and where it knew identities of the test."""
-    leaking = tuple(
+def _leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says so where a model knew identities of its test."""
+    return tuple(
         f"trained on {len(model.leaked)} of the {model.test_index['pid'].nunique()} test identities"
         + (f" of trial {model.split}" if model.dataset.trials > 1 else "")
         for model in models
         if model.leaked
     )
+
+
+def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says so where training had not come to its end."""
     epochs = models[0].recipe.schedule.epochs
     unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
     if not unfinished:
-        return leaking
+        return ()
     least = min(model.checkpoint.epoch for model in unfinished)
-    return (*leaking, f"evaluated after {least} of {epochs} epochs")
+    return (f"evaluated after {least} of {epochs} epochs",)
 
 
 def _combined(digests: Sequence[str]) -> str:
