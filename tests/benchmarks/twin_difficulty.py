@@ -1,6 +1,6 @@
 """How hard the twin is: all-search single-shot rank-1 of trivial cues and of a plain two-stream network.
 
-    python -m tests.benchmarks.twin_difficulty [--root TWIN] [--steps 400]
+    python -m tests.benchmarks.twin_difficulty [--root TWIN]
 
 Expected, and guarded by tests/datasets/twin/test_difficulty.py: chance, colour histogram and brightness
 profile below 10 %, grey HOG below 25 %, attribute codes 25-35 %, the network 30-80 % and far better among visible
@@ -21,10 +21,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vibench.datasets.index import SampleIndex, test_rows, training_rows
+from vibench.datasets.index import SampleIndex, test_rows
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin.identity import ATTRIBUTES
 from vibench.datasets.twin.make import make_twin
+from vibench.demo import SCALES
+from vibench.devices import resolve_device, resolve_precision
+from vibench.methods.recipe import load_recipe
+from vibench.trained import models_of_run
+from vibench.training.run import TrainingSpec, train
 
 SIZE = (128, 64)
 TRIALS = 10
@@ -139,103 +144,19 @@ def attribute_codes(root: Path, index: SampleIndex) -> np.ndarray:
     return np.array([codes[key] for key in zip(index["pid"], index["camera"], strict=True)])
 
 
-def train_network(images: np.ndarray, index: SampleIndex, steps: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Train a two-stream ResNet-18 from scratch; returns (images, infrared flags) -> embeddings."""
-    import torch
-    import torch.nn.functional as F
-    from torch import nn
-
-    from vibench.nn.torchvision_ops import import_torchvision
-
-    models = import_torchvision().models
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-
-    class TwoStream(nn.Module):
-        def __init__(self, classes: int) -> None:
-            super().__init__()
-            trunk, other = models.resnet18(), models.resnet18()
-            self.stems = nn.ModuleList(
-                nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool) for net in (trunk, other)
-            )
-            self.trunk = nn.Sequential(trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4)
-            self.neck = nn.BatchNorm1d(512)
-            self.classifier = nn.Linear(512, classes, bias=False)
-            nn.init.normal_(self.classifier.weight, std=0.001)
-
-        def forward(self, visible: torch.Tensor, infrared: torch.Tensor) -> torch.Tensor:
-            return self.trunk(torch.cat([self.stems[0](visible), self.stems[1](infrared)])).mean((2, 3))
-
-    def tensor(pixels: np.ndarray) -> torch.Tensor:
-        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-        scaled = (torch.from_numpy(pixels).float() / 255.0 - mean) / std
-        return scaled.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-
-    def augment(pixels: np.ndarray) -> np.ndarray:
-        padded = np.pad(pixels, ((0, 0), (6, 6), (6, 6), (0, 0)))
-        out = np.empty_like(pixels)
-        for row in range(len(pixels)):
-            top, left = rng.integers(0, 13, 2)
-            crop = padded[row, top : top + SIZE[0], left : left + SIZE[1]]
-            out[row] = crop[:, ::-1] if rng.random() < 0.5 else crop
-        return out
-
-    def triplet(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Weighted regularised triplet loss."""
-        distance = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
-        same = labels[:, None] == labels
-        positive = (distance * F.softmax(distance.masked_fill(~same, -1e9), dim=1)).sum(1)
-        negative = (distance * F.softmax((-distance).masked_fill(same, -1e9), dim=1)).sum(1)
-        return F.softplus(positive - negative).mean()
-
-    pids = np.unique(index["pid"])
-    labels = np.searchsorted(pids, index["pid"])
-    flags = (index["modality"] == "infrared").to_numpy()
-    rows = {
-        (label, flag): np.flatnonzero((labels == label) & (flags == flag))
-        for label in range(len(pids))
-        for flag in (False, True)
-    }
-    network = TwoStream(len(pids)).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=5e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1.5e-3, total_steps=steps, pct_start=0.15)
-    network.train()
-    for step in range(steps):
-        chosen = rng.choice(len(pids), 8, replace=False)
-        picks = [np.concatenate([rng.choice(rows[label, flag], 4) for label in chosen]) for flag in (False, True)]
-        inputs = [tensor(augment(images[pick])) for pick in picks]
-        target = torch.from_numpy(np.tile(np.repeat(chosen, 4), 2))
-        with torch.autocast("cpu", torch.bfloat16):
-            features = network(*inputs)
-        features = features.float()
-        identity = F.cross_entropy(network.classifier(network.neck(features)), target)
-        loss = identity + triplet(features, target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 25 == 24:
-            print(f"  step {step + 1}: identity loss {identity.item():.3f}", flush=True)
-
-    def embed(pixels: np.ndarray, infrared: np.ndarray) -> np.ndarray:
-        network.eval()
-        out = np.empty((len(pixels), 512), np.float32)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            for flag in (False, True):
-                members = np.flatnonzero(infrared == flag)
-                for start in range(0, len(members), 128):
-                    block = members[start : start + 128]
-                    batch = tensor(pixels[block])
-                    out[block] = (
-                        network.neck(network.trunk(network.stems[int(flag)](batch)).mean((2, 3))).float().numpy()
-                    )
-        return out
-
-    return embed
+def baseline_features(root: Path, folder: Path) -> np.ndarray:
+    """(N, D) features of the test images by `baseline`, trained as `vibench demo` trains it."""
+    scale = SCALES["small"]
+    recipe = load_recipe("baseline", "", "sysu-mm01-twin", scale.settings("sysu-mm01-twin"))
+    spec = TrainingSpec(recipe, root, pretrained="none", folder=folder / "run")
+    (model,) = models_of_run(train(spec, cache=folder / "cache").path)
+    device = resolve_device("auto")
+    _, extraction = model.extract(device, resolve_precision("auto", device), cache=folder / "cache")
+    return extraction.features.features
 
 
-def measure(root: Path, steps: int) -> dict[str, tuple[float, float]]:
-    """Rank-1 and mAP per cue; the network is left out where ``steps`` is 0."""
+def measure(root: Path, folder: Path) -> dict[str, tuple[float, float]]:
+    """Rank-1 and mAP per cue; the network leaves its run and image cache in ``folder``."""
     index = get_dataset("sysu-mm01-twin").index(root)
     test = test_rows(index)
     images = load_images(root, test)
@@ -246,11 +167,8 @@ def measure(root: Path, steps: int) -> dict[str, tuple[float, float]]:
         "brightness profile": brightness_profiles(images),
         "grey HOG": grey_hogs(images),
         "attribute codes": attribute_codes(root, test),
+        "network": baseline_features(root, folder),
     }
-    if steps:
-        training = training_rows(index)
-        embed = train_network(load_images(root, training), training, steps)
-        cues["network"] = embed(images, (test["modality"] == "infrared").to_numpy())
     results = {name: scores(test, features, across) for name, features in cues.items()}
     return results | {f"{name}, visible only": scores(test, features, among) for name, features in cues.items()}
 
@@ -258,13 +176,12 @@ def measure(root: Path, steps: int) -> dict[str, tuple[float, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, help="a sysu-mm01 twin; by default small, seed 0, in a temporary folder")
-    parser.add_argument("--steps", type=int, default=400, help="training steps of the network; 0 leaves it out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = options.root or make_twin("sysu-mm01", "small", 0, Path(temporary) / "twin")
         start = time.perf_counter()
-        results = measure(root, options.steps)
-    print(f"{options.steps} training steps, {time.perf_counter() - start:.0f} s in all")
+        results = measure(root, Path(temporary))
+    print(f"{time.perf_counter() - start:.0f} s in all")
     for name, (rank1, precision) in results.items():
         print(f"{name:35} rank-1 {rank1:6.1%}   mAP {precision:6.1%}")
 
