@@ -137,8 +137,11 @@ class DDAG(TwoStreamMethod):
         }
         if self.part_attention is not None:
             part = self.part_attention(maps, self._residual(pooled, neck))
-            judge = self.part_classifier or (lambda features: self.logits(features, batch.visible_views))
-            losses["part_identity"] = identity_loss(judge(part), batch.labels)
+            if self.part_classifier is None:
+                part_logits = self.logits(part, batch.visible_views)
+            else:
+                part_logits = self.part_classifier(part)
+            losses["part_identity"] = identity_loss(part_logits, batch.labels)
         if self.graph is not None:
             neighbours = identity_neighbours(batch.labels, options.graph_neighbours)
             log_probabilities = self.graph(pooled, neighbours)
