@@ -31,10 +31,11 @@ def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
 
 
 def describe_exception(error: BaseException, folder: Path) -> str:
-    """Type and text of an exception, and the innermost line of code below ``folder`` that led to it."""
+    """Type and text of an exception on one line, and the innermost line of code below ``folder`` that led to it."""
     import traceback
 
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
     return f"{text} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else text
