@@ -21,7 +21,7 @@ from vibench.methods.recipe import SamplerRecipe
 @settings(max_examples=60, deadline=None)
 @given(
     counts=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=9),
-    identities=st.integers(1, 4),
+    identities=st.integers(2, 4),
     images=st.integers(1, 3),
     seed=st.integers(0, 2**31),
     epoch=st.integers(0, 100),
@@ -110,4 +110,4 @@ def test_too_few_images_are_refused():
     with pytest.raises(UsageError, match=r"only 1 identities .* have 4 images of either modality; .*sampler.images=K"):
         ExhaustiveSampler(pids, modalities, SamplerRecipe(2, 4, kind="exhaustive"), seed=0)
     with pytest.raises(UsageError, match=r"no infrared image of 1 identities \(pid 3\)"):
-        ExhaustiveSampler(*make_rows([(2, 0), (1, 1)]), SamplerRecipe(1, 1, kind="exhaustive"), seed=0)
+        ExhaustiveSampler(*make_rows([(2, 0), (1, 1), (1, 1)]), SamplerRecipe(2, 1, kind="exhaustive"), seed=0)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import ClassVar
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from vibench.methods.base import Method
@@ -43,6 +44,8 @@ TRAINING_PARAMETERS = TEST_PARAMETERS + 7 * 10 + (7 * 2 + 2)
 FLOPS = 2 * (HEIGHT * WIDTH * 5 * 3 * 9) + 2 * (5 * 7)
 
 
-def allocate(megabytes: int) -> Tensor:
-    """Memory that is really touched."""
-    return torch.ones(megabytes * 2**20 // 4)
+def allocate(megabytes: int) -> np.ndarray:
+    """Memory fresh from the system and really touched; an allocator might hand out pages it already has."""
+    memory = np.frombuffer(mmap.mmap(-1, megabytes * 2**20), dtype=np.float32)
+    memory[:] = 1.0
+    return memory
