@@ -42,6 +42,7 @@ class DemoScale:
             'optimizer.name="adamw"',
             "optimizer.lr=0.0015",
             "optimizer.backbone_lr_factor=1.0",
+            "sampler.images=2",
             f"sampler.batches_per_epoch={self.batches_per_epoch[dataset]}",
             f"schedule.epochs={self.epochs}",
             "schedule.warmup_epochs=2",
@@ -51,7 +52,7 @@ class DemoScale:
 
 
 SCALES = {
-    "small": DemoScale(96, 48, {"sysu-mm01-twin": 40, "regdb-twin": 12}, epochs=9),
+    "small": DemoScale(96, 48, {"sysu-mm01-twin": 38, "regdb-twin": 18}, epochs=9),
     "tiny": DemoScale(64, 32, {"sysu-mm01-twin": 1, "regdb-twin": 1}, epochs=4),
 }
 PROTOCOLS = {
