@@ -91,7 +91,7 @@ def run_demo(
             spec = TrainingSpec(
                 recipe, root, TRIAL[dataset], seed, amp, "none", out / "runs" / dataset / f"{recipe.method}-s{seed}"
             )
-            run = _train(spec, device, out / "cache", progress)
+            run = train_or_resume(spec, device, out / "cache", progress)
             models = models_of_run(run.path, root)
             rules = Rules(load_protocols(protocols))
             scored = score_models(models, rules, device=device, amp=amp, cache=out / "cache", progress=progress)
@@ -106,10 +106,16 @@ def run_demo(
     return boards
 
 
-def _train(spec: TrainingSpec, device: str, cache: Path, progress: Progress) -> RunFolder:
-    """Train, or go on with what an earlier demo left in the folder."""
-    assert spec.folder is not None
+def train_or_resume(spec: TrainingSpec, device: str, cache: Path, progress: Progress = silent) -> RunFolder:
+    """Train into ``spec.folder``, or go on with what an earlier call with the same specification left there.
+
+    Raises `UsageError` where the folder holds a run of another recipe.
+    """
+    if spec.folder is None:
+        raise ValueError("a run that may be resumed needs a folder of its own")
     run = RunFolder(spec.folder)
+    if run.checkpoint_path.exists() and run.recipe() != spec.recipe:
+        raise UsageError(f"{run.path}: holds a run of another recipe; remove it, or choose another folder with --out.")
     if not run.checkpoint_path.exists():
         run = prepare(spec, device=device)
     return resume(run, device=device, cache=cache, progress=progress)

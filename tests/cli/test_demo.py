@@ -38,3 +38,9 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
     assert again.returncode == 0, again.stderr
     assert _times(tmp_path / "demo") == made, "a finished demo renders, caches and trains nothing again"
     assert len(read_records(tmp_path / "demo" / "leaderboards")[0]) == len(records)
+
+    recipe = tmp_path / "demo" / "runs" / "sysu-mm01-twin" / "agw-s0" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("lr = 0.0015", "lr = 0.1"))
+    refused = vibench("demo", "--scale", "tiny", "--out", "demo")
+    assert refused.returncode == 2
+    assert "agw-s0: holds a run of another recipe" in refused.stderr and "Traceback" not in refused.stderr
