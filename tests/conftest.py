@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests are small and run side by side: threads of one would only wait for those of another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 
