@@ -45,10 +45,11 @@ def demo(
         console.print()
         console.print(terminal_table(board, console.width))
     say("done")
+    run, pictures = out / "runs" / "sysu-mm01-twin" / f"agw-s{seed}", out / "data" / "sysu-mm01-twin"
     console.print(
-        f"\nThe people are synthetic: compare these rows with each other, not with papers. Look next at "
-        f"{out / 'leaderboards' / INDEX} and at the pictures in {out / 'data' / 'sysu-mm01-twin'}; then try: "
-        f"vibench train agw --variant a-g --dataset sysu-mm01-twin --root {out / 'data' / 'sysu-mm01-twin'}",
+        "\nThe people are synthetic: compare these rows with each other, not with papers. "
+        f"Look next at {out / 'leaderboards' / INDEX} and at the pictures in {pictures}; then try: "
+        f"vibench eval {run} --protocol sysu-all --rerank k-reciprocal",
         soft_wrap=True,
         markup=False,
     )
