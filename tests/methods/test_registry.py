@@ -26,6 +26,10 @@ class Foreign(Method):
     name = "foreign"
     options = Options
     loss_names = {"only": "the only loss"}
+
+    def losses(self, batch): ...
+    def embed(self, images, modality): ...
+    def parameter_groups(self, recipe): ...
 """
 FOREIGN_RECIPE = """
 [method]
@@ -137,3 +141,14 @@ def test_an_installed_package_offers_a_method(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(tmp_path)])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.stdout == "Foreign\n", done.stderr
+
+
+def test_an_incomplete_method_cannot_be_built():
+    class Incomplete(Method):
+        """Has losses, but neither features nor parameter groups."""
+
+        def losses(self, batch):
+            return {}
+
+    with pytest.raises(TypeError, match=r"abstract method.*embed.*parameter_groups"):
+        Incomplete(None, 3)

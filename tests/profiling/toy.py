@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor, nn
 
+from vibench.data.batch import Batch
 from vibench.methods.base import Method
 from vibench.methods.recipe import InputRecipe, Recipe
 
@@ -28,6 +29,12 @@ class Toy(Method):
         self.projection = nn.Linear(5, 7)
         self.classifier = nn.Linear(7, num_classes, bias=False)
         self.adversary = nn.Linear(7, 2)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        return {"size": self.projection.weight.square().mean()}
+
+    def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
+        return [{"params": list(self.parameters()), "lr_factor": 1.0}]
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         stem = self.visible if modality == "visible" else self.infrared

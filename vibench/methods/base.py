@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,7 +15,7 @@ from vibench.data.batch import Batch
 from vibench.methods.recipe import Recipe
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A VI-ReID method: network, training losses, test-time embedding and distance.
 
     A subclass sets `name`, `options` (a frozen dataclass: every architecture and loss switch with its type and
@@ -48,16 +49,16 @@ class Method(nn.Module):
         self.recipe = recipe
         self.num_classes = num_classes
 
+    @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named scalar losses of a training batch; the recipe's ``[loss_weights]`` weigh them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         """Test-time features of normalised images (B, 3, H, W) of one modality.
 
         Key ``embedding`` (B, D) is mandatory and is what the headline ranking uses.
         """
-        raise NotImplementedError
 
     def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
         """Distances (Q, G) between embeddings; smaller is more alike.
@@ -68,12 +69,12 @@ class Method(nn.Module):
             return torch.cdist(query, gallery)
         return 1.0 - functional.normalize(query, dim=1) @ functional.normalize(gallery, dim=1).T
 
+    @abstractmethod
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Optimiser groups ``{"params": [...], "lr_factor": float}``, every trainable parameter exactly once.
 
         ``lr_factor`` multiplies the recipe's learning rate; other optimiser keys may be added to a group.
         """
-        raise NotImplementedError
 
     def training_only(self) -> tuple[str, ...]:
         """Prefixes of parameter names that testing does not need (classifiers, adversaries)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,9 +97,9 @@ class TwoStreamNetwork(Method):
         """Feature maps (B, C, h, w) of normalised images (B, 3, H, W) of one modality."""
         return self.backbone(**{modality: to_input_form(images, modality, self.recipe.model.input)})
 
+    @abstractmethod
     def head_modules(self) -> tuple[nn.Module, ...]:
         """The modules that train at the full learning rate; everything else takes ``backbone_lr_factor``."""
-        raise NotImplementedError
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Two groups: all the rest at ``backbone_lr_factor``, the head at 1 (the AGW code line)."""

@@ -10,6 +10,7 @@ keeps it channels by channels.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -24,7 +25,7 @@ Reshape = Literal["code", "plain"]
 """How the position block lays out its tokens, see `PositionBlock`."""
 
 
-class _CrossBlock(nn.Module):
+class _CrossBlock(nn.Module, ABC):
     """Projections and closing norm that both blocks have."""
 
     def __init__(self, high: int, low: int, inner: int, key_stride: int, expand_stride: int) -> None:
@@ -46,8 +47,9 @@ class _CrossBlock(nn.Module):
             attended = self.attend(theta, phi, g)
         return high + self.norm(self.expand(attended.to(high.dtype)))
 
+    @abstractmethod
     def attend(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
-        raise NotImplementedError
+        """What the high map finds in the low one, from their projections; a subclass says along which axis."""
 
 
 class ChannelBlock(_CrossBlock):
