@@ -26,6 +26,15 @@ class Batch:
     """(B,) int64, the data set's camera numbers."""
     visible_views: int = 1
     """Blocks of visible images."""
+    attributes: Tensor | None = None
+    """(B, 8) float32, 0 or 1, in the order of `vibench.data.attributes.ATTRIBUTES`; of methods that need them."""
+    attributes_known: Tensor | None = None
+    """(B,) bool: whether the attributes of the image's person are labelled; a row of zeros stands where not."""
+    heatmaps: Tensor | None = None
+    """(B, C, H / 4, W / 4) float32 from 0 to 1: where keypoints are, cropped and flipped as the image is, of methods
+    that need them."""
+    heatmaps_known: Tensor | None = None
+    """(B,) bool: whether a keypoint was found in the image; zeros stand where not."""
 
     def __len__(self) -> int:
         return len(self.labels)

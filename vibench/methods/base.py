@@ -69,6 +69,10 @@ class Method(nn.Module, ABC):
             return torch.cdist(query, gallery)
         return 1.0 - functional.normalize(query, dim=1) @ functional.normalize(gallery, dim=1).T
 
+    def heatmap_channels(self) -> int:
+        """Channels of the heatmaps that a method with the need ``heatmaps`` trains on: 1, joints merged, or 17."""
+        return 1
+
     @abstractmethod
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Optimiser groups ``{"params": [...], "lr_factor": float}``, every trainable parameter exactly once.
