@@ -151,11 +151,8 @@ def _file_state(path: Path) -> dict[str, Tensor]:
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from KeyError to UnpicklingError on a foreign file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(
-            f"--weights {path}: is not a file that torch.save wrote from a state dict ({reason})."
-        ) from None
+    except Exception:  # torch raises anything from KeyError to UnpicklingError on a foreign file
+        raise UsageError(f"--weights {path}: is no file that torch.save wrote from a plain state dict.") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UsageError(f"--weights {path}: holds no plain state dict (name -> tensor) of {ARCHITECTURE}.")
     return state
