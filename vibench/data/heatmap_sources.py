@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vibench.data.heatmap_augmentation import STRIDE
 from vibench.data.heatmaps import CHANNELS, SIGMA, TWIN_FILE, render_heatmaps, stored_heatmaps
 from vibench.data.keypoints import CONFIDENCE, Keypoints, keypoints_of_arrays, read_coco
 from vibench.data.npz import read_npz
-from vibench.data.training_inputs import Heatmaps
+from vibench.data.training_inputs import STRIDE, Heatmaps
 from vibench.datasets.index import SampleIndex, training_rows
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, suggestion
