@@ -113,7 +113,9 @@ def attributes_file(dataset: Dataset, root: Path, file: Path | None = None) -> P
     """
     if file is not None:
         if not file.is_file():
-            raise UsageError(f"--attributes {file}: there is no such file; it must be {_WHAT}.")
+            raise UsageError(
+                f"--attributes {file}: there is no such file; give {_WHAT}, such as 'vibench data attributes' writes."
+            )
         return file
     found = find_attributes(dataset, root)
     if found is None:

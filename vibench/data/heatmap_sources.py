@@ -140,6 +140,10 @@ def _path(source: str, dataset: Dataset, root: Path) -> Path | None:
     if source == TWIN:
         if not dataset.synthetic:
             raise UsageError(f"--from twin: {dataset.name} is no twin; give a file of keypoints, or keypointrcnn.")
+        if not (root / TWIN_FILE).is_file():
+            raise UsageError(
+                f"{root / TWIN_FILE}: is missing, so {root} is no whole twin; make it with 'vibench data twin'."
+            )
         return root / TWIN_FILE
     path = Path(source)
     if not path.is_file():
