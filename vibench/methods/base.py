@@ -29,7 +29,7 @@ class Method(nn.Module, ABC):
     """Name as the field writes it, e.g. ``AGW``."""
     reference: ClassVar[str] = ""
     """Paper: authors, title, venue, year."""
-    test_time_information: ClassVar[str] = "none"
+    test_time_information: str = "none"
     """What the ranking of one query may look at besides the query and each gallery image by itself."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``."""
