@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 UPSAMPLINGS = 4
 """Doublings of the resolution: from a sixteenth of the image, as layer4 with stride 1 leaves it, to the image."""
@@ -22,7 +22,3 @@ class SubPixelDecoder(nn.Sequential):
             width = in_channels if number == 0 else channels
             layers += [nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2), nn.ReLU()]
         super().__init__(*layers, nn.Conv2d(channels, out_channels, 3, padding=1))
-
-    def reconstruct(self, maps: Tensor) -> Tensor:
-        """The image, float32."""
-        return self(maps).float()

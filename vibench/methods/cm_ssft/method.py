@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vibench.data.batch import Batch
 from vibench.losses import identity_loss
+from vibench.methods.base import Method
 from vibench.methods.cm_ssft.adversary import ModalityDiscriminator, ProjectionAdversary, reverse_gradient
 from vibench.methods.cm_ssft.decoder import SubPixelDecoder
 from vibench.methods.cm_ssft.feature_block import FeatureBlock
@@ -22,6 +23,7 @@ from vibench.methods.cm_ssft.transfer import TransferNetwork, segments
 from vibench.methods.cm_ssft.triplet import Mining, cross_modality_triplet, same_modality_triplet
 from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.transductive import TransductiveMethod
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import MODALITIES
 from vibench.nn.input_form import CHANNELS, to_input_form
@@ -118,8 +120,20 @@ class _Stream:
     """(B, D) behind the neck."""
 
 
+@dataclass(frozen=True)
+class _Opposed:
+    """Detached features of the latest training batch, which the adversaries learn from in a step of their own."""
+
+    shared: Tensor
+    """(B, D) g of H."""
+    specific: Tensor | None
+    """(B, D) g of P, where there are specific streams."""
+    modality: Tensor
+    """(B,)."""
+
+
 @register
-class CmSSFT(TwoStreamNetwork):
+class CmSSFT(TransductiveMethod, TwoStreamNetwork):
     """cm-SSFT (Lu et al., "Cross-modality Person Re-identification with Shared-Specific Feature Transfer", CVPR 2020).
 
     No official code is known; options that the paper leaves open say so. L = L(H) + L(P) + L(T) + lambda1 L_re and two
@@ -157,6 +171,7 @@ class CmSSFT(TwoStreamNetwork):
         self.pool = AveragePool()
         self.shared_block = FeatureBlock(width, options.bnneck)
         self.specific: nn.ModuleDict | None = None
+        self.specific_block = nn.ModuleDict()
         self.transfer: TransferNetwork | None = None
         self.discriminator: ModalityDiscriminator | None = None
         self.projection: ProjectionAdversary | None = None
@@ -183,6 +198,7 @@ class CmSSFT(TwoStreamNetwork):
         self.ranks_transferred = options.transfers and options.test_feature == "transferred"
         if not self.ranks_transferred:
             self.test_time_information = "none"
+        self._opposed: _Opposed | None = None
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Those of `loss_names` that the options ask for."""
@@ -195,8 +211,10 @@ class CmSSFT(TwoStreamNetwork):
             reversed_shared = reverse_gradient(shared.g, options.lambda_moa)
             losses["modality"] = self.discriminator.loss(reversed_shared, batch.modality)
         if not options.spl:
+            self._opposed = _Opposed(shared.g.detach(), None, batch.modality)
             return losses
         specific = self._specific_stream(low, batch)
+        self._opposed = _Opposed(shared.g.detach(), specific.g.detach(), batch.modality)
         losses |= self._specific_losses(specific, batch)
         if self.transfer is not None:
             losses |= self._transferred_losses(shared, specific, batch)
@@ -260,8 +278,8 @@ class CmSSFT(TwoStreamNetwork):
     def _reconstruction(self, shared: _Stream, specific: _Stream, batch: Batch) -> Tensor:
         assert self.decoder is not None
         maps = batch.by_modality(torch.cat([specific.maps, shared.maps], dim=1))
-        drawn = [self.decoder[modality].reconstruct(part) for modality, part in zip(MODALITIES, maps, strict=True)]
-        return functional.mse_loss(torch.cat(drawn), torch.cat(self._inputs(batch)))
+        drawn = [self.decoder[modality](part) for modality, part in zip(MODALITIES, maps, strict=True)]
+        return functional.mse_loss(torch.cat(drawn).float(), torch.cat(self._inputs(batch)))
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         """Features of normalised images (B, 3, H, W) of one modality, all float32.
@@ -282,15 +300,35 @@ class CmSSFT(TwoStreamNetwork):
         embedding = segments(shared[node], specific[node], codes)
         return {"embedding": embedding, "shared": shared[1], "specific": specific[1]}
 
-    def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
-        """One minus the cosine (Q, G) of T, or of H where that is ranked.
+    def has_own_distance(self) -> bool:
+        """True where T is ranked; H is ranked by its cosine."""
+        return self.ranks_transferred
 
-        T comes from one graph of all queries and the gallery, or in query mode ``single`` from one graph per query:
-        `vibench.methods.cm_ssft.query_graph`.
+    def group_distances(self, query: Tensor, gallery: Tensor, group_size: int, apart: Tensor | None = None) -> Tensor:
+        """One minus the cosine (Q, G) of T, from one graph per group of queries with the whole gallery.
+
+        A group of one query is Eq. (22). `vibench.methods.cm_ssft.query_graph` says how. Where H is ranked, its cosine
+        distance, and no image looks at another.
         """
         if self.transfer is None or not self.ranks_transferred:
-            return super().distances(query, gallery, query_mode)
-        return graph_distances(self.transfer, query, gallery, 1 if query_mode == "single" else len(query))
+            return Method.distances(self, query, gallery, "single")
+        return graph_distances(self.transfer, query, gallery, group_size, apart)
+
+    def adversaries(self) -> tuple[nn.Module, ...]:
+        """Discriminator and projections, where they take steps of their own."""
+        if self.recipe.model.adv == "reversal":
+            return ()
+        return tuple(module for module in (self.discriminator, self.projection) if module is not None)
+
+    def adversary_losses(self) -> dict[str, Tensor]:
+        """``modality`` and ``projection`` on the features of the latest batch, detached."""
+        seen, losses = self._opposed, {}
+        assert seen is not None
+        if self.discriminator is not None:
+            losses["modality"] = self.discriminator.loss(seen.shared, seen.modality)
+        if self.projection is not None and seen.specific is not None:
+            losses["projection"] = self.projection.loss(seen.specific, seen.shared, seen.modality)
+        return losses
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """Everything but the residual stages."""

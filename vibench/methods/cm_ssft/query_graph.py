@@ -15,6 +15,8 @@ whatever its size. What does not change is computed once: Z W of all images, and
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
@@ -46,7 +48,7 @@ def graph_distances(
     groups = max(1, limit // graphs.bytes_per_group(group_size))
     bounds = [*range(0, whole, groups * group_size), whole, len(query)]
     parts = []
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         if start < stop:
             size = min(group_size, stop - start)
             hidden = None if apart is None else apart[start:stop]
