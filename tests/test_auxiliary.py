@@ -177,13 +177,15 @@ def test_the_command_line(trained: Path, tmp_path: Path, monkeypatch: pytest.Mon
     )
     given = ["eval", str(trained), "--protocol", "sysu-all", "--device", "cpu", "--amp", "off"]
     modes = ["--query-mode", "all", "--query-mode", "single"]
-    result = CliRunner().invoke(app, [*given, *modes, "--auxiliary", "1,all", "--auxiliary-out", "curve.csv"])
+    table = ["--auxiliary-partitions", "2", "--auxiliary-out", "curve.csv"]
+    result = CliRunner().invoke(app, [*given, *modes, "--auxiliary", "1,9,all", *table])
     assert result.exit_code == 0 and len(extracted) == 1
     assert "query mode single" in result.output and "1 queries per graph: rank-1" in result.output
     records, _ = read_records(tmp_path / "leaderboards")
     assert sorted(record.test_time_information for record in records) == ["gallery", "gallery+queries"]
     with (tmp_path / "curve.csv").open() as handle:
         rows = {row["queries_per_graph"]: row for row in csv.DictReader(handle)}
+    assert {size: row["partitions"] for size, row in rows.items()} == {"1": "1", "9": "2", "all": "1"}
     for record in records:
         row = rows["1" if record.query_mode == "single" else "all"]
         assert float(row["map"]) == pytest.approx(100 * record.mean["map"], abs=1e-3)

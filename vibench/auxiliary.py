@@ -65,7 +65,7 @@ def auxiliary_scores(
     ``seed`` and are the same for all sizes and trials. Raises `UsageError` where the method ranks without them.
     """
     ranking = {split: one for split, one in embedded.ranking.items() if isinstance(one, TransductiveMethod)}
-    if not ranking or rules.distance is not None or rules.rerank != "none":
+    if not ranking or not rules.own_distance:
         raise UsageError(
             f"--auxiliary: {embedded.models[0].checkpoint.method}, so evaluated, ranks every query by itself; "
             "leave the option out."

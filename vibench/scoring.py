@@ -49,6 +49,11 @@ class Rules:
     mask_same_location: bool = False
     """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
 
+    @property
+    def own_distance(self) -> bool:
+        """Whether a method that has a distance of its own ranks by it."""
+        return self.distance is None and self.rerank == "none"
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -284,7 +289,7 @@ def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
 
 def _own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:
     """The method's own distance per split, where it has one and no other was asked for."""
-    own = embedded.ranking if rules.distance is None and rules.rerank == "none" else {}
+    own = embedded.ranking if rules.own_distance else {}
     if rules.mask_same_location:
         transductive = {split: method for split, method in own.items() if isinstance(method, TransductiveMethod)}
         if not transductive:
@@ -313,7 +318,7 @@ def _information(embedded: Embedded, rules: Rules) -> str:
     Gallery and queries are what its own distance looks at, everything else enters its embedding.
     """
     parts = embedded.method.test_time_information.split("+")
-    if rules.distance is not None or rules.rerank != "none":
+    if not rules.own_distance:
         parts = [part for part in parts if part not in ("gallery", "queries")]
     return "+".join(parts) or "none"
 

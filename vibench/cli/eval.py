@@ -45,6 +45,9 @@ def evaluate(
         str | None,
         typer.Option(help="Accuracy against the number of queries seen together as well, such as 1,4,16,64,all."),
     ] = None,
+    auxiliary_partitions: Annotated[
+        int, typer.Option(min=1, help="Random partitions of the queries per size of --auxiliary.")
+    ] = 10,
     auxiliary_out: Annotated[Path, typer.Option(help="Table of --auxiliary; the plot lies beside it as .png.")] = Path(
         "auxiliary.csv"
     ),
@@ -83,7 +86,9 @@ def evaluate(
     from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
 
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
-    rules = [Rules(protocols, draw, perm, distance, mode, rerank, mask_same_location) for mode in modes]
+    rules = [
+        Rules(protocols, draw, perm, distance, mode, rerank, mask_same_location=mask_same_location) for mode in modes
+    ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if features:
         if sizes:
@@ -103,15 +108,17 @@ def evaluate(
     if json is not None:
         write_json(json, [record_dict(one.record) for one in scored])
     if sizes:
-        _auxiliary(embedded, rules[0], sizes, auxiliary_out, scored[0].record.label)
+        _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label)
     err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
 
 
-def _auxiliary(embedded: Embedded, rules: Rules, sizes: Sequence[str], table: Path, label: str) -> None:
+def _auxiliary(
+    embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str
+) -> None:
     from vibench.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
     from vibench.cli.console import err, out, progress
 
-    scores = auxiliary_scores(embedded, rules, sizes, progress=progress)
+    scores = auxiliary_scores(embedded, rules, sizes, partitions=partitions, progress=progress)
     for score in scores:
         rank_1, mean_ap = score.mean["r1"], score.mean["map"]
         out.print(f"{score.protocol}, {score.size} queries per graph: rank-1 {rank_1:.2%}, mAP {mean_ap:.2%}")
