@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from vibench.datasets.permutations import Permutations, read_permutations
-from vibench.devices import resolve_device, resolve_precision
+from vibench.devices import Precision, resolve_device, resolve_precision
 from vibench.environment import describe_environment
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, read_features
-from vibench.evaluation.result import PerQuery
+from vibench.evaluation.result import Evaluation, PerQuery
 from vibench.extraction import Extraction
 from vibench.files import sha256_file, sha256_text
 from vibench.leaderboard.record import Cost, Record, RunInfo, record_from_evaluation
 from vibench.methods.base import Method
 from vibench.methods.recipe import recipe_sha256
+from vibench.methods.transductive import TransductiveMethod
 from vibench.profiling.flops import count_flops
 from vibench.profiling.memory import PeakMemory
 from vibench.profiling.parameters import count_parameters
@@ -42,6 +46,13 @@ class Rules:
     """None: the method's own distance; ``cosine`` for features."""
     query_mode: str = "all"
     rerank: str = "none"
+    mask_same_location: bool = False
+    """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
+
+    @property
+    def own_distance(self) -> bool:
+        """Whether a method that has a distance of its own ranks by it."""
+        return self.distance is None and self.rerank == "none"
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,21 @@ def load_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
     return tuple(load_protocol(name) for name in names)
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """Trained models with the features of their test images: extracted once, to be evaluated under several rules."""
+
+    models: tuple[TrainedModel, ...]
+    method: Method
+    """The network of one of the models."""
+    ranking: dict[int, Method]
+    """Per split, its network where that has a distance of its own; else empty."""
+    extractions: dict[int, Extraction]
+    """Per split."""
+    device: torch.device
+    precision: Precision
+
+
 def score_models(
     models: Sequence[TrainedModel],
     rules: Rules,
@@ -76,30 +102,43 @@ def score_models(
     `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
     ``allow_leaking``; its record is then marked as leaking.
     """
-    first = models[0]
-    _check_protocols(rules.protocols, first)
+    embedded = embed_models(models, rules, device=device, amp=amp, cache=cache, progress=progress)
+    return score_embedded(embedded, rules, progress=progress)
+
+
+def embed_models(
+    models: Sequence[TrainedModel],
+    rules: Rules,
+    *,
+    device: str = "auto",
+    amp: str = "auto",
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> Embedded:
+    """Extract the features of the models' test images. ``rules`` are checked first; errors as `score_models`."""
+    _check_protocols(rules.protocols, models[0])
     _check_together(models)
+    _permutations(rules, models[0].root)
     place = resolve_device(device)
     precision = resolve_precision(amp, place)
-    permutations = _permutations(rules, first.root)
+    ranking: dict[int, Method] = {}
     extractions: dict[int, Extraction] = {}
     for model in models:
         method, extractions[model.split] = model.extract(place, precision, cache=cache, progress=progress)
-    evaluations = evaluate_features(
-        {split: extraction.features for split, extraction in extractions.items()},
-        rules.protocols,
-        dataset=first.dataset.name,
-        draw=rules.draw,
-        distance=rules.distance or method.distance,
-        permutations=permutations,
-        rerank=rules.rerank,
-        query_mode=rules.query_mode,
-        device=str(place),
-        distances=_own_distance(method, rules),
-        progress=progress,
-    )
-    environment = describe_environment(str(place))
-    cost = _cost(method, models, list(extractions.values()), environment.gpu or environment.cpu)
+        if method.has_own_distance():
+            ranking[model.split] = method
+    return Embedded(tuple(models), method, ranking, extractions, place, precision)
+
+
+def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = silent) -> list[Scored]:
+    """One record per protocol of what `embed_models` extracted; errors as `score_models`."""
+    models, method = embedded.models, embedded.method
+    first = models[0]
+    evaluations = evaluate_embedded(embedded, rules, _own_distances(embedded, rules), progress=progress)
+    environment = describe_environment(str(embedded.device))
+    extractions = list(embedded.extractions.values())
+    information = _information(embedded, rules)
+    cost = _cost(method, models, extractions, environment.gpu or environment.cpu)
     return [
         Scored(
             record_from_evaluation(
@@ -109,16 +148,46 @@ def score_models(
                 source="imported" if first.checkpoint.source == "imported" else "trained",
                 environment=environment,
                 dataset_version=first.checkpoint.dataset_version,
-                test_time_information=method.test_time_information,
-                run=_run_info(models, precision.name),
+                test_time_information=information,
+                run=_run_info(models, embedded.precision.name),
                 cost=cost,
                 leaking=any(model.leaked for model in models),
-                notes=(*_origin_notes(models), *_leaking_notes(models), *_training_notes(models)),
+                notes=(
+                    *_origin_notes(models),
+                    *_leaking_notes(models),
+                    *_training_notes(models),
+                    *_query_mode_notes(rules, information),
+                    *_masking_notes(rules),
+                ),
             ),
             evaluation.per_query,
         )
         for evaluation in evaluations
     ]
+
+
+def evaluate_embedded(
+    embedded: Embedded,
+    rules: Rules,
+    distances: Mapping[int, DistanceFunction] | None,
+    *,
+    progress: Progress = silent,
+) -> list[Evaluation]:
+    """One evaluation per protocol; ``distances`` per split, None for the distance that the rules or the method name."""
+    first = embedded.models[0]
+    return evaluate_features(
+        {split: extraction.features for split, extraction in embedded.extractions.items()},
+        rules.protocols,
+        dataset=first.dataset.name,
+        draw=rules.draw,
+        distance=rules.distance or embedded.method.distance,
+        permutations=_permutations(rules, first.root),
+        rerank=rules.rerank,
+        query_mode=rules.query_mode,
+        device=str(embedded.device),
+        distances=distances,
+        progress=progress,
+    )
 
 
 def score_features(
@@ -136,6 +205,8 @@ def score_features(
     Several features are those of several train/test splits: of the splits they name in their meta data, else in
     order. ``digests`` are the SHA-256 of the files they were read from.
     """
+    if rules.mask_same_location:
+        raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
     place = resolve_device(device)
     evaluations = evaluate_features(
         _by_split(features),
@@ -160,6 +231,7 @@ def score_features(
                 dataset_version=str(features[0].meta.get("dataset_version", "")),
                 run=RunInfo(features_sha256=_combined(digests)),
                 cost=Cost(device=environment.gpu or environment.cpu, embedding_size=int(features[0].features.shape[1])),
+                notes=_query_mode_notes(rules, "none"),
             ),
             evaluation.per_query,
         )
@@ -215,11 +287,53 @@ def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
     return read_permutations(root / OFFICIAL_PERMUTATIONS)
 
 
-def _own_distance(method: Method, rules: Rules) -> DistanceFunction | None:
-    """The method's distance where it has one of its own and no other was asked for."""
-    if rules.distance is not None or rules.rerank != "none" or type(method).distances is Method.distances:
-        return None
-    return DistanceFunction(method.distances, pairwise=method.test_time_information == "none")
+def _own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:
+    """The method's own distance per split, where it has one and no other was asked for."""
+    own = embedded.ranking if rules.own_distance else {}
+    if rules.mask_same_location:
+        transductive = {split: method for split, method in own.items() if isinstance(method, TransductiveMethod)}
+        if not transductive:
+            raise UsageError(
+                f"--mask-same-location: {embedded.models[0].checkpoint.method}, so evaluated, lets no test images "
+                "exchange anything that could be masked; leave the option out."
+            )
+        return {split: _masked_distance(method) for split, method in transductive.items()}
+    distances = {
+        split: DistanceFunction(method.distances, pairwise=method.test_time_information == "none")
+        for split, method in own.items()
+    }
+    return distances or None
+
+
+def _masked_distance(method: TransductiveMethod) -> DistanceFunction:
+    def distances(query: Tensor, gallery: Tensor, query_mode: str, skipped: Tensor) -> Tensor:
+        return method.group_distances(query, gallery, 1 if query_mode == "single" else len(query), skipped)
+
+    return DistanceFunction(distances, pairwise=False, takes_skipped=True, name="method-masked")
+
+
+def _information(embedded: Embedded, rules: Rules) -> str:
+    """The method's test-time information under these rules, apart from query mode and re-ranking.
+
+    Gallery and queries are what its own distance looks at, everything else enters its embedding.
+    """
+    parts = embedded.method.test_time_information.split("+")
+    if not rules.own_distance:
+        parts = [part for part in parts if part not in ("gallery", "queries")]
+    return "+".join(parts) or "none"
+
+
+def _query_mode_notes(rules: Rules, information: str) -> tuple[str, ...]:
+    """Says so where the rankings are the same in both query modes."""
+    if rules.query_mode != "single" or "queries" in information.split("+"):
+        return ()
+    return ("query mode single changes nothing here: no ranking looks at the other queries in any mode",)
+
+
+def _masking_notes(rules: Rules) -> tuple[str, ...]:
+    if not rules.mask_same_location:
+        return ()
+    return ("a query exchanges nothing with gallery images of its own location, which its ranking skips",)
 
 
 def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:

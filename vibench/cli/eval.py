@@ -12,7 +12,7 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vibench.scoring import Rules, Scored
+    from vibench.scoring import Embedded, Rules, Scored
     from vibench.trained import TrainedModel
 
 
@@ -30,9 +30,27 @@ def evaluate(
     ] = None,
     distance: Annotated[str | None, typer.Option(help="cosine or euclidean. Default: the method's own.")] = None,
     query_mode: Annotated[
-        str, typer.Option(help="all or single: may the ranking of a query look at the other queries?")
-    ] = "all",
+        list[str] | None,
+        typer.Option(help="all or single: may the ranking of a query look at the other queries? Repeatable. [all]"),
+    ] = None,
     rerank: Annotated[str, typer.Option(help="none or k-reciprocal.")] = "none",
+    mask_same_location: Annotated[
+        bool,
+        typer.Option(
+            "--mask-same-location",
+            help="Where test images change one another's features, keep queries and skipped gallery images apart.",
+        ),
+    ] = False,
+    auxiliary: Annotated[
+        str | None,
+        typer.Option(help="Accuracy against the number of queries seen together as well, such as 1,4,16,64,all."),
+    ] = None,
+    auxiliary_partitions: Annotated[
+        int, typer.Option(min=1, help="Random partitions of the queries per size of --auxiliary.")
+    ] = 10,
+    auxiliary_out: Annotated[Path, typer.Option(help="Table of --auxiliary; the plot lies beside it as .png.")] = Path(
+        "auxiliary.csv"
+    ),
     trial: Annotated[
         int | None, typer.Option(help="Of several trials only this; of one model, the split to evaluate it on.")
     ] = None,
@@ -59,39 +77,73 @@ def evaluate(
     given = [source for source in (run, features or None, checkpoint) if source is not None]
     if len(given) != 1:
         raise UsageError("name exactly one of RUN, --features and --checkpoint; see 'vibench eval --help'.")
+    from vibench.auxiliary import auxiliary_sizes
     from vibench.cli.console import err, out, progress
     from vibench.cli.records_table import records_table
     from vibench.files import write_json
     from vibench.leaderboard.record import record_dict
     from vibench.leaderboard.store import leaderboards_folder, write_record
-    from vibench.scoring import Rules, load_protocols, score_models
+    from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
 
-    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank)
+    protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
+    rules = [
+        Rules(protocols, draw, perm, distance, mode, rerank, mask_same_location=mask_same_location) for mode in modes
+    ]
+    sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if features:
+        if sizes:
+            raise UsageError("--auxiliary: features are fixed, whoever asks; evaluate the RUN that they come from.")
         scored = _score_features(features, rules, name, dataset, device)
     else:
         models = _models(run, checkpoint, method, trial, root, allow_leaking)
-        scored = score_models(models, rules, device=device, amp=amp, progress=progress)
+        embedded = embed_models(models, rules[0], device=device, amp=amp, progress=progress)
+        scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
     folder = leaderboards_folder(leaderboards)
     for one in scored:
         write_record(folder, one.record, one.per_query)
-    out.print(records_table([one.record for one in scored]))
+    for mode in modes:
+        out.print(records_table([one.record for one in scored if one.record.query_mode == mode]))
     for note in dict.fromkeys(note for one in scored for note in one.record.notes):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     if json is not None:
         write_json(json, [record_dict(one.record) for one in scored])
+    if sizes:
+        _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label)
     err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
 
 
+def _auxiliary(
+    embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str
+) -> None:
+    from vibench.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
+    from vibench.cli.console import err, out, progress
+
+    scores = auxiliary_scores(embedded, rules, sizes, partitions=partitions, progress=progress)
+    for score in scores:
+        rank_1, mean_ap = score.mean["r1"], score.mean["map"]
+        out.print(f"{score.protocol}, {score.size} queries per graph: rank-1 {rank_1:.2%}, mAP {mean_ap:.2%}")
+    write_auxiliary_table(table, scores)
+    plot = table.with_suffix(".png")
+    drawn = plot_auxiliary(plot, scores, label)
+    missing = "no plot, which needs matplotlib: pip install 'vibench[plots]'"
+    err.print(f"{table} and {plot}" if drawn else f"{table}; {missing}", soft_wrap=True, markup=False)
+
+
 def _score_features(
-    files: Sequence[Path], rules: Rules, name: str | None, dataset: str | None, device: str
+    files: Sequence[Path], rules: Sequence[Rules], name: str | None, dataset: str | None, device: str
 ) -> list[Scored]:
     from vibench.cli.console import progress
     from vibench.scoring import read_features_files, score_features
 
     found, digests = read_features_files(files)
     label = name or str(found[0].meta.get("method") or files[0].stem)
-    return score_features(found, rules, name=label, dataset=dataset, digests=digests, device=device, progress=progress)
+    return [
+        one
+        for rule in rules
+        for one in score_features(
+            found, rule, name=label, dataset=dataset, digests=digests, device=device, progress=progress
+        )
+    ]
 
 
 def _models(

@@ -24,6 +24,7 @@ def records_table(records: Sequence[Record]) -> Table:
 
     first = records[0]
     about = [first.label, f"on {first.dataset}", first.dataset_version, f"({first.source}, {first.distance} distance"]
+    about[-1] += "" if first.query_mode == "all" else f", query mode {first.query_mode}"
     about[-1] += ")" if first.rerank == "none" else f", re-ranked: {first.rerank})"
     title = escape(" ".join(part for part in about if part))
     table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))

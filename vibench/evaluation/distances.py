@@ -16,12 +16,17 @@ DISTANCES = ("cosine", "euclidean")
 class DistanceFunction:
     """A method's own distance."""
 
-    function: Callable[[Tensor, Tensor, str], Tensor]
+    function: Callable[..., Tensor]
     """(query (Q, D), gallery (G, D), query mode ``all`` | ``single``) -> distances (Q, G), smaller for what is more
     alike, on the tensors' device."""
     pairwise: bool = True
     """True: a distance depends on its query and its gallery image alone, and is computed once for all trials, some
     queries at a time. False: it is computed per trial, on all queries and the drawn gallery together."""
+    takes_skipped: bool = False
+    """True, where not pairwise: the function takes a fourth argument (Q, G) bool, the pairs whose cameras the
+    protocol's skip rule names."""
+    name: str = "method"
+    """What an evaluation calls it."""
 
 
 class Similarity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ def evaluate_features(
     rerank: str = "none",
     query_mode: str = "all",
     device: str = "cpu",
-    distances: DistanceFunction | None = None,
+    distances: DistanceFunction | Mapping[int, DistanceFunction] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     allow_incomplete: bool = False,
     progress: Progress = silent,
@@ -94,15 +94,18 @@ def evaluate_features(
     ``splits`` maps split numbers to the features of that split's test images (RegDB; the metrics are averaged), or
     is one `Features`, of split ``meta["trial"]`` if it says so and else 1. ``dataset`` defaults to
     ``meta["dataset"]``, then to the protocols' own. ``draw`` is ignored by protocols without draws; ``official``
-    needs ``permutations``. ``distances`` replaces ``distance``. Metrics are computed in float64 on ``device``, in
-    chunks of about ``chunk_bytes``, and do not depend on the order of the features' rows.
+    needs ``permutations``. ``distances`` replaces ``distance``, one for all splits or one for each. Metrics are
+    computed in float64 on ``device``, in chunks of about ``chunk_bytes``, and do not depend on the order of the
+    features' rows.
 
     A gallery with fewer identities than a rank has the CMC stay at its last value. A query whose identity has no
     reachable gallery image is left out of every metric and counted in a note. Raises `UsageError` for unusable
     features, missing permutations and, unless ``allow_incomplete``, for images missing from a real data set.
     """
-    settings = Settings(distance, distances, rerank, query_mode, device, chunk_bytes)
     by_split = _by_split(splits)
+    own = distances if isinstance(distances, Mapping) else dict.fromkeys(by_split, distances)
+    first = next(iter(own.values()))
+    settings = Settings(distance, first, rerank, query_mode, device, chunk_bytes)
     known = _dataset_of(by_split, protocols, dataset)
     version = str(next(iter(by_split.values())).meta.get("dataset_version", ""))
     draws = [protocol.resolve_draw(draw) for protocol in protocols]
@@ -118,7 +121,8 @@ def evaluate_features(
         ]
         for members in _sharing(protocols, draws):
             group = [(protocols[member], trials[member]) for member in members]
-            scored = _evaluate_group(group, draws[members[0]], features, images, settings, progress)
+            of_split = replace(settings, own=own[split])
+            scored = _evaluate_group(group, draws[members[0]], features, images, of_split, progress)
             for member, found in zip(members, scored, strict=True):
                 outcomes[member] += found
     evaluations = []
@@ -136,7 +140,7 @@ def evaluate_features(
                 dataset=known.name,
                 fingerprint=protocol.fingerprint(known.name, how, permuted, version),
                 draw=how,
-                distance="method" if distances is not None else distance,
+                distance=distance if first is None else first.name,
                 rerank=rerank,
                 query_mode=query_mode,
                 complete=not counts and not notes,
@@ -241,7 +245,10 @@ def _rank(
     drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
     askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
     ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc)
-    score = _scorer(_tensor(features, query, settings), _tensor(features, gallery, settings), settings)
+    skipped = None
+    if settings.own is not None and settings.own.takes_skipped:
+        skipped = _skipped(rules, askers.cameras, candidates.cameras)
+    score = _scorer(_tensor(features, query, settings), _tensor(features, gallery, settings), settings, skipped)
     chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
     parts = []
     with progress("ranking queries", len(query)) as advance:
@@ -282,7 +289,15 @@ def _tensor(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
     return torch.from_numpy(features.features[rows]).to(settings.device)
 
 
-def _scorer(query: Tensor, gallery: Tensor, settings: Settings) -> Callable[[slice], Tensor]:
+def _skipped(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
+    """(Q, G) bool: pairs whose cameras, (Q,) and (G,), the skip rule names, whoever is on the images."""
+    skipped = torch.zeros(len(query), len(gallery), dtype=torch.bool, device=query.device)
+    for query_camera, gallery_camera in rules.skip.cameras:
+        skipped |= (query == query_camera)[:, None] & (gallery == gallery_camera)[None, :]
+    return skipped
+
+
+def _scorer(query: Tensor, gallery: Tensor, settings: Settings, skipped: Tensor | None) -> Callable[[slice], Tensor]:
     """Scores (Q, C) float64, larger for what is more alike, of a slice of the queries."""
     own = settings.own
     if settings.rerank != "none":
@@ -291,7 +306,8 @@ def _scorer(query: Tensor, gallery: Tensor, settings: Settings) -> Callable[[sli
         function, mode = own.function, settings.query_mode
         return lambda part: -function(query[part], gallery, mode).double()
     elif own is not None:
-        distances = own.function(query, gallery, settings.query_mode).double()
+        further = () if skipped is None else (skipped,)
+        distances = own.function(query, gallery, settings.query_mode, *further).double()
     else:
         similarity = Similarity(gallery, settings.distance)
         return lambda part: similarity(query[part])

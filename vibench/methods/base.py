@@ -29,8 +29,9 @@ class Method(nn.Module, ABC):
     """Name as the field writes it, e.g. ``AGW``."""
     reference: ClassVar[str] = ""
     """Paper: authors, title, venue, year."""
-    test_time_information: ClassVar[str] = "none"
-    """What the ranking of one query may look at besides the query and each gallery image by itself."""
+    test_time_information: str = "none"
+    """What the ranking of one query may look at besides the query and each gallery image by itself; a class says what
+    its method does in query mode ``all``, an instance whose options ask for less may narrow it."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``."""
     options: ClassVar[type[Any]]
@@ -69,6 +70,10 @@ class Method(nn.Module, ABC):
             return torch.cdist(query, gallery)
         return 1.0 - functional.normalize(query, dim=1) @ functional.normalize(gallery, dim=1).T
 
+    def has_own_distance(self) -> bool:
+        """Whether images are ranked by `distances`; else by the attribute `distance` of their embeddings."""
+        return type(self).distances is not Method.distances
+
     def heatmap_channels(self) -> int:
         """Channels of the heatmaps that a method with the need ``heatmaps`` trains on: 1, joints merged, or 17."""
         return 1
@@ -79,6 +84,21 @@ class Method(nn.Module, ABC):
 
         ``lr_factor`` multiplies the recipe's learning rate; other optimiser keys may be added to a group.
         """
+
+    def adversaries(self) -> tuple[nn.Module, ...]:
+        """Modules that play against the network in a step of their own, after each step on `losses`; none by default.
+
+        The step on `losses` leaves their parameters alone. The one after it descends on `adversary_losses` and moves
+        nothing else.
+        """
+        return ()
+
+    def adversary_losses(self) -> dict[str, Tensor]:
+        """Named scalar losses of the `adversaries`, on detached features of the batch that `losses` met last.
+
+        The recipe's ``[loss_weights]`` weigh them. Called only where there are adversaries.
+        """
+        return {}
 
     def training_only(self) -> tuple[str, ...]:
         """Prefixes of parameter names that testing does not need (classifiers, adversaries)."""

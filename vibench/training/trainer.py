@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -47,6 +47,7 @@ class Trainer:
         self._seed = seed
         self._interval = READING_INTERVAL[device.type]
         self._optimizer = build_optimizer(method)
+        self._adversary_parameters = [p for module in method.adversaries() for p in module.parameters()]
         self._scaler = precision.scaler()
         self._loss_sums: dict[str, Tensor] = {}
 
@@ -120,22 +121,36 @@ class Trainer:
         return report
 
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """One update; the losses by name, their weighted sum last as `TOTAL`."""
+        """One update, or two with adversaries; the losses by name, their weighted sum last as `TOTAL`."""
         # Dropout and whatever else a method draws follow from the step, not from the steps before.
         torch.manual_seed(torch_seed(self._seed, "step", self.epoch, self.step))
         with self._precision.autocast():
             losses = self.method.losses(batch)
+        total = self._weighted_sum(losses)
+        self._update(total, without_adversaries=True)
+        if self._adversary_parameters:
+            with self._precision.autocast():
+                adversary_losses = self.method.adversary_losses()
+            self._update(self._weighted_sum(adversary_losses), without_adversaries=False)
+        return {**losses, TOTAL: total}
+
+    def _weighted_sum(self, losses: Mapping[str, Tensor]) -> Tensor:
         weights = self._recipe.loss_weights
-        total = torch.stack([weights.get(name, 1.0) * loss.float() for name, loss in losses.items()]).sum()
+        return torch.stack([weights.get(name, 1.0) * loss.float() for name, loss in losses.items()]).sum()
+
+    def _update(self, total: Tensor, without_adversaries: bool) -> None:
+        """One step down the gradient of ``total``. A parameter without gradient, and its optimiser state, stays."""
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(total).backward()
+        if without_adversaries:
+            for parameter in self._adversary_parameters:
+                parameter.grad = None
         limit = self._recipe.optimizer.clip_grad_norm
         if limit > 0:
             self._scaler.unscale_(self._optimizer)
             clip_gradients(self._optimizer, limit)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return {**losses, TOTAL: total}
 
     def _end_epoch(self, mean_losses: dict[str, float]) -> None:
         for name, parameter in self.method.named_parameters():
