@@ -54,8 +54,9 @@ class SamplerRecipe:
     """K, images per identity and modality."""
     batches_per_epoch: int = 0
     """0: what the kind gives; with-replacement: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
-    kind: Literal["with-replacement", "exhaustive"] = "with-replacement"
-    """Every batch drawn anew, or no image twice in an epoch, which ends when no P identities have K images left."""
+    kind: Literal["with-replacement", "distinct", "exhaustive"] = "with-replacement"
+    """Every batch drawn anew, with or without repeated images in it; or no image twice in an epoch, which ends when no
+    P identities have K images left."""
 
     def __post_init__(self) -> None:
         if self.identities < 2:
