@@ -127,7 +127,7 @@ class Pose(TwoStreamNetwork):
         "triplet": "L_hctri: metric loss on every part's feature, summed over the parts; its weight is beta",
         "pose": "L_pose: squared error of the heatmaps, mean over pixels; its weight is lambda",
         "distillation": "L_KD: KL divergence of every part's prediction from the teacher's, summed; weight gamma",
-        "teacher": "cross-entropy of the teacher, with teacher = ce_detach",
+        "teacher_identity": "cross-entropy of the teacher, with teacher = ce_detach",
     }
 
     mean_heatmap: Tensor
@@ -170,7 +170,7 @@ class Pose(TwoStreamNetwork):
         return channels
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """``identity`` and ``triplet``; ``pose``, ``distillation`` and ``teacher`` where they are switched on."""
+        """``identity`` and ``triplet``; ``pose``, ``distillation``, ``teacher_identity`` where they are switched on."""
         options: PoseOptions = self.recipe.model
         maps = self._maps(**dict(zip((VISIBLE, INFRARED), batch.by_modality(batch.images), strict=True)))
         features = self.id_parts(maps.masked)
@@ -189,7 +189,7 @@ class Pose(TwoStreamNetwork):
             assert maps.keypoints is not None
             taught = self.teacher(maps.identity, maps.keypoints)
             if options.teacher == "ce_detach":
-                losses["teacher"] = identity_loss(taught, batch.labels)
+                losses["teacher_identity"] = identity_loss(taught, batch.labels)
                 taught = taught.detach()
             terms = [distillation(one, taught, options.temperature) for one in logits]
             losses["distillation"] = torch.stack(terms).sum()
