@@ -12,9 +12,9 @@ from vibench.environment import describe_environment
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.evaluate import evaluate_features
-from vibench.evaluation.features import Features, read_features
+from vibench.evaluation.features import Features, named_feature, read_features
 from vibench.evaluation.result import PerQuery
-from vibench.extraction import Extraction
+from vibench.extraction import EMBEDDING, Extraction
 from vibench.files import sha256_file, sha256_text
 from vibench.leaderboard.record import Cost, Record, RunInfo, record_from_evaluation
 from vibench.methods.base import Method
@@ -42,6 +42,8 @@ class Rules:
     """None: the method's own distance; ``cosine`` for features."""
     query_mode: str = "all"
     rerank: str = "none"
+    feature: str = ""
+    """The named feature to rank in place of the method's embedding, by a plain distance."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ def score_models(
     permutations = _permutations(rules, first.root)
     extractions: dict[int, Extraction] = {}
     for model in models:
-        method, extractions[model.split] = model.extract(place, precision, cache=cache, progress=progress)
+        method, extractions[model.split] = model.extract(
+            place, precision, feature=rules.feature or EMBEDDING, cache=cache, progress=progress
+        )
     evaluations = evaluate_features(
         {split: extraction.features for split, extraction in extractions.items()},
         rules.protocols,
@@ -106,6 +110,7 @@ def score_models(
                 evaluation,
                 method=first.checkpoint.method,
                 variant=first.checkpoint.variant,
+                feature=rules.feature,
                 source="imported" if first.checkpoint.source == "imported" else "trained",
                 environment=environment,
                 dataset_version=first.checkpoint.dataset_version,
@@ -137,6 +142,8 @@ def score_features(
     order. ``digests`` are the SHA-256 of the files they were read from.
     """
     place = resolve_device(device)
+    if rules.feature:
+        features = [named_feature(found, rules.feature) for found in features]
     evaluations = evaluate_features(
         _by_split(features),
         rules.protocols,
@@ -155,6 +162,7 @@ def score_features(
             record_from_evaluation(
                 evaluation,
                 method=name,
+                feature=rules.feature,
                 source="features",
                 environment=environment,
                 dataset_version=str(features[0].meta.get("dataset_version", "")),
@@ -216,8 +224,9 @@ def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
 
 
 def _own_distance(method: Method, rules: Rules) -> DistanceFunction | None:
-    """The method's distance where it has one of its own and no other was asked for."""
-    if rules.distance is not None or rules.rerank != "none" or type(method).distances is Method.distances:
+    """The method's distance where it has one of its own, for its embedding, and no other was asked for."""
+    asked = rules.distance is not None or rules.rerank != "none" or rules.feature
+    if asked or type(method).distances is Method.distances:
         return None
     return DistanceFunction(method.distances, pairwise=method.test_time_information == "none")
 

@@ -33,6 +33,9 @@ def evaluate(
         str, typer.Option(help="all or single: may the ranking of a query look at the other queries?")
     ] = "all",
     rerank: Annotated[str, typer.Option(help="none or k-reciprocal.")] = "none",
+    feature: Annotated[
+        str, typer.Option(help="Rank this feature of the method by name, such as pooled. Default: its embedding.")
+    ] = "",
     trial: Annotated[
         int | None, typer.Option(help="Of several trials only this; of one model, the split to evaluate it on.")
     ] = None,
@@ -66,7 +69,7 @@ def evaluate(
     from vibench.leaderboard.store import leaderboards_folder, write_record
     from vibench.scoring import Rules, load_protocols, score_models
 
-    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank)
+    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank, feature)
     if features:
         scored = _score_features(features, rules, name, dataset, device)
     else:
