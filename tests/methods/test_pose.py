@@ -13,6 +13,7 @@ from tests.methods import pose_reference
 from tests.methods.checks import (
     CLASSES,
     HEIGHT,
+    SMALL,
     WIDTH,
     check_embeddings,
     check_losses_and_gradients,
@@ -30,6 +31,7 @@ from vibench.methods.pose.losses import distillation, heatmap_loss, mid_centre_c
 from vibench.methods.pose.official import KEYS, UNUSED
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
+from vibench.nn.torchvision_ops import import_torchvision
 
 VARIANTS = ("", *method_entry("pose").recipe_file.variants)
 SWITCHES = [
@@ -235,10 +237,14 @@ def test_trains_and_embeds(variant, switches):
 
 
 def test_only_a_pose_loss_needs_heatmaps():
-    needed = {variant for variant in VARIANTS if "heatmaps" in small_method("pose", variant).needs}
-    assert needed == set(VARIANTS) - {"baseline", "peb", "lambda-0"}
-    assert not small_method("pose", "", ["loss_weights.pose=0"]).needs
-    assert small_method("pose", "joints").heatmap_channels() == 17
+    with torch.device("meta"):
+        methods = {variant: small_method("pose", variant) for variant in VARIANTS}
+        assert not small_method("pose", "", ["loss_weights.pose=0"]).needs
+    assert {variant for variant in VARIANTS if not methods[variant].needs} == {"baseline", "peb", "lambda-0"}
+    assert methods["joints"].heatmap_channels() == 17
+    assert [methods[variant].recipe.model.feature for variant in ("", "peb", "baseline", "p-5")] == [
+        "all", "all", "id", "id"
+    ]  # fmt: skip
 
 
 def test_who_teaches_the_teacher():
@@ -313,8 +319,36 @@ def test_how_the_new_layers_start(initialisation):
     assert bool(method.branch.refinement[1].initial[0].bias.any()) == (initialisation == "code")
 
 
-@pytest.mark.parametrize(("variant", "amp"), [("lambda-0", "off"), ("baseline", "bf16")])
-def test_trains_two_steps_without_heatmaps(variant, amp):
+def test_the_refinement_module_may_start_from_a_pose_estimator(tmp_path):
+    """Osokin's estimator has 17 heatmaps on 128 channels; here the channels of ResNet-18 stand for them."""
+    with torch.device("meta"):
+        shapes = small_method("pose", "joints").branch.refinement.state_dict()
+    estimator = {
+        f"module.refinement_stages.0.trunk.{name}": torch.full(value.shape, 0.25).to(value.dtype)
+        for name, value in shapes.items()
+    }
+    path, resnet = tmp_path / "estimator.pth", tmp_path / "resnet18.pt"
+    torch.save({"state_dict": {**estimator, "module.cpm.0.0.weight": torch.ones(1)}, "iter": 3}, path)
+    torch.save(import_torchvision().models.resnet18(weights=None).state_dict(), resnet)
+
+    def build(variant, file, pretrained):
+        overrides = [*SMALL, f'model.refinement_weights="{file}"']
+        return build_method(load_recipe("pose", variant, overrides=overrides), CLASSES, pretrained)
+
+    started, scratch = build("joints", path, resnet), build("joints", path, "none")
+    for name, value in started.branch.refinement.state_dict().items():
+        torch.testing.assert_close(value, estimator[f"module.refinement_stages.0.trunk.{name}"])
+        assert not (scratch.branch.refinement.state_dict()[name] == 0.25).all()
+    with pytest.raises(UsageError, match=r"does not fit .*heatmap_channels = 17"):
+        build("", path, resnet)
+    with pytest.raises(UsageError, match="cannot be read"):
+        build("joints", tmp_path / "absent.pth", resnet)
+
+
+@pytest.mark.parametrize(
+    ("variant", "amp"), [("", "off"), ("code", "bf16"), ("mean-heatmap", "off"), ("baseline", "bf16")]
+)
+def test_trains_two_steps(variant, amp):
     check_two_steps("pose", variant, amp=amp)
 
 

@@ -16,7 +16,7 @@ from vibench.methods.pose.branch import PoseBranch
 from vibench.methods.pose.heads import PartHead, Teacher
 from vibench.methods.pose.layers import Initialisation, xavier
 from vibench.methods.pose.losses import distillation, heatmap_loss, mid_centre_contrast
-from vibench.methods.pose.refinement import heatmap_head
+from vibench.methods.pose.refinement import heatmap_head, load_refinement
 from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
@@ -62,6 +62,9 @@ class PoseOptions(BackboneOptions):
     """Heatmaps: all joints merged into one, or one for each of COCO's 17 joints."""
     heatmap_target: Literal["image", "mean"] = "image"
     """What heatmaps are compared with: those of their image, or, as a control, the mean of all seen in training."""
+    refinement_weights: str = ""
+    """Checkpoint of Osokin's pose estimator that the refinement module starts from, unless the ResNet starts from
+    random weights too; empty: none, as in the code. Needs heatmap_channels = 17."""
     initialisation: Initialisation = "xavier"
     """How all but the ResNet starts: Xavier as in the paper, or Kaiming and PyTorch's defaults as in the code."""
 
@@ -107,7 +110,9 @@ class Pose(TwoStreamNetwork):
 
     arXiv 2022, Neurocomputing 2023. L = L_id + beta L_hctri + lambda L_pose + gamma L_KD, where L_id, L_hctri and L_KD
     are sums over all parts of both branches, beta, lambda, gamma the recipe's weights of ``triplet``, ``pose`` and
-    ``distillation``. Nothing but the image is used in testing.
+    ``distillation``. Nothing but the image is used in testing. The paper ranks two features of one network, those
+    that `embed` names ``id`` and ``all``: ``vibench eval RUN`` ranks the one that ``feature`` says, and ``--feature``
+    either.
 
     Where paper and official code differ, the paper is the default and the code an option or the variants code and
     code-regdb: the metric loss (``tri``), lambda, batch, epochs, schedule, augmentation, initialisation. The code
@@ -155,6 +160,9 @@ class Pose(TwoStreamNetwork):
         for module in (self.branch, self.heatmaps):
             if module is not None and start == "xavier":
                 xavier(module)
+        # A network that is about to load a checkpoint starts from "none".
+        if self.branch is not None and options.refinement_weights and str(pretrained) != "none":
+            load_refinement(self.branch.refinement, Path(options.refinement_weights))
         if options.hfc:
             self.teacher = Teacher(width, options.teacher_dim, num_classes, start)
         if not predicts_heatmaps:

@@ -6,13 +6,17 @@ three refine blocks. The official code of Pose does not hold the module; its wid
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from vibench.errors import UsageError
 from vibench.methods.pose.layers import convolution
 
 REFINE_BLOCKS = 3
+_ESTIMATOR_PREFIX = "refinement_stages.0.trunk."
 
 
 class UBlock(nn.Module):
@@ -57,6 +61,37 @@ def refinement_trunk(inputs: int, outputs: int) -> nn.Sequential:
     """The U-block and the three refine blocks: (B, inputs, H, W) -> (B, outputs, H, W)."""
     blocks = [RefineBlock(inputs if place == 0 else outputs, outputs) for place in range(REFINE_BLOCKS)]
     return nn.Sequential(UBlock(inputs), *blocks)
+
+
+def load_refinement(trunk: nn.Module, path: Path) -> None:
+    """Start ``trunk`` from the refinement stage of a single-person pose estimator of Osokin's, in place.
+
+    ``path`` is a state dict, or a dictionary with one as ``state_dict``, with the names of
+    Daniil-Osokin/gccpm-look-into-person-cvpr19.pytorch. Raises `UsageError` where it cannot be read or does not fit:
+    the estimator's 17 heatmaps ask for as many here.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from KeyError to UnpicklingError on a foreign file
+        raise UsageError(
+            f"[model] refinement_weights = {path}: cannot be read ({str(error).partition(chr(10))[0]}); name the "
+            "checkpoint of a pose estimator."
+        ) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    found = {str(name).removeprefix("module."): value for name, value in state.items()}
+    stage = {
+        name.removeprefix(_ESTIMATOR_PREFIX): value
+        for name, value in found.items()
+        if name.startswith(_ESTIMATOR_PREFIX)
+    }
+    wanted = {name: value.shape for name, value in trunk.state_dict().items()}
+    odd = [name for name, shape in wanted.items() if getattr(stage.get(name), "shape", None) != shape]
+    if odd or len(stage) > len(wanted):
+        raise UsageError(
+            f"[model] refinement_weights = {path}: its refinement stage does not fit (first: "
+            f"{odd[0] if odd else 'it has further layers'}); it takes backbone = resnet50 and heatmap_channels = 17."
+        )
+    trunk.load_state_dict(stage)
 
 
 def heatmap_head(channels: int, heatmaps: int) -> nn.Sequential:
