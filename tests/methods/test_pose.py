@@ -69,7 +69,7 @@ def test_outputs_of_the_official_network(official, shared, modality, seed):
     with torch.no_grad():
         expected = pose_reference.outputs(weights, images, modality)
         actual = method.embed(images, modality)
-        maps = method._maps(**{modality: images})
+        maps = method.branch_maps(**{modality: images})
         parts, pose_parts = method.id_parts(maps.masked), method.pose_parts(maps.keypoints)
         logits = torch.stack([*method.id_parts.logits(parts), *method.pose_parts.logits(pose_parts)])
         heatmaps, teacher = method.heatmaps(maps.refined), method.teacher(maps.identity, maps.keypoints)
@@ -268,7 +268,7 @@ def test_the_mean_heatmap_is_that_of_all_batches_seen():
     assert method.heatmaps_seen == len(seen)
     method.eval()
     with torch.no_grad():
-        predicted = method.heatmaps(method._maps(*first.by_modality(first.images)).refined)
+        predicted = method.heatmaps(method.branch_maps(*first.by_modality(first.images)).refined)
         expected = (predicted - seen.mean(dim=0)).square().mean()
         torch.testing.assert_close(method.losses(nothing)["pose"], expected)
     assert method.heatmaps_seen == len(seen)

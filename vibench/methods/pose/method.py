@@ -88,7 +88,7 @@ class PoseOptions(BackboneOptions):
 
 
 @dataclass(frozen=True)
-class _Maps:
+class BranchMaps:
     """What the two branches make of images, all (B, C, h, w)."""
 
     identity: Tensor
@@ -177,10 +177,27 @@ class Pose(TwoStreamNetwork):
         channels: int = self.recipe.model.heatmap_channels
         return channels
 
+    def branch_maps(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> BranchMaps:
+        """The branches' maps of images of one modality, or of both in one pass through the shared stages."""
+        form = self.recipe.model.input
+        features = self.backbone.specific(
+            visible=None if visible is None else to_input_form(visible, VISIBLE, form),
+            infrared=None if infrared is None else to_input_form(infrared, INFRARED, form),
+        )
+        shared = features
+        for stage in self.backbone.shared.stages:
+            features = self.backbone.shared.run(stage, features, self.backbone.inserted)
+            if stage <= BRANCH_STAGE:
+                shared = features
+        if self.branch is None:
+            return BranchMaps(features, None, None)
+        keypoints, refined = self.branch(shared)
+        return BranchMaps(features, keypoints, refined)
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity`` and ``triplet``; ``pose``, ``distillation``, ``teacher_identity`` where they are switched on."""
         options: PoseOptions = self.recipe.model
-        maps = self._maps(**dict(zip((VISIBLE, INFRARED), batch.by_modality(batch.images), strict=True)))
+        maps = self.branch_maps(**dict(zip((VISIBLE, INFRARED), batch.by_modality(batch.images), strict=True)))
         features = self.id_parts(maps.masked)
         logits = self.id_parts.logits(features)
         if self.pose_parts is not None:
@@ -210,7 +227,7 @@ class Pose(TwoStreamNetwork):
         ``feature_scale``; with the branch, ``all`` (B, 2 * parts * part_dim), those and the parts of the pose branch.
         ``embedding``, L2-normalised as a whole, is the one that the option ``feature`` names.
         """
-        maps = self._maps(**{modality: images})
+        maps = self.branch_maps(**{modality: images})
         parts = self._scaled(self.id_parts(maps.masked))
         features = {"id": parts}
         if self.pose_parts is not None:
@@ -226,23 +243,6 @@ class Pose(TwoStreamNetwork):
     def training_only(self) -> tuple[str, ...]:
         """The classifiers, the heatmaps and the teacher."""
         return "id_parts.classifiers.", "pose_parts.classifiers.", "heatmaps.", "teacher."
-
-    def _maps(self, visible: Tensor | None = None, infrared: Tensor | None = None) -> _Maps:
-        """The branches' maps of images of one modality, or of both in one pass through the shared stages."""
-        form = self.recipe.model.input
-        features = self.backbone.specific(
-            visible=None if visible is None else to_input_form(visible, VISIBLE, form),
-            infrared=None if infrared is None else to_input_form(infrared, INFRARED, form),
-        )
-        shared = features
-        for stage in self.backbone.shared.stages:
-            features = self.backbone.shared.run(stage, features, self.backbone.inserted)
-            if stage <= BRANCH_STAGE:
-                shared = features
-        if self.branch is None:
-            return _Maps(features, None, None)
-        keypoints, refined = self.branch(shared)
-        return _Maps(features, keypoints, refined)
 
     def _metric_loss(self, features: Tensor, batch: Batch) -> Tensor:
         options: PoseOptions = self.recipe.model
