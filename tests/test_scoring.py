@@ -124,6 +124,40 @@ def test_a_method_says_by_which_distance_it_ranks(sysu_run: Path, monkeypatch: p
         assert (default.record.distance, default.record.mean) == (distance, expected.record.mean)
 
 
+def test_a_named_feature_is_ranked_in_place_of_the_embedding(
+    sysu_run: Path, sysu_scored: list[Scored], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = toy.Toy.embed
+
+    def with_more(method: toy.Toy, images: torch.Tensor, modality: str) -> dict[str, torch.Tensor]:
+        embedding = embed(method, images, modality)["embedding"]
+        return {"embedding": embedding, "pairs": embedding.unflatten(1, (4, 2)), "first": embedding[:, :3]}
+
+    monkeypatch.setattr(toy.Toy, "embed", with_more)
+    # A distance of the method's own is made for its embedding.
+    monkeypatch.setattr(toy.Toy, "distances", lambda *_: pytest.fail("not for a named feature"))
+
+    def scored(feature: str) -> Scored:
+        rules = Rules(load_protocols(["sysu-all"]), feature=feature)
+        return score_models(models_of_run(sysu_run), rules, device="cpu", amp="off")[0]
+
+    pairs, first = scored("pairs").record, scored("first").record
+    assert pairs.mean == sysu_scored[0].record.mean != first.mean
+    assert (pairs.feature, pairs.label, first.label) == ("pairs", "toy-pairs", "toy-first")
+    assert (pairs.profile.embedding_size, first.profile.embedding_size) == (8, 3)
+    assert len({pairs.id, first.id, sysu_scored[0].record.id}) == 3
+    with pytest.raises(UsageError, match=r"--feature frist: toy has no such feature \(did you mean 'first'\?\)"):
+        scored("frist")
+
+    write_features(tmp_path / "f.npz", models_of_run(sysu_run)[0].extract(CPU, FP32, extras=True)[1].features)
+    features, _ = read_features_files([tmp_path / "f.npz"])
+    rules = Rules(load_protocols(["sysu-all"]), feature="first")
+    (again,) = score_features(features, rules, name="mine", device="cpu")
+    assert (again.record.mean, again.record.label) == (first.mean, "mine-first")
+    with pytest.raises(UsageError, match=r"--feature third: the features file has no such array.*it has first, pairs"):
+        score_features(features, Rules(rules.protocols, feature="third"), name="mine", device="cpu")
+
+
 def test_trials_of_regdb_make_one_record(regdb_runs: Path) -> None:
     models = models_of_run(regdb_runs)
     rules = Rules(load_protocols(["regdb-v2t", "regdb-t2v"]))

@@ -14,7 +14,7 @@ from vibench.data.cache import ImageCache
 from vibench.data.normalise import normalise
 from vibench.datasets.index import SampleIndex
 from vibench.devices import Precision
-from vibench.errors import VibenchError
+from vibench.errors import UsageError, VibenchError, suggestion
 from vibench.evaluation.features import Features
 from vibench.methods.base import Method
 from vibench.modality import MODALITIES
@@ -44,13 +44,15 @@ def extract_features(
     precision: Precision,
     batch_size: int = 64,
     extras: bool = False,
+    feature: str = EMBEDDING,
     meta: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Extraction:
     """Embed the images of ``index`` with a method that is in eval mode on ``device``.
 
     Each modality passes in batches of its own. With ``extras``, what `Method.embed` returns beside the embedding is
-    kept as further arrays. Raises `VibenchError` where an embedding is NaN or infinite.
+    kept as further arrays. ``feature`` names what of it takes the embedding's place, flattened to one row per image.
+    Raises `UsageError` where the method has no such feature, and `VibenchError` where one is NaN or infinite.
     """
     rows = cache.rows(index["path"])
     modalities = index["modality"].to_numpy(dtype=str)
@@ -66,7 +68,8 @@ def extract_features(
                 batch = places[first : first + batch_size]
                 pixels = torch.from_numpy(cache.images[rows[batch]]).to(device, non_blocking=True)
                 outputs = _embed(method, pixels, modality, precision)
-                for name, values in outputs.items() if extras else ((EMBEDDING, outputs[EMBEDDING]),):
+                ranked = {EMBEDDING: _named(outputs, feature, method)}
+                for name, values in {**(outputs if extras else {}), **ranked}.items():
                     if name not in arrays:
                         arrays[name] = np.empty((len(index), *values.shape[1:]), dtype=np.float32)
                     arrays[name][batch] = values.float().cpu().numpy()
@@ -81,6 +84,17 @@ def extract_features(
         )
     features = Features(embedding, paths=tuple(index["path"]), extras=arrays, meta=meta or {})
     return Extraction(features, len(index) / seconds, memory.peak)
+
+
+def _named(outputs: dict[str, Tensor], feature: str, method: Method) -> Tensor:
+    """One of the features of a batch, (B, D)."""
+    if feature not in outputs:
+        label = f"{method.name} {method.recipe.variant}".strip()
+        raise UsageError(
+            f"--feature {feature}: {label} has no such feature{suggestion(feature, tuple(outputs))}; it has "
+            f"{', '.join(outputs)}."
+        )
+    return outputs[feature].flatten(1)
 
 
 @torch.inference_mode()

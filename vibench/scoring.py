@@ -15,9 +15,9 @@ from vibench.environment import describe_environment
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.evaluate import evaluate_features
-from vibench.evaluation.features import Features, read_features
+from vibench.evaluation.features import Features, named_feature, read_features
 from vibench.evaluation.result import Evaluation, PerQuery
-from vibench.extraction import Extraction
+from vibench.extraction import EMBEDDING, Extraction
 from vibench.files import sha256_file, sha256_text
 from vibench.leaderboard.record import Cost, Record, RunInfo, record_from_evaluation
 from vibench.methods.base import Method
@@ -46,13 +46,15 @@ class Rules:
     """None: the method's own distance; ``cosine`` for features."""
     query_mode: str = "all"
     rerank: str = "none"
+    feature: str = ""
+    """The named feature to rank in place of the method's embedding, by a plain distance."""
     mask_same_location: bool = False
     """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
 
     @property
     def own_distance(self) -> bool:
         """Whether a method that has a distance of its own ranks by it."""
-        return self.distance is None and self.rerank == "none"
+        return self.distance is None and self.rerank == "none" and not self.feature
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def embed_models(
     ranking: dict[int, Method] = {}
     extractions: dict[int, Extraction] = {}
     for model in models:
-        method, extractions[model.split] = model.extract(place, precision, cache=cache, progress=progress)
+        method, extractions[model.split] = model.extract(
+            place, precision, feature=rules.feature or EMBEDDING, cache=cache, progress=progress
+        )
         if method.has_own_distance():
             ranking[model.split] = method
     return Embedded(tuple(models), method, ranking, extractions, place, precision)
@@ -145,6 +149,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                 evaluation,
                 method=first.checkpoint.method,
                 variant=first.checkpoint.variant,
+                feature=rules.feature,
                 source="imported" if first.checkpoint.source == "imported" else "trained",
                 environment=environment,
                 dataset_version=first.checkpoint.dataset_version,
@@ -208,6 +213,8 @@ def score_features(
     if rules.mask_same_location:
         raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
     place = resolve_device(device)
+    if rules.feature:
+        features = [named_feature(found, rules.feature) for found in features]
     evaluations = evaluate_features(
         _by_split(features),
         rules.protocols,
@@ -226,6 +233,7 @@ def score_features(
             record_from_evaluation(
                 evaluation,
                 method=name,
+                feature=rules.feature,
                 source="features",
                 environment=environment,
                 dataset_version=str(features[0].meta.get("dataset_version", "")),

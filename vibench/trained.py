@@ -13,7 +13,7 @@ from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.devices import Precision
 from vibench.errors import UsageError
-from vibench.extraction import Extraction, extract_features
+from vibench.extraction import EMBEDDING, Extraction, extract_features
 from vibench.files import sha256_file
 from vibench.methods.base import Method
 from vibench.methods.recipe import Recipe, recipe_from_dict
@@ -98,12 +98,14 @@ class TrainedModel:
         precision: Precision,
         *,
         extras: bool = False,
+        feature: str = EMBEDDING,
         cache: Path | None = None,
         progress: Progress = silent,
     ) -> tuple[Method, Extraction]:
         """Embed the test images; the features say which data set, split and checkpoint they are of.
 
-        ``cache`` is the folder of image caches, by default that of `vibench.data.cache.open_cache`.
+        ``feature`` names the output of `Method.embed` that is taken. ``cache`` is the folder of image caches, by
+        default that of `vibench.data.cache.open_cache`.
         """
         size = self.recipe.input
         index = self.test_index
@@ -121,7 +123,15 @@ class TrainedModel:
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
         found = extract_features(
-            method, images, index, device=device, precision=precision, extras=extras, meta=meta, progress=progress
+            method,
+            images,
+            index,
+            device=device,
+            precision=precision,
+            extras=extras,
+            feature=feature,
+            meta=meta,
+            progress=progress,
         )
         return method, found
 

@@ -88,6 +88,7 @@ def test_extracted_features_evaluate_like_the_run(run: Callable[..., Result], tr
         (("RUN", "--protocol", "sysu-all", "--draw", "offical"), UsageError, "did you mean 'official'"),
         (("RUN", "--protocol", "sysu-all", "--rerank", "k-recip"), UsageError, "did you mean 'k-reciprocal'"),
         (("RUN", "--protocol", "sysu-all", "--distance", "l2"), UsageError, "unknown distance 'l2'"),
+        (("RUN", "--protocol", "sysu-all", "--feature", "f"), UsageError, "toy has no such feature; it has embedding"),
         (("nowhere", "--protocol", "sysu-all"), UsageError, "nowhere: there is no such run folder"),
         (("--features", "nowhere.npz", "--protocol", "sysu-all"), UsageError, "nowhere.npz"),
         (("--checkpoint", "nowhere.pt", "--protocol", "sysu-all"), UsageError, "no such checkpoint"),

@@ -90,6 +90,11 @@ def test_unequal_test_time_information_is_ranked_apart() -> None:
     assert _rows(board)["re-ranked"].marks == ("re-ranked k-reciprocal",)
 
 
+def test_a_row_says_which_feature_was_ranked() -> None:
+    (board,) = build_boards([make_record("whole"), replace(make_record("part"), feature="pooled")], [])
+    assert {name: row.marks for name, row in _rows(board).items()} == {"whole": (), "part": ("feature pooled",)}
+
+
 def test_incomplete_and_leaking_records_hold_no_rank() -> None:
     records = [_real("sound", 0.4), _real("part", 0.9, complete=False), _real("leak", 0.8, leaking=True)]
     (board,) = build_boards(records, [])

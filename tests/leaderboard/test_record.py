@@ -88,6 +88,7 @@ def test_id_ignores_what_a_repetition_changes() -> None:
         {"run": RunInfo(seed=2)},
         {"run": RunInfo(features_sha256="ff" * 32)},
         {"leaking": True},
+        {"feature": "pooled"},
     ],
 )
 def test_id_tells_evaluations_apart(change: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def test_the_fullest_row_of_each_setting_is_taken(tmp_path):
     assert (second.dataset, second.setting) == ("regdb", "v2t")
     (ablation,) = printed_results("m/b", tmp_path)
     assert ablation.metrics["map"] == "2.5"
+    assert printed_results("m/b, m", tmp_path) == [ablation, first, second]
     assert printed_results("", tmp_path) == []
 
 

@@ -9,8 +9,8 @@ from tests.training.official import outer, read_manifest
 from vibench.errors import UsageError
 from vibench.training import official
 
-MANIFEST = {"baseline": "agw"}
-"""B's checkpoints are those of AGW without non-local blocks."""
+MANIFEST = {"baseline": "agw", "pose": "pose_vireid"}
+"""B's checkpoints are those of AGW without non-local blocks; Pose's list bears its repository's name."""
 
 
 @pytest.mark.parametrize("method", official.importable_methods())

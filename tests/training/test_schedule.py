@@ -19,3 +19,15 @@ def test_the_agw_code_line(epoch: int, expected: float):
 def test_without_warm_up_and_milestones_the_rate_stays():
     flat = ScheduleRecipe(warmup_epochs=0, milestones=())
     assert {learning_rate(flat, 3.5e-4, epoch) for epoch in range(5)} == {3.5e-4}
+
+
+def test_factors_hold_from_their_milestones_on():
+    listed = ScheduleRecipe(warmup_epochs=0, milestones=(2, 4), factors=(0.75, 0.05))
+    rates = [learning_rate(listed, 0.01, epoch) for epoch in range(6)]
+    assert rates == pytest.approx([0.01, 0.01, 0.0075, 0.0075, 0.0005, 0.0005])
+
+
+@pytest.mark.parametrize("factors", [(0.5,), (0.5, 0.0)])
+def test_factors_that_fit_no_milestones_are_refused(factors: tuple[float, ...]):
+    with pytest.raises(ValueError, match="'factors'"):
+        ScheduleRecipe(milestones=(2, 4), factors=factors)

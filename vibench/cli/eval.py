@@ -51,6 +51,9 @@ def evaluate(
     auxiliary_out: Annotated[Path, typer.Option(help="Table of --auxiliary; the plot lies beside it as .png.")] = Path(
         "auxiliary.csv"
     ),
+    feature: Annotated[
+        str, typer.Option(help="Rank this feature of the method by name, such as pooled. Default: its embedding.")
+    ] = "",
     trial: Annotated[
         int | None, typer.Option(help="Of several trials only this; of one model, the split to evaluate it on.")
     ] = None,
@@ -86,9 +89,7 @@ def evaluate(
     from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
 
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
-    rules = [
-        Rules(protocols, draw, perm, distance, mode, rerank, mask_same_location=mask_same_location) for mode in modes
-    ]
+    rules = [Rules(protocols, draw, perm, distance, mode, rerank, feature, mask_same_location) for mode in modes]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if features:
         if sizes:

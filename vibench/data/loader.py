@@ -14,6 +14,7 @@ from torch import Tensor
 from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, draw_rectangles, erase
 from vibench.data.batch import Batch
 from vibench.data.channels import change_channels, draw_channels
+from vibench.data.distinct_sampler import DistinctSampler
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
 from vibench.data.greyscale import turn_grey
 from vibench.data.heatmap_augmentation import crop_and_flip_heatmaps, erase_heatmaps
@@ -28,6 +29,7 @@ from vibench.randomness import generator
 PREFETCHED = 3
 _SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
     "with-replacement": IdentitySampler,
+    "distinct": DistinctSampler,
     "exhaustive": ExhaustiveSampler,
 }
 

@@ -53,11 +53,15 @@ class IdentitySampler:
         keys = random.random((self._batches, len(self._identities)))
         chosen = np.argsort(keys, axis=1, kind="stable")[:, :identities]
         picks = random.random((self._batches, 2, identities, images))
-        blocks = [_pick(rows, chosen, picks[:, code]) for code, rows in enumerate(self._rows)]
+        blocks = [self._pick(rows, chosen, picks[:, code]) for code, rows in enumerate(self._rows)]
         return np.stack(blocks, axis=1).reshape(self._batches, 2, identities * images)
 
+    def _pick(self, rows: RowsByIdentity, chosen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """One row per uniform number (..., P, K) from the images of each chosen identity (..., P)."""
+        offsets = self._offsets(uniform, rows.counts[chosen][..., None])
+        return rows.rows[rows.starts[chosen][..., None] + offsets]
 
-def _pick(rows: RowsByIdentity, chosen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One row per uniform number (..., P, K) from the images of each chosen identity (..., P)."""
-    offsets = (uniform * rows.counts[chosen][..., None]).astype(np.int64)
-    return rows.rows[rows.starts[chosen][..., None] + offsets]
+    @staticmethod
+    def _offsets(uniform: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """Which of its images (..., P, K) each identity gives, of ``counts`` (..., P, 1) images."""
+        return (uniform * counts).astype(np.int64)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vibench.errors import UsageError
+from vibench.errors import UsageError, suggestion
 from vibench.files import atomic_path, canonical_json
 from vibench.modality import MODALITIES
 
@@ -95,6 +95,21 @@ def write_features(path: Path, features: Features) -> None:
         arrays["meta"] = np.array(canonical_json(features.meta))
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as handle:
         np.savez(handle, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+
+
+def named_feature(features: Features, name: str) -> Features:
+    """The same with the array ``name`` as its features, flattened to one row per image; `UsageError` without one."""
+    if name not in features.extras:
+        known = tuple(features.extras)
+        raise UsageError(
+            f"--feature {name}: the features file has no such array{suggestion(name, known)}; it has "
+            f"{', '.join(known) or 'no further arrays'}."
+        )
+    values = features.extras[name]
+    values = values.reshape(len(values), -1)
+    found = replace(features, features=values.astype(np.float32) if values.dtype == np.float16 else values, extras={})
+    check_features(found, f"--feature {name}")
+    return found
 
 
 def check_features(features: Features, where: str) -> None:

@@ -175,7 +175,10 @@ def _measured_rows(records: Sequence[Record], synthetic: bool) -> list[Row]:
             )
             if holds
         )
-        marks = () if record.rerank == "none" else (f"re-ranked {record.rerank}",)
+        marks = (
+            *((f"feature {record.feature}",) if record.feature else ()),
+            *(() if record.rerank == "none" else (f"re-ranked {record.rerank}",)),
+        )
         rows.append(
             Row(
                 method=record.method,

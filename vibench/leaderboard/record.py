@@ -116,6 +116,8 @@ class Record:
     created: str
     """UTC, such as ``2025-01-31T12:00:00Z``."""
     notes: tuple[str, ...] = ()
+    feature: str = ""
+    """The named feature that was ranked in place of the method's embedding; empty for the embedding."""
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -132,14 +134,17 @@ class Record:
         content = dataclasses.asdict(self)
         for key in _VOLATILE:
             del content[key]
+        if not self.feature:
+            # Records had no such field at first, and keep the ids they were given then.
+            del content["feature"]
         for key in _VOLATILE_RUN:
             del content["run"][key]
         return sha256_text(canonical_json(_rounded(content)))[:12]
 
     @property
     def label(self) -> str:
-        """``method`` or ``method-variant``."""
-        return f"{self.method}-{self.variant}" if self.variant else self.method
+        """``method``, and behind hyphens its variant and the named feature that was ranked, where there are any."""
+        return "-".join(part for part in (self.method, self.variant, self.feature) if part)
 
 
 def record_from_evaluation(
@@ -149,6 +154,7 @@ def record_from_evaluation(
     source: Source,
     environment: Environment,
     variant: str = "",
+    feature: str = "",
     dataset_version: str = "",
     test_time_information: str = "none",
     leaking: bool = False,
@@ -192,6 +198,7 @@ def record_from_evaluation(
         environment=environment,
         created=created or datetime.now(timezone.utc).strftime(_CREATED),
         notes=evaluation.notes + notes,
+        feature=feature,
     )
 
 
@@ -286,8 +293,9 @@ def _problem(record: Record) -> str:
         text = getattr(record, name)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text or "empty") or text in _RESERVED:
             return f"'{name}' must be a name of letters, digits, '.', '_' and '-', not {text!r}."
-    if not record.variant.isprintable():
-        return f"'variant' must be a printable text, not {record.variant!r}."
+    for name in ("variant", "feature"):
+        if not getattr(record, name).isprintable():
+            return f"'{name}' must be a printable text, not {getattr(record, name)!r}."
     if not re.fullmatch(r"[0-9a-f]{64}", record.fingerprint):
         return f"'fingerprint' must be a SHA-256 in hexadecimal, not {record.fingerprint!r}."
     if record.draw not in ("seeded", "official", "none") or record.query_mode not in ("all", "single"):

@@ -70,7 +70,12 @@ def printed_results(printed: str, folder: Path) -> list[PrintedResult]:
     """What the published tables in ``folder`` print for ``METHOD`` or ``METHOD/VARIANT``, one row per setting.
 
     Papers reprint one another's rows, rounded or in part; the fullest row of a setting is taken, the first of equals.
+    Of several names, separated by commas, the rows follow one another.
     """
+    return [row for name in printed.split(",") for row in _printed_results(name.strip(), folder)]
+
+
+def _printed_results(printed: str, folder: Path) -> list[PrintedResult]:
     method, _, variant = printed.partition("/")
     fullest: dict[tuple[str, str], PrintedResult] = {}
     for name in ("results.csv", "ablations.csv"):

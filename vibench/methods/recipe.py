@@ -54,8 +54,9 @@ class SamplerRecipe:
     """K, images per identity and modality."""
     batches_per_epoch: int = 0
     """0: what the kind gives; with-replacement: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
-    kind: Literal["with-replacement", "exhaustive"] = "with-replacement"
-    """Every batch drawn anew, or no image twice in an epoch, which ends when no P identities have K images left."""
+    kind: Literal["with-replacement", "distinct", "exhaustive"] = "with-replacement"
+    """Every batch drawn anew, with or without repeated images in it; or no image twice in an epoch, which ends when no
+    P identities have K images left."""
 
     def __post_init__(self) -> None:
         if self.identities < 2:
@@ -152,7 +153,7 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """Learning rate per epoch: linear warm-up, then a factor gamma at each milestone."""
+    """Learning rate per epoch: linear warm-up, then a factor gamma, or one of several, at each milestone."""
 
     epochs: int = 81
     """Passes of the sampler."""
@@ -162,6 +163,8 @@ class ScheduleRecipe:
     """Epochs (from 0) that begin with a rate multiplied by gamma."""
     gamma: float = 0.1
     """Factor at each milestone."""
+    factors: tuple[float, ...] = ()
+    """In place of gamma: the share of lr that holds from each milestone on, one per milestone."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "epochs")
@@ -171,6 +174,13 @@ class ScheduleRecipe:
             raise ValueError(f"'milestones' must be ascending epochs above 0, not {list(self.milestones)}.")
         if not self.gamma > 0:
             raise ValueError(f"'gamma' must be above 0, not {self.gamma}.")
+        if self.factors and len(self.factors) != len(self.milestones):
+            raise ValueError(
+                f"'factors' must hold one factor for each of the {len(self.milestones)} milestones, or none, not "
+                f"{list(self.factors)}."
+            )
+        if not all(factor > 0 for factor in self.factors):
+            raise ValueError(f"'factors' must be above 0, not {list(self.factors)}.")
 
 
 @dataclass(frozen=True)

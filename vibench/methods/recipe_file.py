@@ -49,7 +49,8 @@ class MethodTable:
     default_variant: str = ""
     """Name of the variant that is meant when none is given; empty where the method itself is meant."""
     printed: str = ""
-    """Published rows of the method itself, as ``METHOD`` or ``METHOD/VARIANT`` of the published tables."""
+    """Published rows of the method itself, as ``METHOD`` or ``METHOD/VARIANT`` of the published tables; several
+    with commas between them, where a paper evaluates several features of one network."""
 
     def __post_init__(self) -> None:
         for need in self.needs:
@@ -66,7 +67,8 @@ class VariantTable:
     note: str = ""
     """How the variant differs, and what to know before comparing its numbers."""
     printed: str = ""
-    """Published rows of this variant, as ``METHOD`` or ``METHOD/VARIANT`` of the published tables."""
+    """Published rows of this variant, as ``METHOD`` or ``METHOD/VARIANT`` of the published tables; several
+    with commas between them, where a paper evaluates several features of one network."""
 
 
 @dataclass(frozen=True)
