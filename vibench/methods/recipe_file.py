@@ -67,6 +67,9 @@ class VariantTable:
     """How the variant differs, and what to know before comparing its numbers."""
     printed: str = ""
     """Published rows of this variant, as ``METHOD`` or ``METHOD/VARIANT`` of the published tables."""
+    host: str = ""
+    """Method that the variant is plugged into: it trains with that method's recipe on each data set, and the recipe's
+    ``[model]`` table becomes the key ``host_model`` of this one."""
 
 
 @dataclass(frozen=True)
