@@ -31,8 +31,9 @@ class Method(nn.Module, ABC):
     """Paper: authors, title, venue, year."""
     test_time_information: ClassVar[str] = "none"
     """What the ranking of one query may look at besides the query and each gallery image by itself."""
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``."""
+    needs: frozenset[str] = frozenset()
+    """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``. An instance whose options
+    ask for less narrows it."""
     options: ClassVar[type[Any]]
     """Frozen dataclass of the recipe's ``[model]`` keys."""
     loss_names: ClassVar[Mapping[str, str]]
