@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.index import SampleIndex, test_rows
 from vibench.datasets.registry import get_dataset
-from vibench.datasets.twin.identity import ATTRIBUTES
 from vibench.datasets.twin.make import make_twin
 from vibench.demo import SCALES
 from vibench.devices import resolve_device, resolve_precision

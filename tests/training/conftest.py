@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.datasets import mini
-from tests.training import toy  # noqa: F401  (registers the method)
+from tests.training import toy, toy_inputs  # noqa: F401  (registers the methods)
 from vibench.methods.recipe import load_recipe
 from vibench.training.run import TrainingSpec
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vibench.training.folder import RunFolder
     from vibench.training.run import TrainingSpec
 
-_RUN_OPTIONS = ("dataset", "variant", "trial", "set", "pretrained", "seed", "amp", "out")
+_RUN_OPTIONS = ("dataset", "variant", "trial", "set", "pretrained", "seed", "amp", "out", "attributes", "heatmaps")
 """What a run folder fixes: options that cannot stand beside --resume."""
 
 
@@ -31,6 +31,12 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
+    attributes: Annotated[
+        Path | None, typer.Option(help="Attribute labels, of methods that need them. Default: those of the data set.")
+    ] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Keypoint heatmaps, of methods that need them. Default: those of the data set.")
+    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
 ) -> None:
     """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
@@ -57,7 +63,18 @@ def train(
             missing = "METHOD" if method is None else "--dataset"
             raise UsageError(f"{missing} is missing; see 'vibench train --help', or go on with --resume RUN.")
         specs = _specifications(
-            method, dataset, root, variant, trial, set_ or [], seed=seed, amp=amp, pretrained=pretrained, out=out
+            method,
+            dataset,
+            root,
+            variant,
+            trial,
+            set_ or [],
+            seed=seed,
+            amp=amp,
+            pretrained=pretrained,
+            out=out,
+            attributes=attributes,
+            heatmaps=heatmaps,
         )
         if trial is None and specs[0].trial is not None:
             err.print(
@@ -88,6 +105,8 @@ def _specifications(
     amp: str,
     pretrained: str,
     out: Path | None,
+    attributes: Path | None,
+    heatmaps: Path | None,
 ) -> list[TrainingSpec]:
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
@@ -98,7 +117,7 @@ def _specifications(
     recipe = load_recipe(method, variant, dataset, overrides)
 
     def specification(number: int | None, folder: Path | None) -> TrainingSpec:
-        return TrainingSpec(recipe, root, number, seed, amp, pretrained, folder)
+        return TrainingSpec(recipe, root, number, seed, amp, pretrained, folder, attributes, heatmaps)
 
     if trial == "all" and splits > 1:
         parent = out or default_folder(recipe, seed)

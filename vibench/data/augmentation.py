@@ -45,15 +45,18 @@ def draw_augmentation(
     flip = random.random(count) < recipe.flip
     erased, fill = np.zeros((count, 4), dtype=np.int64), None
     if recipe.erasing > 0:
-        erased = _draw_rectangles(recipe, count, height, width, random)
+        erased = draw_rectangles(recipe, count, height, width, random)
         fill = _draw_fill(recipe, count, random)
     return AugmentationDraw(recipe.pad, top, left, flip, erased, recipe.pad_value, fill)
 
 
-def _draw_rectangles(
+def draw_rectangles(
     recipe: AugmentationRecipe, count: int, height: int, width: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Random erasing (Zhong et al., AAAI 2020): random area and aspect, first attempt that fits, uniform place."""
+    """The ``erased`` rectangles (B, 4) of an `AugmentationDraw`.
+
+    Random erasing (Zhong et al., AAAI 2020): random area and aspect, first attempt that fits, uniform place.
+    """
     shape = (count, recipe.erasing_attempts)
     area = random.uniform(*recipe.erasing_area, size=shape) * height * width
     if recipe.erasing_aspect_scale == "log":

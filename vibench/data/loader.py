@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, erase
+from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, draw_rectangles, erase
 from vibench.data.batch import Batch
 from vibench.data.channels import change_channels, draw_channels
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
 from vibench.data.greyscale import turn_grey
+from vibench.data.heatmap_augmentation import crop_and_flip_heatmaps, erase_heatmaps
 from vibench.data.normalise import normalise
 from vibench.data.sampler import IdentitySampler
+from vibench.data.training_inputs import TrainingInputs
 from vibench.datasets.index import SampleIndex
 from vibench.methods.recipe import Recipe
 from vibench.modality import CODE
@@ -39,6 +41,8 @@ class _HostBatch:
     draw: AugmentationDraw
     channels: np.ndarray
     """(B,) int64, places in `vibench.data.channels.OUTCOMES`."""
+    inputs: dict[str, Tensor]
+    """What the method needs besides, ready, by the names of the fields of `Batch`; pinned likewise."""
 
 
 class TrainingLoader:
@@ -52,9 +56,10 @@ class TrainingLoader:
         recipe: Recipe,
         seed: int,
         device: torch.device,
+        inputs: TrainingInputs | None = None,
     ) -> None:
         """``images`` (N, H, W, 3) uint8 is the image cache; ``rows[i]`` is the place in it of row i of ``index``,
-        the training part of a sample index.
+        the training part of a sample index. ``inputs`` has what the method needs besides, in the order of ``index``.
         """
         # A plain array over the mapped memory: slicing a numpy.memmap costs several microseconds a slice.
         self._images = np.asarray(images)
@@ -62,6 +67,7 @@ class TrainingLoader:
         self._recipe = recipe
         self._seed = seed
         self._device = device
+        self._inputs = inputs or TrainingInputs()
         pids = index["pid"].to_numpy(dtype=np.int64)
         modality = index["modality"].to_numpy(dtype=object)
         self._sampler = _SAMPLERS[recipe.sampler.kind](pids, modality, recipe.sampler, seed)
@@ -126,9 +132,36 @@ class TrainingLoader:
             turn_grey(pixels, random.random(len(rows)) < self._recipe.augmentation.greyscale)
         images = torch.from_numpy(pixels)
         codes = torch.from_numpy(self._codes[:, rows])
+        inputs = self._inputs_of(rows, draw, epoch, step)
         if self._device.type == "cuda":
             images, codes = images.pin_memory(), codes.pin_memory()
-        return _HostBatch(images, codes, draw, self._draw_channels(len(infrared), epoch, step))
+            inputs = {name: values.pin_memory() for name, values in inputs.items()}
+        return _HostBatch(images, codes, draw, self._draw_channels(len(infrared), epoch, step), inputs)
+
+    def _inputs_of(self, rows: np.ndarray, draw: AugmentationDraw, epoch: int, step: int) -> dict[str, Tensor]:
+        """The attributes and heatmaps of the images ``rows`` that ``draw`` is for, as far as the method needs them."""
+        inputs = {}
+        if self._inputs.attributes is not None:
+            inputs["attributes"] = torch.from_numpy(self._inputs.attributes.bits[rows]).float()
+            inputs["attributes_known"] = torch.from_numpy(self._inputs.attributes.known[rows])
+        if self._inputs.heatmaps is not None:
+            stored = torch.from_numpy(self._inputs.heatmaps.maps[rows]).float().div_(255)
+            heatmaps = crop_and_flip_heatmaps(stored, draw)
+            erased = self._erased_of_heatmaps(draw, epoch, step)
+            inputs["heatmaps"] = heatmaps if erased is None else erase_heatmaps(heatmaps, erased)
+            inputs["heatmaps_known"] = torch.from_numpy(self._inputs.heatmaps.known[rows])
+        return inputs
+
+    def _erased_of_heatmaps(self, draw: AugmentationDraw, epoch: int, step: int) -> np.ndarray | None:
+        """What is erased of the heatmaps, in the form of `AugmentationDraw.erased`; None where nothing is."""
+        recipe = self._recipe.augmentation
+        if recipe.erasing == 0 or recipe.erase_heatmap == "none":
+            return None
+        if recipe.erase_heatmap == "same":
+            return draw.erased
+        random = generator(self._seed, "heatmap erasing", epoch, step)
+        height, width = self._images.shape[1:3]
+        return draw_rectangles(recipe, len(draw.erased), height, width, random)
 
     def _draw_channels(self, block: int, epoch: int, step: int) -> np.ndarray:
         """What happens to the channels of the images of every block, each of ``block`` images."""
@@ -149,4 +182,5 @@ class TrainingLoader:
             modality=modality,
             cameras=cameras,
             visible_views=len(self._recipe.augmentation.visible_views),
+            **{name: values.to(self._device, non_blocking=True) for name, values in host.inputs.items()},
         )

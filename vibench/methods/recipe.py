@@ -99,6 +99,9 @@ class AugmentationRecipe:
     """Probability that the channel operation of a visible view happens."""
     infrared_channels: ChannelOperation = "none"
     """Channel operation of the infrared images."""
+    erase_heatmap: Literal["none", "same", "independent"] = "none"
+    """What random erasing does to an image's keypoint heatmap: nothing, so that the network has to infer what is
+    hidden, the same rectangle, or one that is drawn anew."""
 
     def __post_init__(self) -> None:
         _at_least(self, 0, "pad")

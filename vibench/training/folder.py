@@ -36,6 +36,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """A file besides the images that a run trains on."""
+
+    path: str
+    """Absolute, as it was when the run was prepared."""
+    sha256: str
+
+
+@dataclass(frozen=True)
 class RunDescription:
     """``run.json``: written before the first step and never changed."""
 
@@ -57,6 +66,8 @@ class RunDescription:
     """UTC, such as ``2025-01-31T12:00:00Z``."""
     trial: int | None = None
     """The train/test split, from 1, of a data set that has several."""
+    inputs: dict[str, InputFile] = field(default_factory=dict)
+    """The files of the method's needs, by the need's name."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,12 +22,13 @@ from vibench.environment import describe_environment
 from vibench.errors import UsageError, VibenchError
 from vibench.files import canonical_json, sha256_text, write_text
 from vibench.methods.recipe import Recipe, recipe_dict, recipe_sha256, recipe_toml
-from vibench.methods.registry import build_method
+from vibench.methods.registry import build_method, get_method
 from vibench.profiling.memory import PeakMemory, measure_peak_memory
 from vibench.progress import Progress, silent
 from vibench.randomness import torch_seed
 from vibench.training.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
-from vibench.training.folder import RunDescription, RunFolder, Timing
+from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
+from vibench.training.inputs import find_inputs, load_inputs, unchanged_inputs
 from vibench.training.interrupt import TrainingInterrupted, stop_requests
 from vibench.training.log import EpochReport, TrainingLog
 from vibench.training.meter import NonFiniteLoss
@@ -53,6 +54,10 @@ class TrainingSpec:
     """``imagenet``, ``none`` or the path of a weights file."""
     folder: Path | None = None
     """The run folder; None: `default_folder`."""
+    attributes: Path | None = None
+    """Attribute labels; None: those of the data set's folder."""
+    heatmaps: Path | None = None
+    """Keypoint heatmaps; None: those of the data set's folder."""
 
 
 def train(
@@ -98,10 +103,11 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
             f"{root}: there is no such folder for the data set {dataset.name}; name it with --root or VIBENCH_DATA."
         )
     version = dataset.version(root)
+    inputs = find_inputs(_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
     resolved = resolve_device(device)
     precision = resolve_precision(spec.amp, resolved).name
     description = RunDescription(
-        id=_run_id(spec, version, precision),
+        id=_run_id(spec, version, precision, inputs),
         method=recipe.method,
         variant=recipe.variant,
         dataset=recipe.dataset,
@@ -114,6 +120,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         environment=describe_environment(str(resolved)),
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         trial=spec.trial,
+        inputs=inputs,
     )
     run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
     _require_unused(run)
@@ -172,22 +179,19 @@ class _Session:
         images = open_cache(
             dataset, data_root, size.height, size.width, size.interpolation, folder=cache, progress=progress
         )
-        rows = images.rows(training["path"])
-        loader = TrainingLoader(images.images, rows, training, self.recipe, self.description.seed, self.device)
-        self.train_pids = tuple(int(pid) for pid in loader.pids)
+        self.train_pids = tuple(sorted({int(pid) for pid in training["pid"]}))
         self._check_identities(checkpoint)
 
         torch.manual_seed(torch_seed(self.description.seed, "initialisation"))
         pretrained = self.description.pretrained if checkpoint is None else "none"
         method = build_method(self.recipe, len(self.train_pids), pretrained)
-        if method.needs:
-            raise UsageError(
-                f"method {method.name} trains on {' and '.join(sorted(method.needs))}, "
-                f"which {dataset.name} does not offer."
-            )
         if checkpoint is not None:
             load_weights(method, checkpoint.model, run.checkpoint_path)
-        self.trainer = Trainer(method, loader, self.device, precision, self.description.seed)
+        files = unchanged_inputs(self.description.inputs, Path(self.description.root), data_root)
+        inputs = load_inputs(files, method, dataset, data_root, index)
+        rows, seed = images.rows(training["path"]), self.description.seed
+        loader = TrainingLoader(images.images, rows, training, self.recipe, seed, self.device, inputs)
+        self.trainer = Trainer(method, loader, self.device, precision, seed)
         if checkpoint is not None:
             self.trainer.restore(checkpoint)
 
@@ -337,7 +341,15 @@ def _require_unused(run: RunFolder) -> None:
         raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
 
 
-def _run_id(spec: TrainingSpec, version: str, precision: str) -> str:
+def _needs(recipe: Recipe) -> frozenset[str]:
+    """What the method trains on besides images in this variant; one that needs nothing is not built for it."""
+    if not get_method(recipe.method).needs:
+        return frozenset()
+    with torch.device("meta"):
+        return build_method(recipe, num_classes=2).needs
+
+
+def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[str, InputFile]) -> str:
     """Readable, and different wherever anything that defines the run is."""
     recipe = spec.recipe
     defining = {
@@ -347,6 +359,7 @@ def _run_id(spec: TrainingSpec, version: str, precision: str) -> str:
         "seed": spec.seed,
         "pretrained": spec.pretrained,
         "precision": precision,
+        **{name: file.sha256 for name, file in inputs.items()},
     }
     trial = "" if spec.trial is None else f"t{spec.trial:02d}"
     parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)

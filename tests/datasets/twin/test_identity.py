@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vibench.datasets.twin.identity import ATTRIBUTES, draw_identity
+from vibench.datasets.attribute_names import ATTRIBUTES
+from vibench.datasets.twin.identity import draw_identity
 
 _CAMERAS = 6
 

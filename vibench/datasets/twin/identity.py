@@ -13,9 +13,6 @@ import numpy as np
 from vibench.datasets.twin.streams import stream
 from vibench.datasets.twin.textures import draw_texture, folds
 
-ATTRIBUTES = ("gender", "hair", "glasses", "sleeve", "lower_type", "lower_length", "backpack", "satchel")
-"""Names in the order of the SYSU-MM01 labels; 1 is female, long, yes, long, dress or skirt, long, yes, yes."""
-
 
 @dataclass(frozen=True)
 class Attributes:
@@ -103,7 +100,7 @@ class Identity:
         return camera in self.backpack_cameras, camera in self.satchel_cameras
 
     def code(self, camera: int) -> tuple[int, ...]:
-        """The eight bits of `ATTRIBUTES` in this camera."""
+        """The eight bits of `vibench.datasets.attribute_names.ATTRIBUTES` in this camera."""
         fixed = self.attributes
         bits = (fixed.female, fixed.long_hair, fixed.glasses, fixed.long_sleeves, fixed.skirt, fixed.long_lower)
         return tuple(int(bit) for bit in (*bits, *self.carries(camera)))
