@@ -43,13 +43,15 @@ def extract_features(
     device: torch.device,
     precision: Precision,
     batch_size: int = 64,
+    attributes: np.ndarray | None = None,
     extras: bool = False,
     meta: dict[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Extraction:
     """Embed the images of ``index`` with a method that is in eval mode on ``device``.
 
-    Each modality passes in batches of its own. With ``extras``, what `Method.embed` returns beside the embedding is
+    Each modality passes in batches of its own. ``attributes`` (N, 8) are those of the images' people, for a method that
+    takes them (`Method.embed_with_attributes`). With ``extras``, what `Method.embed` returns beside the embedding is
     kept as further arrays. Raises `VibenchError` where an embedding is NaN or infinite.
     """
     rows = cache.rows(index["path"])
@@ -65,7 +67,8 @@ def extract_features(
             for first in range(0, len(places), batch_size):
                 batch = places[first : first + batch_size]
                 pixels = torch.from_numpy(cache.images[rows[batch]]).to(device, non_blocking=True)
-                outputs = _embed(method, pixels, modality, precision)
+                codes = None if attributes is None else torch.from_numpy(attributes[batch]).to(device, torch.float32)
+                outputs = _embed(method, pixels, modality, precision, codes)
                 for name, values in outputs.items() if extras else ((EMBEDDING, outputs[EMBEDDING]),):
                     if name not in arrays:
                         arrays[name] = np.empty((len(index), *values.shape[1:]), dtype=np.float32)
@@ -84,6 +87,10 @@ def extract_features(
 
 
 @torch.inference_mode()
-def _embed(method: Method, pixels: Tensor, modality: str, precision: Precision) -> dict[str, Tensor]:
+def _embed(
+    method: Method, pixels: Tensor, modality: str, precision: Precision, attributes: Tensor | None
+) -> dict[str, Tensor]:
     with precision.autocast():
+        if attributes is not None:
+            return method.embed_with_attributes(normalise(pixels), modality, attributes)
         return method.embed(normalise(pixels), modality)

@@ -41,9 +41,22 @@ def evaluate(
         typer.Option("--allow-leaking", help="Test on training identities too; the record is marked and unranked."),
     ] = False,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set of the features, where they do not say. Default: the protocol's.")
+        str | None,
+        typer.Option(help="Data set of features that do not say it, or of --attributes-only. Default: the protocol's."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
+    test_attributes: Annotated[
+        str,
+        typer.Option(
+            help="What a method that takes attributes is given: pred (what it predicts itself), gt (labels; recorded "
+            "apart), const (mean of the training images) or shuffle (labels of others). Default: pred."
+        ),
+    ] = "",
+    attributes: Annotated[Path | None, typer.Option(help="File of the labels. Default: that of the data set.")] = None,
+    attributes_only: Annotated[
+        bool,
+        typer.Option("--attributes-only", help="Rank by attribute labels of --dataset alone, without any image."),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Label of the features. Default: the file's name.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the records as a JSON list to this file as well.")] = None,
     leaderboards: Annotated[
@@ -56,18 +69,28 @@ def evaluate(
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
     """
-    given = [source for source in (run, features or None, checkpoint) if source is not None]
+    given = [source for source in (run, features or None, checkpoint, attributes_only or None) if source is not None]
     if len(given) != 1:
-        raise UsageError("name exactly one of RUN, --features and --checkpoint; see 'vibench eval --help'.")
+        raise UsageError(
+            "name exactly one of RUN, --features, --checkpoint and --attributes-only; see 'vibench eval --help'."
+        )
+    if attributes_only and test_attributes not in ("", "gt"):
+        raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
+    if features and (test_attributes or attributes is not None):
+        raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
     from vibench.cli.console import err, out, progress
-    from vibench.cli.records_table import records_table
+    from vibench.cli.records_table import records_tables
     from vibench.files import write_json
+    from vibench.given_attributes import GivenAttributes
     from vibench.leaderboard.record import record_dict
     from vibench.leaderboard.store import leaderboards_folder, write_record
     from vibench.scoring import Rules, load_protocols, score_models
 
-    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank)
-    if features:
+    labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
+    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank, labels)
+    if attributes_only:
+        scored = _score_attributes(dataset, root, trial, rules, device)
+    elif features:
         scored = _score_features(features, rules, name, dataset, device)
     else:
         models = _models(run, checkpoint, method, trial, root, allow_leaking)
@@ -75,7 +98,8 @@ def evaluate(
     folder = leaderboards_folder(leaderboards)
     for one in scored:
         write_record(folder, one.record, one.per_query)
-    out.print(records_table([one.record for one in scored]))
+    for table in records_tables([one.record for one in scored]):
+        out.print(table)
     for note in dict.fromkeys(note for one in scored for note in one.record.notes):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     if json is not None:
@@ -92,6 +116,20 @@ def _score_features(
     found, digests = read_features_files(files)
     label = name or str(found[0].meta.get("method") or files[0].stem)
     return score_features(found, rules, name=label, dataset=dataset, digests=digests, device=device, progress=progress)
+
+
+def _score_attributes(
+    name: str | None, root: Path | None, trial: int | None, rules: Rules, device: str
+) -> list[Scored]:
+    from vibench.cli.console import progress
+    from vibench.datasets.registry import dataset_root, get_dataset
+    from vibench.datasets.testing import images_of_tests
+    from vibench.scoring import score_attributes
+
+    dataset = get_dataset(name or rules.protocols[0].dataset)
+    folder = dataset_root(dataset.name, root)
+    indices = images_of_tests(dataset, folder, trial)
+    return score_attributes(dataset, folder, indices, rules, device=device, progress=progress)
 
 
 def _models(

@@ -175,7 +175,14 @@ def _measured_rows(records: Sequence[Record], synthetic: bool) -> list[Row]:
             )
             if holds
         )
-        marks = () if record.rerank == "none" else (f"re-ranked {record.rerank}",)
+        marks = tuple(
+            text
+            for text, holds in (
+                (f"re-ranked {record.rerank}", record.rerank != "none"),
+                (f"attributes {record.test_attributes}", record.test_attributes),
+            )
+            if holds
+        )
         rows.append(
             Row(
                 method=record.method,

@@ -156,6 +156,7 @@ class PAENet(Method):
                 options.normalise_gates,
             )
             self.region = RegionGate(width, options.region_norm, options.id_sigmoid2)
+            self.test_attributes = (*(("pred",) if options.attribute_head else ()), "const", "gt", "shuffle")
             if options.aal != "off":
                 self.auxiliary = AttributeAuxiliary(width, COUNT, options.aal)
         if options.attribute_head or not options.pae:
@@ -211,7 +212,7 @@ class PAENet(Method):
     def embed_with_attributes(self, images: Tensor, modality: str, attributes: Tensor) -> dict[str, Tensor]:
         """As `embed`, with the code (B, 8) of each image given: bits, or probabilities."""
         if self.embedding is None:
-            raise UsageError(f"paenet {self.recipe.variant} takes no attributes in testing; leave them out.")
+            return super().embed_with_attributes(images, modality, attributes)
         maps = self.host.image_maps(images, modality)
         return self._features(maps, self.feature_neck(self.pool(maps)), attributes.to(maps.device).float())
 
