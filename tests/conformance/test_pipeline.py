@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training import toy_inputs  # noqa: F401  (registers the method)
 from tests.training.toy.method import Toy
 from vibench.conformance import check as checks
 from vibench.conformance.check import check_method
@@ -21,6 +22,10 @@ def test_a_sound_method_goes_all_the_way():
     assert [finding.title for finding in findings] == STAGES
     assert all(finding.passed for finding in findings), findings
     assert findings[0].text.startswith("32 images of the tiny twin")
+
+
+def test_a_method_that_needs_attributes_and_heatmaps_finds_the_twins():
+    assert all(finding.passed for finding in check_pipeline("toy-inputs", device="cpu"))
 
 
 def test_what_follows_a_failed_stage_is_not_reached(monkeypatch: pytest.MonkeyPatch):

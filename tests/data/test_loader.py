@@ -12,6 +12,7 @@ import torch
 
 from vibench.data.loader import TrainingLoader
 from vibench.data.normalise import MEAN, STD, normalise
+from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
 from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe
 
 PLAIN = AugmentationRecipe(pad=0, flip=0.0)
@@ -31,9 +32,24 @@ def index() -> pd.DataFrame:
     return pd.DataFrame({"pid": pids, "camera": np.arange(24) % 6 + 1, "modality": modality})
 
 
-def make_loader(images: np.ndarray, index: pd.DataFrame, recipe: Recipe = RECIPE, seed: int = 0) -> TrainingLoader:
+def make_loader(
+    images: np.ndarray,
+    index: pd.DataFrame,
+    recipe: Recipe = RECIPE,
+    seed: int = 0,
+    inputs: TrainingInputs | None = None,
+) -> TrainingLoader:
     # The training images lie in the cache in another order, between images of other splits.
-    return TrainingLoader(images, np.arange(39, 15, -1), index, recipe, seed, torch.device("cpu"))
+    return TrainingLoader(images, np.arange(39, 15, -1), index, recipe, seed, torch.device("cpu"), inputs)
+
+
+def make_inputs(channels: int = 1) -> TrainingInputs:
+    """Attributes that spell the row of the index, and heatmaps whose first cell does; some are unknown."""
+    rows = np.arange(24)
+    bits = (rows[:, None] >> np.arange(8) & 1).astype(np.uint8)
+    maps = np.random.default_rng(1).integers(0, 256, (24, channels, 8, 4), dtype=np.uint8)
+    maps[:, :, 0, 0] = rows[:, None]
+    return TrainingInputs(Attributes(bits, rows % 3 > 0), Heatmaps(maps, rows % 5 > 0))
 
 
 def test_batches_hold_the_cached_images_with_their_labels(images: np.ndarray, index: pd.DataFrame):
@@ -156,6 +172,77 @@ def test_an_error_of_the_background_thread_reaches_the_caller(images: np.ndarray
         next(loader.epoch(0))
 
 
+def test_inputs_are_those_of_the_batches_images(images: np.ndarray, index: pd.DataFrame):
+    inputs = make_inputs()
+    views = dataclasses.replace(PLAIN, visible_views=("none", "none"))
+    recipe = dataclasses.replace(RECIPE, augmentation=views)
+    normal = normalise(torch.from_numpy(images))
+    for batch in make_loader(images, index, recipe, inputs=inputs).epoch(0):
+        assert batch.attributes.shape == (12, 8) and batch.attributes.dtype == torch.float32
+        assert batch.heatmaps.shape == (12, 1, 8, 4) and batch.heatmaps.dtype == torch.float32
+        for i, image in enumerate(batch.images):
+            (place,) = [place for place in range(40) if torch.equal(normal[place], image)]
+            row = 39 - place
+            assert batch.attributes[i].tolist() == inputs.attributes.bits[row].tolist()
+            assert batch.attributes_known[i] == (row % 3 > 0)
+            assert torch.equal(batch.heatmaps[i] * 255, torch.from_numpy(inputs.heatmaps.maps[row]).float())
+            assert batch.heatmaps_known[i] == (row % 5 > 0)
+
+
+def test_inputs_change_nothing_else_in_a_batch(images: np.ndarray, index: pd.DataFrame):
+    augmentation = AugmentationRecipe(pad=4, erasing=0.5, erase_heatmap="independent", visible_views=("exchange",))
+    recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
+    plain = list(make_loader(images, index, recipe).epoch(1))
+    needing = list(make_loader(images, index, recipe, inputs=make_inputs()).epoch(1))
+    for one, other in zip(plain, needing, strict=True):
+        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+        assert one.attributes is one.attributes_known is one.heatmaps is one.heatmaps_known is None
+
+
+def test_heatmaps_are_augmented_as_their_images(images: np.ndarray, index: pd.DataFrame):
+    """Heatmaps made of the images themselves, four pixels a cell, still are theirs after crop and flip."""
+    smooth = np.repeat(np.repeat(images[:, ::8, ::8], 8, axis=1), 8, axis=2)
+    means = smooth.reshape(40, 8, 4, 4, 4, 3).mean(axis=(2, 4))[..., 0].round().astype(np.uint8)
+    inputs = TrainingInputs(heatmaps=Heatmaps(means[np.arange(39, 15, -1)][:, None], np.ones(24, dtype=bool)))
+    recipe = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4))
+    correlations = []
+    for batch in make_loader(smooth, index, recipe, inputs=inputs).epoch(0):
+        red = (batch.images[:, 0] * STD[0] + MEAN[0]).view(8, 8, 4, 4, 4).mean(dim=(2, 4))
+        pairs = zip(red.flatten(1), batch.heatmaps.flatten(1), strict=True)
+        correlations += [float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in pairs]
+    assert min(correlations) > 0.9
+
+
+@pytest.mark.parametrize("mode", ["none", "same", "independent"])
+def test_the_recipe_says_how_heatmaps_are_erased(images: np.ndarray, index: pd.DataFrame, mode: str):
+    augmentation = dataclasses.replace(PLAIN, erasing=1.0, erase_heatmap=mode, erasing_fill=(9.0, 9.0, 9.0))
+    recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
+    ones = TrainingInputs(heatmaps=Heatmaps(np.full((24, 1, 8, 4), 255, dtype=np.uint8), np.ones(24, dtype=bool)))
+    loader = make_loader(images, index, recipe, inputs=ones)
+    erased, same = 0, 0
+    for batch in loader.epoch(0):
+        hidden = batch.images[:, 0, 2::4, 2::4] == 9.0
+        missing = batch.heatmaps[:, 0] == 0
+        erased += int(missing.sum())
+        same += int((missing == hidden).all(dim=(1, 2)).sum())
+    drawn = loader.batches(0) * 8
+    if mode == "none":
+        assert erased == 0
+    elif mode == "same":
+        assert erased > 0 and same == drawn
+    else:
+        assert erased > 0 and same < drawn / 2
+
+
+def test_an_epoch_with_inputs_can_be_entered_at_any_step(images: np.ndarray, index: pd.DataFrame):
+    augmentation = AugmentationRecipe(pad=4, erasing=0.5, erase_heatmap="independent")
+    recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
+    whole = list(make_loader(images, index, recipe, inputs=make_inputs(17)).epoch(2))
+    rest = list(make_loader(images, index, recipe, inputs=make_inputs(17)).epoch(2, 2))
+    for one, other in zip(rest, whole[2:], strict=True):
+        assert torch.equal(one.heatmaps, other.heatmaps) and torch.equal(one.attributes, other.attributes)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_are_the_same_on_cuda(images: np.ndarray, index: pd.DataFrame):
@@ -163,7 +250,11 @@ def test_batches_are_the_same_on_cuda(images: np.ndarray, index: pd.DataFrame):
         pad=4, erasing=0.5, erasing_fill=(0.5, 0.4, 0.3), visible_views=("none", "exchange+grey")
     )
     recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
-    on_cuda = TrainingLoader(images, np.arange(39, 15, -1), index, recipe, 0, torch.device("cuda"))
-    for one, other in zip(make_loader(images, index, recipe).epoch(0), on_cuda.epoch(0), strict=True):
+    inputs = make_inputs()
+    on_cuda = TrainingLoader(images, np.arange(39, 15, -1), index, recipe, 0, torch.device("cuda"), inputs)
+    on_cpu = make_loader(images, index, recipe, inputs=inputs)
+    for one, other in zip(on_cpu.epoch(0), on_cuda.epoch(0), strict=True):
         torch.testing.assert_close(one.images, other.images.cpu(), atol=1e-6, rtol=0)
         assert torch.equal(one.labels, other.labels.cpu()) and torch.equal(one.cameras, other.cameras.cpu())
+        for name in ("attributes", "attributes_known", "heatmaps", "heatmaps_known"):
+            assert torch.equal(getattr(one, name), getattr(other, name).cpu())

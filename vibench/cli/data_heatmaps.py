@@ -1,0 +1,68 @@
+"""``vibench data heatmaps``: draw keypoint heatmaps and keep them beside the images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def heatmaps(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
+    source: Annotated[
+        str, typer.Option("--from", metavar="FILE|twin|keypointrcnn", help="Where the keypoints come from.")
+    ],
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
+    ] = None,
+    height: Annotated[int, typer.Option("--height", help="Of the network's input; a heatmap has a quarter.")] = 288,
+    width: Annotated[int, typer.Option("--width", help="Of the network's input.")] = 144,
+    channels: Annotated[int, typer.Option("--channels", help="1, joints merged, or 17, one per joint of COCO.")] = 1,
+    sigma: Annotated[float, typer.Option("--sigma", help="Of a joint, in cells where the height is 72 cells.")] = 2.0,
+    confidence: Annotated[float, typer.Option("--confidence", help="Leave out joints that are less sure.")] = 0.3,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="State dict for keypointrcnn; default torchvision's download.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Of keypointrcnn: auto, cpu or cuda.")] = "auto",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default ROOT/heatmaps.npz.")] = None,
+) -> None:
+    """Draw the keypoint heatmaps that some methods train on and write them where training finds them.
+
+    --from is a .json file, COCO's keypoint annotations or a list of detections; an .npz file with keypoints (images,
+    joints, 3) or ready heatmaps, and paths; the word twin; or keypointrcnn, which finds the joints with torchvision's
+    network. Images are named by their path below the data set's folder. A twin needs none of this: its keypoints are
+    drawn when training starts.
+
+    Example: vibench data heatmaps --dataset sysu-mm01 --root ~/SYSU-MM01 --from coco.json --height 288 --width 144
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    from vibench.cli.console import out, progress
+    from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps, summarise_heatmaps
+    from vibench.data.heatmaps import FILE_NAME, write_heatmaps
+    from vibench.datasets.registry import dataset_root, get_dataset
+    from vibench.devices import resolve_device
+    from vibench.errors import VibenchError
+
+    form = HeatmapForm(height, width, channels, sigma, confidence)
+    chosen = get_dataset(dataset)
+    folder = dataset_root(dataset, root)
+    detector = Detector(resolve_device(device), weights)
+    found = source_heatmaps(source, chosen, folder, form, detector, progress)
+
+    table = Table(title=escape(f"keypoints of {chosen.title} in {folder}"))
+    for column in ("modality", "images", "with keypoints", "mean confidence"):
+        table.add_column(column, justify="left" if column == "modality" else "right")
+    for part in summarise_heatmaps(found):
+        sure = "-" if part.confidence is None else f"{part.confidence:.2f}"
+        table.add_row(part.modality, str(part.images), str(part.known), sure)
+    out.print(table)
+    target = output or folder / FILE_NAME
+    try:
+        write_heatmaps(target, found.heatmaps, found.index["path"].tolist())
+    except OSError as error:
+        raise VibenchError(f"{target}: cannot be written ({error.strerror or error}); choose another -o.") from error
+    cells = " x ".join(map(str, found.heatmaps.maps.shape))
+    out.print(escape(f"{cells} heatmaps: {target}"), soft_wrap=True)
