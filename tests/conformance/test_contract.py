@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from tests.training.toy.method import Toy, ToyOptions
+from tests.training.toy_inputs.method import ToyInputs
 from vibench.conformance.contract import CHECKS, check_contract, small_settings
 from vibench.errors import UsageError
 from vibench.methods import registry
@@ -150,6 +151,33 @@ def test_what_is_wrong_is_said(make: Callable[..., type[Toy]], members: dict[str
     assert failed.title == title and said in failed.text
     after = findings[findings.index(failed) + 1 :]
     assert all(finding.outcome == "not reached" for finding in after)
+
+
+def _mean_of_the_known(self: ToyInputs, batch: Any) -> dict[str, torch.Tensor]:
+    losses = ToyInputs.losses(self, batch)
+    return {**losses, "attributes": (losses["attributes"] + 0 * batch.attributes[batch.attributes_known].mean())}
+
+
+def _only_with_heatmaps(self: ToyInputs, batch: Any) -> dict[str, torch.Tensor]:
+    losses = ToyInputs.losses(self, batch)
+    return {name: loss for name, loss in losses.items() if name != "heatmaps" or batch.heatmaps_known.any()}
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        (_mean_of_the_known, "the loss 'attributes' is nan on a batch without known attributes and heatmaps"),
+        (_only_with_heatmaps, "other names for a batch without known attributes and heatmaps"),
+    ],
+)
+def test_batches_in_which_nothing_is_known_are_tried(monkeypatch: pytest.MonkeyPatch, losses: Any, said: str):
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    members = {"name": "odd-inputs", "__module__": ToyInputs.__module__, "losses": losses}
+    register(type("OddInputs", (ToyInputs,), members))
+    (failed,) = (finding for finding in check_contract("odd-inputs", [""]) if finding.outcome == "failed")
+    assert failed.title == "losses" and said in failed.text
+    register(type("SoundInputs", (ToyInputs,), {**members, "name": "sound-inputs", "losses": ToyInputs.losses}))
+    assert all(finding.passed for finding in check_contract("sound-inputs"))
 
 
 def test_a_wrong_recipe_is_said(make: Callable[..., type[Toy]]):

@@ -138,6 +138,8 @@ def test_sources_of_another_kind_are_refused(tmp_path: Path):
         read_source(str(tmp_path), get_dataset("sysu-mm01-twin"), NOWHERE, index_of((1, 1)))
     with pytest.raises(UsageError, match="--from twin: sysu-mm01 is no twin"):
         read_source("twin", SYSU, NOWHERE, index_of((1, 1)))
+    with pytest.raises(UsageError, match=r"attributes\.csv: is missing, so .* is no whole twin"):
+        read_source("twin", get_dataset("regdb-twin"), tmp_path, index_of((1, 1)))
     with pytest.raises(UsageError, match="absent: there is no such file or folder"):
         read_source(str(tmp_path / "absent"), SYSU, NOWHERE, index_of((1, 1)))
     with pytest.raises(UsageError, match=r"cam1_att\.mat: is the file of one camera; give the folder"):

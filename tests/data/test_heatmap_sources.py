@@ -112,6 +112,8 @@ def test_missing_images_are_refused(root: Path, names: list[str], tmp_path: Path
 def test_other_sources_are_refused(root: Path, names: list[str], tmp_path: Path):
     with pytest.raises(UsageError, match="--from twin: sysu-mm01 is no twin"):
         source_heatmaps("twin", SYSU, root, SMALL, DETECTOR)
+    with pytest.raises(UsageError, match=r"keypoints\.npz: is missing, so .* is no whole twin"):
+        source_heatmaps("twin", get_dataset("sysu-mm01-twin"), root, SMALL, DETECTOR)
     with pytest.raises(UsageError, match=r"there is no such file \(did you mean 'keypointrcnn'\?\)"):
         source_heatmaps("keypoint-rcnn", SYSU, root, SMALL, DETECTOR)
     (tmp_path / "k.csv").touch()

@@ -15,7 +15,7 @@ def info(
     ] = None,
     trial: Annotated[int | None, typer.Option("--trial", help="Train/test split, RegDB only: 1 to 10.")] = None,
 ) -> None:
-    """Show the identities and images of every split, modality and camera.
+    """Show the identities and images of every split, modality and camera, and which labels lie beside them.
 
     Example: vibench data info --dataset regdb --root ~/RegDB --trial 1
     """
@@ -23,6 +23,8 @@ def info(
     from rich.table import Table
 
     from vibench.cli.console import out
+    from vibench.data.attributes import find_attributes
+    from vibench.data.heatmaps import find_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
     from vibench.datasets.summary import summarise
 
@@ -45,3 +47,6 @@ def info(
             style="bold" if total else None,
         )
     out.print(table)
+    for need, found in (("attributes", find_attributes(chosen, folder)), ("heatmaps", find_heatmaps(chosen, folder))):
+        place = f"none; 'vibench data {need}' makes them" if found is None else str(found)
+        out.print(escape(f"{need}: {place}"), soft_wrap=True)

@@ -51,6 +51,8 @@ def _explain(name: str) -> None:
     _say(f"reference: {about.reference}")
     _say(f"test-time information: {about.test_time_information}")
     _say(f"needs in training besides images and identities: {', '.join(about.needs) or 'nothing'}")
+    for need in about.needs:
+        _say(f"{need}: a twin has its own; of other data sets, 'vibench data {need}' makes them", indent=2)
 
     _heading("losses")
     for loss, meaning in method.loss_names.items():

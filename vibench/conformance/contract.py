@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, get_args, get_type_hints
 
@@ -72,6 +72,15 @@ class Subject:
             cameras=torch.where(codes == CODE[VISIBLE], 1, 3),
             **inputs,
         )
+
+    @cached_property
+    def unlabelled(self) -> Batch:
+        """The same batch of people without attribute labels and of images without a keypoint."""
+        changes: dict[str, Any] = {}
+        for need in self.method.needs:
+            changes[need] = torch.zeros_like(getattr(self.batch, need))
+            changes[f"{need}_known"] = torch.zeros(len(self.batch), dtype=torch.bool)
+        return replace(self.batch, **changes)
 
     def images(self, modality: str) -> Tensor:
         """The batch's images of one modality."""
@@ -197,9 +206,26 @@ def _check_losses(subject: Subject) -> str:
             raise BrokenContract(f"the loss '{name}' is {loss.item()} on a batch of noise; it must be finite.")
     if tuple(_losses(subject)) != tuple(losses):
         raise BrokenContract("losses() gives other names the second time; they must be the same at every step.")
+    if subject.method.needs:
+        _check_unlabelled(subject, tuple(losses))
     if not subject.method.training:
         raise BrokenContract("losses() leaves the network in eval mode; it must not call eval().")
     return ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
+
+
+def _check_unlabelled(subject: Subject, names: tuple[str, ...]) -> None:
+    """Real labels do not cover everybody, and a batch may happen to have nobody they cover."""
+    torch.manual_seed(0)
+    losses = subject.method.losses(subject.unlabelled)
+    needs = " and ".join(sorted(subject.method.needs))
+    if tuple(losses) != names:
+        raise BrokenContract(f"losses() gives other names for a batch without known {needs}; a loss of nothing is 0.")
+    for name, loss in losses.items():
+        if not torch.isfinite(loss):
+            raise BrokenContract(
+                f"the loss '{name}' is {loss.item()} on a batch without known {needs}; heed what is known, and divide "
+                "by the number of known rows only if there are any."
+            )
 
 
 def _check_gradients(subject: Subject) -> str:

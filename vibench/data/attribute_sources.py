@@ -66,6 +66,8 @@ def read_source(source: str, dataset: Dataset, root: Path, index: SampleIndex) -
                 f"--from twin: {dataset.name} is no twin; give the folder of its label files, or a CSV file."
             )
         path = root / TWIN_FILE
+        if not path.is_file():
+            raise UsageError(f"{path}: is missing, so {root} is no whole twin; make it with 'vibench data twin'.")
         table = read_attributes(path)
     else:
         path = Path(source)

@@ -34,6 +34,7 @@ __all__ = [
     "attributes_file",
     "attributes_of",
     "check_identities",
+    "find_attributes",
     "read_attributes",
     "write_attributes",
 ]
@@ -99,24 +100,31 @@ class AttributeTable:
         return {key: row for row, key in enumerate(keys)}
 
 
+def find_attributes(dataset: Dataset, root: Path) -> Path | None:
+    """The labels that a copy of a data set comes with: ``attributes.csv``, else a twin's truth, else None."""
+    names = (FILE_NAME, TWIN_FILE) if dataset.synthetic else (FILE_NAME,)
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
 def attributes_file(dataset: Dataset, root: Path, file: Path | None = None) -> Path:
-    """Where the labels of a copy of a data set are: ``file`` if given, ``attributes.csv``, or a twin's truth.
+    """The labels to use with a copy of a data set: ``file`` if given, else `find_attributes`.
 
     Raises `UsageError` where there are none.
     """
     if file is not None:
         if not file.is_file():
-            raise UsageError(f"--attributes {file}: there is no such file; it must be {_WHAT}.")
+            raise UsageError(
+                f"--attributes {file}: there is no such file; give {_WHAT}, such as 'vibench data attributes' writes."
+            )
         return file
-    places = [root / FILE_NAME, *([root / TWIN_FILE] if dataset.synthetic else [])]
-    for place in places:
-        if place.is_file():
-            return place
-    raise UsageError(
-        f"{root}: holds no attributes of {dataset.name}, which are expected in {places[0]}; make that file with "
-        f"'vibench data attributes --dataset {dataset.name} --root {root} --from LABELS', or name one with "
-        "--attributes FILE."
-    )
+    found = find_attributes(dataset, root)
+    if found is None:
+        raise UsageError(
+            f"{root}: holds no attributes of {dataset.name}, which are expected in {root / FILE_NAME}; make that file "
+            f"with 'vibench data attributes --dataset {dataset.name} --root {root} --from LABELS', or name one with "
+            "--attributes FILE."
+        )
+    return found
 
 
 def attributes_of(

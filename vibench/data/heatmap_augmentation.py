@@ -11,9 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from vibench.data.augmentation import AugmentationDraw
-
-STRIDE = 4
-"""Pixels of the image per cell of its heatmap."""
+from vibench.data.training_inputs import STRIDE
 
 _MIRRORED = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 """The joint that each of COCO's 17 becomes in a mirrored image: left and right change places."""

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vibench.data.heatmap_augmentation import STRIDE
 from vibench.data.heatmaps import CHANNELS, SIGMA, TWIN_FILE, render_heatmaps, stored_heatmaps
 from vibench.data.keypoints import CONFIDENCE, Keypoints, keypoints_of_arrays, read_coco
 from vibench.data.npz import read_npz
-from vibench.data.training_inputs import Heatmaps
+from vibench.data.training_inputs import STRIDE, Heatmaps
 from vibench.datasets.index import SampleIndex, training_rows
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, suggestion
@@ -141,6 +140,10 @@ def _path(source: str, dataset: Dataset, root: Path) -> Path | None:
     if source == TWIN:
         if not dataset.synthetic:
             raise UsageError(f"--from twin: {dataset.name} is no twin; give a file of keypoints, or keypointrcnn.")
+        if not (root / TWIN_FILE).is_file():
+            raise UsageError(
+                f"{root / TWIN_FILE}: is missing, so {root} is no whole twin; make it with 'vibench data twin'."
+            )
         return root / TWIN_FILE
     path = Path(source)
     if not path.is_file():

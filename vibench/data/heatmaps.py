@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vibench.data.heatmap_augmentation import STRIDE
 from vibench.data.keypoints import COCO_JOINTS, CONFIDENCE, Keypoints, keypoints_of_arrays
 from vibench.data.npz import read_npz, rows_of_paths
-from vibench.data.training_inputs import Heatmaps
+from vibench.data.training_inputs import STRIDE, Heatmaps
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
 from vibench.files import atomic_path
@@ -80,8 +79,14 @@ def render_heatmaps(
     return Heatmaps(maps, np.asarray(used.any(axis=1)))
 
 
+def find_heatmaps(dataset: Dataset, root: Path) -> Path | None:
+    """The heatmaps that a copy of a data set comes with: ``heatmaps.npz``, else a twin's joints, else None."""
+    names = (FILE_NAME, TWIN_FILE) if dataset.synthetic else (FILE_NAME,)
+    return next((root / name for name in names if (root / name).is_file()), None)
+
+
 def heatmaps_file(dataset: Dataset, root: Path, file: Path | None = None) -> Path:
-    """Where the heatmaps of a copy of a data set are: ``file`` if given, ``heatmaps.npz``, or a twin's joints.
+    """The heatmaps, or joints, to use with a copy of a data set: ``file`` if given, else `find_heatmaps`.
 
     Raises `UsageError` where there are none.
     """
@@ -91,14 +96,13 @@ def heatmaps_file(dataset: Dataset, root: Path, file: Path | None = None) -> Pat
                 f"--heatmaps {file}: there is no such file; it must be one that 'vibench data heatmaps' has written."
             )
         return file
-    places = [root / FILE_NAME, *([root / TWIN_FILE] if dataset.synthetic else [])]
-    for place in places:
-        if place.is_file():
-            return place
-    raise UsageError(
-        f"{root}: holds no keypoint heatmaps of {dataset.name}, which are expected in {places[0]}; make that file with "
-        f"'{_command(dataset, root)} --from KEYPOINTS', or name one with --heatmaps FILE."
-    )
+    found = find_heatmaps(dataset, root)
+    if found is None:
+        raise UsageError(
+            f"{root}: holds no keypoint heatmaps of {dataset.name}, which are expected in {root / FILE_NAME}; make "
+            f"that file with '{_command(dataset, root)} --from KEYPOINTS', or name one with --heatmaps FILE."
+        )
+    return found
 
 
 def heatmaps_of(

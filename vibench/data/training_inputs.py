@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+STRIDE = 4
+"""Pixels of the network's input, in both directions, per cell of a heatmap."""
+
 
 @dataclass(frozen=True)
 class Attributes:

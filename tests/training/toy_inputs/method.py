@@ -53,7 +53,8 @@ class ToyInputs(Method):
         if self.attributes is not None:
             logits, known = self.attributes(features), batch.attributes_known
             assert known.dtype == torch.bool
-            losses["attributes"] = functional.binary_cross_entropy_with_logits(logits[known], batch.attributes[known])
+            errors = functional.binary_cross_entropy_with_logits(logits, batch.attributes, reduction="none")
+            losses["attributes"] = (errors.mean(dim=1) * known).sum() / known.sum().clamp(min=1)
         if self.heatmaps is not None:
             error = (self.heatmaps(maps) - batch.heatmaps).square().mean(dim=(1, 2, 3))
             losses["heatmaps"] = (error * batch.heatmaps_known).mean()
