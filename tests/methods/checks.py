@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
+from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
 from vibench.devices import resolve_precision
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
@@ -96,8 +97,21 @@ def two_step_trainer(name: str, variant: str = "", overrides: Sequence[str] = ()
     )
     images = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     device = torch.device("cpu")
-    loader = TrainingLoader(images, np.arange(count), index, method.recipe, 0, device)
+    loader = TrainingLoader(images, np.arange(count), index, method.recipe, 0, device, _inputs(method, count))
     return Trainer(method, loader, device, resolve_precision(amp, device), 0)
+
+
+def _inputs(method: Method, count: int) -> TrainingInputs:
+    """What the method needs besides, unknown for the last image."""
+    random, known = np.random.default_rng(1), np.arange(count) < count - 1
+    attributes = heatmaps = None
+    if "attributes" in method.needs:
+        attributes = Attributes(random.integers(0, 2, (count, 8), dtype=np.uint8) * known[:, None], known)
+    if "heatmaps" in method.needs:
+        size = method.recipe.input
+        shape = (count, method.heatmap_channels(), size.height // 4, size.width // 4)
+        heatmaps = Heatmaps(random.integers(0, 256, shape, dtype=np.uint8) * known[:, None, None, None], known)
+    return TrainingInputs(attributes, heatmaps)
 
 
 def check_two_steps(name: str, variant: str = "", overrides: Sequence[str] = (), amp: str = "off") -> Trainer:

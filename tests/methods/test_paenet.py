@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,16 +15,15 @@ from tests.methods.checks import (
     CLASSES,
     check_embeddings,
     check_losses_and_gradients,
+    check_two_steps,
     golden_fill,
     grouped_names,
     load_official,
     official_weights,
     small_batch,
     small_method,
+    two_step_trainer,
 )
-from vibench.data.loader import TrainingLoader
-from vibench.data.training_inputs import Attributes, TrainingInputs
-from vibench.devices import resolve_precision
 from vibench.errors import UsageError
 from vibench.methods.paenet import fusion
 from vibench.methods.paenet.attribute_input import AttributeInput
@@ -37,7 +35,6 @@ from vibench.methods.recipe import load_recipe, recipe_dict, recipe_from_dict, r
 from vibench.methods.registry import build_method, method_entry
 from vibench.toml import tomllib
 from vibench.training.checkpoint import Checkpoint
-from vibench.training.trainer import Trainer
 
 VARIANTS = ("", *method_entry("paenet").recipe_file.variants)
 SWITCHES = [
@@ -70,27 +67,9 @@ def with_attributes(batch, unknown=()):
     return dataclasses.replace(batch, attributes=bits * known[:, None], attributes_known=known)
 
 
-def small_trainer(variant="", overrides=(), epochs=3):
-    """A trainer on noise, two steps an epoch, with labelled attributes."""
-    settings = ["sampler.identities=2", "sampler.images=2", "batches_per_epoch=2", f"epochs={epochs}", *overrides]
-    method = small_method("paenet", variant, settings)
-    count = 4 * CLASSES
-    index = pd.DataFrame(
-        {
-            "path": [f"{row}.jpg" for row in range(count)],
-            "pid": np.repeat(np.arange(CLASSES), 4),
-            "camera": np.tile([1, 1, 3, 3], CLASSES),
-            "modality": np.tile(["visible", "visible", "infrared", "infrared"], CLASSES),
-        }
-    )
-    random = np.random.default_rng(0)
-    size = method.recipe.input
-    images = random.integers(0, 256, (count, size.height, size.width, 3), dtype=np.uint8)
-    bits = random.integers(0, 2, (CLASSES, 8), dtype=np.uint8)[index["pid"]]
-    inputs = TrainingInputs(Attributes(bits, index["pid"].to_numpy() != 1))
-    device = torch.device("cpu")
-    loader = TrainingLoader(images, np.arange(count), index, method.recipe, 0, device, inputs)
-    return Trainer(method, loader, device, resolve_precision("off", device), 0)
+def small_trainer(variant="", overrides=(), amp="off"):
+    """A trainer on noise for three epochs of two steps, with labelled attributes for all images but one."""
+    return two_step_trainer("paenet", variant, ["epochs=3", *overrides], amp)
 
 
 def train_epoch(trainer, steps=10**6):
@@ -511,10 +490,4 @@ def test_a_batch_without_attributes_is_refused():
 
 @pytest.mark.parametrize(("variant", "amp"), [("", "bf16"), ("hct-pae-aal", "off")])
 def test_trains_two_steps(variant, amp):
-    trainer = small_trainer(variant, epochs=1)
-    trainer._precision = resolve_precision(amp, torch.device("cpu"))
-    before = {name: value.detach().clone() for name, value in trainer.method.named_parameters()}
-    report = train_epoch(trainer)
-    assert report.complete and all(np.isfinite(loss) for loss in report.losses.values())
-    now = dict(trainer.method.named_parameters())
-    assert all(not torch.equal(now[name], before[name]) for name in now if name.startswith("embedding.gates."))
+    check_two_steps("paenet", variant, amp=amp)

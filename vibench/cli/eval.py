@@ -87,7 +87,7 @@ def evaluate(
     from vibench.scoring import Rules, load_protocols, score_models
 
     labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
-    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank, labels)
+    rules = Rules(load_protocols(protocol or []), draw, perm, distance, query_mode, rerank, given=labels)
     if attributes_only:
         scored = _score_attributes(dataset, root, trial, rules, device)
     elif features:
