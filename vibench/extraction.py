@@ -43,6 +43,7 @@ def extract_features(
     device: torch.device,
     precision: Precision,
     batch_size: int = 64,
+    attributes: np.ndarray | None = None,
     extras: bool = False,
     feature: str = EMBEDDING,
     meta: dict[str, Any] | None = None,
@@ -50,7 +51,8 @@ def extract_features(
 ) -> Extraction:
     """Embed the images of ``index`` with a method that is in eval mode on ``device``.
 
-    Each modality passes in batches of its own. With ``extras``, what `Method.embed` returns beside the embedding is
+    Each modality passes in batches of its own. ``attributes`` (N, 8) are those of the images' people, for a method that
+    takes them (`Method.embed_with_attributes`). With ``extras``, what `Method.embed` returns beside the embedding is
     kept as further arrays. ``feature`` names what of it takes the embedding's place, flattened to one row per image.
     Raises `UsageError` where the method has no such feature, and `VibenchError` where one is NaN or infinite.
     """
@@ -67,7 +69,8 @@ def extract_features(
             for first in range(0, len(places), batch_size):
                 batch = places[first : first + batch_size]
                 pixels = torch.from_numpy(cache.images[rows[batch]]).to(device, non_blocking=True)
-                outputs = _embed(method, pixels, modality, precision)
+                codes = None if attributes is None else torch.from_numpy(attributes[batch]).to(device, torch.float32)
+                outputs = _embed(method, pixels, modality, precision, codes)
                 ranked = {EMBEDDING: _named(outputs, feature, method)}
                 for name, values in {**(outputs if extras else {}), **ranked}.items():
                     if name not in arrays:
@@ -98,6 +101,10 @@ def _named(outputs: dict[str, Tensor], feature: str, method: Method) -> Tensor:
 
 
 @torch.inference_mode()
-def _embed(method: Method, pixels: Tensor, modality: str, precision: Precision) -> dict[str, Tensor]:
+def _embed(
+    method: Method, pixels: Tensor, modality: str, precision: Precision, attributes: Tensor | None
+) -> dict[str, Tensor]:
     with precision.autocast():
+        if attributes is not None:
+            return method.embed_with_attributes(normalise(pixels), modality, attributes)
         return method.embed(normalise(pixels), modality)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from vibench.data.attributes import ATTRIBUTES
+from vibench.datasets.index import SampleIndex
 from vibench.datasets.permutations import Permutations, read_permutations
+from vibench.datasets.registry import Dataset
 from vibench.devices import Precision, resolve_device, resolve_precision
 from vibench.environment import describe_environment
 from vibench.errors import UsageError
+from vibench.evaluation.attributes_only import METHOD as ATTRIBUTES_ONLY
+from vibench.evaluation.attributes_only import attribute_features, hamming_distances
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, named_feature, read_features
 from vibench.evaluation.result import Evaluation, PerQuery
 from vibench.extraction import EMBEDDING, Extraction
 from vibench.files import sha256_file, sha256_text
+from vibench.given_attributes import GivenAttributes, labels_of_test_images
 from vibench.leaderboard.record import Cost, Record, RunInfo, record_from_evaluation
 from vibench.methods.base import Method
 from vibench.methods.recipe import recipe_sha256
@@ -50,6 +56,9 @@ class Rules:
     """The named feature to rank in place of the method's embedding, by a plain distance."""
     mask_same_location: bool = False
     """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
+
+    given: GivenAttributes = field(default_factory=GivenAttributes)
+    """Where methods that take attributes in testing have them from."""
 
     @property
     def own_distance(self) -> bool:
@@ -100,6 +109,7 @@ def score_models(
 ) -> list[Scored]:
     """Evaluate one model, or one model per train/test split, and return one record per protocol.
 
+    With attribute labels given (``gt``), another record per protocol follows: what the labels reach by themselves.
     Raises `UsageError` for protocols of another data set and for models that do not belong together, and
     `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
     ``allow_leaking``; its record is then marked as leaking.
@@ -127,7 +137,7 @@ def embed_models(
     extractions: dict[int, Extraction] = {}
     for model in models:
         method, extractions[model.split] = model.extract(
-            place, precision, feature=rules.feature or EMBEDDING, cache=cache, progress=progress
+            place, precision, feature=rules.feature or EMBEDDING, cache=cache, given=rules.given, progress=progress
         )
         if method.has_own_distance():
             ranking[model.split] = method
@@ -143,7 +153,8 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
     extractions = list(embedded.extractions.values())
     information = _information(embedded, rules)
     cost = _cost(method, models, extractions, environment.gpu or environment.cpu)
-    return [
+    test_attributes = rules.given.resolve(method)
+    scored = [
         Scored(
             record_from_evaluation(
                 evaluation,
@@ -164,6 +175,63 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                     *_query_mode_notes(rules, information),
                     *_masking_notes(rules),
                 ),
+                test_attributes=test_attributes,
+            ),
+            evaluation.per_query,
+        )
+        for evaluation in evaluations
+    ]
+    if test_attributes == "gt":
+        indices = {model.split: model.test_index for model in models}
+        scored += score_attributes(
+            first.dataset, first.root, indices, rules, device=str(embedded.device), progress=progress
+        )
+    return scored
+
+
+def score_attributes(
+    dataset: Dataset,
+    root: Path,
+    indices: Mapping[int, SampleIndex],
+    rules: Rules,
+    *,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> list[Scored]:
+    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol.
+
+    ``indices`` are the test images of each split. Of the rules, protocols, draws and the table of labels count.
+    """
+    place = resolve_device(device)
+    version = dataset.version(root) if root.is_dir() else ""
+    meta = {"dataset": dataset.name, "dataset_version": version}
+    evaluations = evaluate_features(
+        {
+            split: attribute_features(
+                tuple(index["path"]), labels_of_test_images(dataset, root, index, rules.given.file), meta
+            )
+            for split, index in indices.items()
+        },
+        rules.protocols,
+        dataset=dataset.name,
+        draw=rules.draw,
+        permutations=_permutations(rules, root),
+        device=str(place),
+        distances=hamming_distances(),
+        progress=progress,
+    )
+    environment = describe_environment(str(place))
+    return [
+        Scored(
+            record_from_evaluation(
+                evaluation,
+                method=ATTRIBUTES_ONLY,
+                source="features",
+                environment=environment,
+                dataset_version=version,
+                cost=Cost(device=environment.gpu or environment.cpu, embedding_size=len(ATTRIBUTES)),
+                notes=("Hamming distance of attribute labels, no image; ties broken at random",),
+                test_attributes="gt",
             ),
             evaluation.per_query,
         )

@@ -65,6 +65,8 @@ def parse_table(cls: type[T], table: dict[str, Any], where: str) -> T:
 
 def _value(kind: Any, value: Any, where: str, key: str) -> Any:
     """``value`` converted to the annotated type ``kind``."""
+    if kind is Any:
+        return value
     wrong = UsageError(f"{where}: '{key}' must be {_expectation(kind)}, not {_shown(value)}.")
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):

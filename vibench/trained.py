@@ -15,6 +15,7 @@ from vibench.devices import Precision
 from vibench.errors import UsageError
 from vibench.extraction import EMBEDDING, Extraction, extract_features
 from vibench.files import sha256_file
+from vibench.given_attributes import GivenAttributes
 from vibench.methods.base import Method
 from vibench.methods.recipe import Recipe, recipe_from_dict
 from vibench.progress import Progress, silent
@@ -100,12 +101,14 @@ class TrainedModel:
         extras: bool = False,
         feature: str = EMBEDDING,
         cache: Path | None = None,
+        given: GivenAttributes | None = None,
         progress: Progress = silent,
     ) -> tuple[Method, Extraction]:
         """Embed the test images; the features say which data set, split and checkpoint they are of.
 
         ``feature`` names the output of `Method.embed` that is taken. ``cache`` is the folder of image caches, by
-        default that of `vibench.data.cache.open_cache`.
+        default that of `vibench.data.cache.open_cache`. ``given``: where a method that takes attributes has them from;
+        None: its default.
         """
         size = self.recipe.input
         index = self.test_index
@@ -122,12 +125,14 @@ class TrainedModel:
             "precision": precision.name,
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
+        given = given or GivenAttributes()
         found = extract_features(
             method,
             images,
             index,
             device=device,
             precision=precision,
+            attributes=given.codes(method, self.dataset, self.root, index),
             extras=extras,
             feature=feature,
             meta=meta,

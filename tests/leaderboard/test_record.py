@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.leaderboard.records import make_record
+from tests.leaderboard.records import make_evaluation, make_record
 from vibench.environment import Environment
 from vibench.leaderboard.record import (
     SCHEMA_VERSION,
@@ -20,6 +20,7 @@ from vibench.leaderboard.record import (
     effective_information,
     from_json,
     record_dict,
+    record_from_evaluation,
     to_json,
 )
 from vibench.profiling.memory import PeakMemory
@@ -89,11 +90,38 @@ def test_id_ignores_what_a_repetition_changes() -> None:
         {"run": RunInfo(features_sha256="ff" * 32)},
         {"leaking": True},
         {"feature": "pooled"},
+        {"test_attributes": "pred"},
     ],
 )
 def test_id_tells_evaluations_apart(change: dict[str, Any]) -> None:
     record = make_record()
     assert replace(record, **change).id != record.id
+
+
+def test_a_record_from_before_test_attributes_keeps_its_id() -> None:
+    record = make_record()
+    content = record_dict(record)
+    assert content.pop("test_attributes") == ""
+    old = from_json(json.dumps(content))
+    assert old == record and old.id == record.id
+    # What vibench gave it before the entry existed.
+    assert old.id == "5b1858543fc3"
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "expected"),
+    [
+        ("none", "pred", "none"),
+        ("none", "const", "none"),
+        ("none", "gt", "attributes"),
+        ("none", "shuffle", "attributes"),
+    ],
+)
+def test_labels_at_test_time_are_information(own: str, source: str, expected: str) -> None:
+    evaluation = make_evaluation(0.5, 0.4)
+    about = {"method": "m", "source": "trained", "environment": Environment(), "dataset_version": "tiny-s0-r1"}
+    record = record_from_evaluation(evaluation, test_time_information=own, test_attributes=source, **about)
+    assert (record.test_time_information, record.test_attributes) == (expected, source)
 
 
 def test_id_covers_scores() -> None:

@@ -152,6 +152,7 @@ def test_record_file_says_everything_in_plain_json(tmp_path: Path) -> None:
         "schema_version", "method", "variant", "source", "dataset", "dataset_version", "protocol", "protocol_version",
         "fingerprint", "draw", "query_mode", "test_time_information", "distance", "rerank", "complete", "leaking",
         "trials", "mean", "std", "cmc", "run", "profile", "environment", "created", "notes",
+        "feature", "test_attributes",
     }  # fmt: skip
     assert set(content) == needed
     assert set(content["trials"][0]) >= {"trial", "r1", "map", "minp", "queries", "valid_queries", "gallery"}

@@ -62,9 +62,22 @@ def evaluate(
         typer.Option("--allow-leaking", help="Test on training identities too; the record is marked and unranked."),
     ] = False,
     dataset: Annotated[
-        str | None, typer.Option(help="Data set of the features, where they do not say. Default: the protocol's.")
+        str | None,
+        typer.Option(help="Data set of features that do not say it, or of --attributes-only. Default: the protocol's."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
+    test_attributes: Annotated[
+        str,
+        typer.Option(
+            help="What a method that takes attributes is given: pred (what it predicts itself), gt (labels; recorded "
+            "apart), const (mean of the training images) or shuffle (labels of others). Default: pred."
+        ),
+    ] = "",
+    attributes: Annotated[Path | None, typer.Option(help="File of the labels. Default: that of the data set.")] = None,
+    attributes_only: Annotated[
+        bool,
+        typer.Option("--attributes-only", help="Rank by attribute labels of --dataset alone, without any image."),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Label of the features. Default: the file's name.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the records as a JSON list to this file as well.")] = None,
     leaderboards: Annotated[
@@ -77,23 +90,35 @@ def evaluate(
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
     """
-    given = [source for source in (run, features or None, checkpoint) if source is not None]
+    given = [source for source in (run, features or None, checkpoint, attributes_only or None) if source is not None]
     if len(given) != 1:
-        raise UsageError("name exactly one of RUN, --features and --checkpoint; see 'vibench eval --help'.")
+        raise UsageError(
+            "name exactly one of RUN, --features, --checkpoint and --attributes-only; see 'vibench eval --help'."
+        )
+    if attributes_only and test_attributes not in ("", "gt"):
+        raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
+    if features and (test_attributes or attributes is not None):
+        raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
     from vibench.auxiliary import auxiliary_sizes
     from vibench.cli.console import err, out, progress
-    from vibench.cli.records_table import records_table
+    from vibench.cli.records_table import records_tables
     from vibench.files import write_json
+    from vibench.given_attributes import GivenAttributes
     from vibench.leaderboard.record import record_dict
     from vibench.leaderboard.store import leaderboards_folder, write_record
     from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
 
+    labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
-    rules = [Rules(protocols, draw, perm, distance, mode, rerank, feature, mask_same_location) for mode in modes]
+    rules = [
+        Rules(protocols, draw, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
+    ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
-    if features:
-        if sizes:
-            raise UsageError("--auxiliary: features are fixed, whoever asks; evaluate the RUN that they come from.")
+    if sizes and (features or attributes_only):
+        raise UsageError("--auxiliary: needs a trained method; evaluate a RUN or a --checkpoint.")
+    if attributes_only:
+        scored = _score_attributes(dataset, root, trial, rules[0], device)
+    elif features:
         scored = _score_features(features, rules, name, dataset, device)
     else:
         models = _models(run, checkpoint, method, trial, root, allow_leaking)
@@ -102,8 +127,8 @@ def evaluate(
     folder = leaderboards_folder(leaderboards)
     for one in scored:
         write_record(folder, one.record, one.per_query)
-    for mode in modes:
-        out.print(records_table([one.record for one in scored if one.record.query_mode == mode]))
+    for table in records_tables([one.record for one in scored]):
+        out.print(table)
     for note in dict.fromkeys(note for one in scored for note in one.record.notes):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     if json is not None:
@@ -145,6 +170,20 @@ def _score_features(
             found, rule, name=label, dataset=dataset, digests=digests, device=device, progress=progress
         )
     ]
+
+
+def _score_attributes(
+    name: str | None, root: Path | None, trial: int | None, rules: Rules, device: str
+) -> list[Scored]:
+    from vibench.cli.console import progress
+    from vibench.datasets.registry import dataset_root, get_dataset
+    from vibench.datasets.testing import images_of_tests
+    from vibench.scoring import score_attributes
+
+    dataset = get_dataset(name or rules.protocols[0].dataset)
+    folder = dataset_root(dataset.name, root)
+    indices = images_of_tests(dataset, folder, trial)
+    return score_attributes(dataset, folder, indices, rules, device=device, progress=progress)
 
 
 def _models(

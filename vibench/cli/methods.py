@@ -66,6 +66,8 @@ def _explain(name: str) -> None:
         default = ", the default" if variant == about.default_variant else ""
         _say(f"{variant}: {table.title}{default}. {table.note}", indent=2)
         changed = differences(recipe_file.variant_sections[variant])
+        if table.host:
+            _say(f"trains with the recipe of {table.host} on each data set", indent=4)
         if changed:
             _say(f"differs in {', '.join(changed)}", indent=4)
         _say_printed(table.printed)

@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from vibench.leaderboard.record import Record
 
 
+def records_tables(records: Sequence[Record]) -> list[Table]:
+    """One table per method, variant, query mode and source of test-time attributes, in order of appearance."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.label, record.query_mode, record.test_attributes), []).append(record)
+    return [records_table(group) for group in groups.values()]
+
+
 def records_table(records: Sequence[Record]) -> Table:
     """One row per record of one method; fits a terminal of 80 columns.
 
@@ -25,6 +33,8 @@ def records_table(records: Sequence[Record]) -> Table:
     first = records[0]
     about = [first.label, f"on {first.dataset}", first.dataset_version, f"({first.source}, {first.distance} distance"]
     about[-1] += "" if first.query_mode == "all" else f", query mode {first.query_mode}"
+    if first.test_attributes:
+        about[-1] += f", attributes {first.test_attributes}"
     about[-1] += ")" if first.rerank == "none" else f", re-ranked: {first.rerank})"
     title = escape(" ".join(part for part in about if part))
     table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))

@@ -175,9 +175,14 @@ def _measured_rows(records: Sequence[Record], synthetic: bool) -> list[Row]:
             )
             if holds
         )
-        marks = (
-            *((f"feature {record.feature}",) if record.feature else ()),
-            *(() if record.rerank == "none" else (f"re-ranked {record.rerank}",)),
+        marks = tuple(
+            text
+            for text, holds in (
+                (f"feature {record.feature}", record.feature),
+                (f"re-ranked {record.rerank}", record.rerank != "none"),
+                (f"attributes {record.test_attributes}", record.test_attributes),
+            )
+            if holds
         )
         rows.append(
             Row(

@@ -21,6 +21,9 @@ SCHEMA_VERSION = 1
 
 Source = Literal["trained", "imported", "features", "published"]
 
+LABELLED = ("gt", "shuffle")
+"""Sources of test-time attributes that read the labels of query and gallery images, and so know of their identity."""
+
 _VOLATILE = ("schema_version", "profile", "environment", "created", "notes", "complete")
 _VOLATILE_RUN = ("train_seconds", "images_per_second")
 _RESERVED = ("records", "published")
@@ -118,6 +121,8 @@ class Record:
     notes: tuple[str, ...] = ()
     feature: str = ""
     """The named feature that was ranked in place of the method's embedding; empty for the embedding."""
+    test_attributes: str = ""
+    """Where the attributes of test images came from: ``pred``, ``gt``, ``const`` or ``shuffle``; empty for none."""
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -134,11 +139,12 @@ class Record:
         content = dataclasses.asdict(self)
         for key in _VOLATILE:
             del content[key]
-        if not self.feature:
-            # Records had no such field at first, and keep the ids they were given then.
-            del content["feature"]
         for key in _VOLATILE_RUN:
             del content["run"][key]
+        for key in ("feature", "test_attributes"):
+            # Records had no such field at first, and keep the ids they were given then.
+            if not content[key]:
+                del content[key]
         return sha256_text(canonical_json(_rounded(content)))[:12]
 
     @property
@@ -162,10 +168,12 @@ def record_from_evaluation(
     cost: Cost | None = None,
     created: str | None = None,
     notes: tuple[str, ...] = (),
+    test_attributes: str = "",
 ) -> Record:
     """The record of an evaluation.
 
-    ``test_time_information`` is the method's own; query mode and re-ranking are taken into account here. The
+    ``test_time_information`` is the method's own; query mode, re-ranking and attribute labels are taken into account
+    here. The
     matching time is filled in from the evaluation where ``cost`` has none. ``created`` defaults to now.
     """
     cost = cost or Cost()
@@ -184,7 +192,11 @@ def record_from_evaluation(
         fingerprint=evaluation.fingerprint,
         draw=evaluation.draw,  # type: ignore[arg-type]  # Record checks the value
         query_mode=evaluation.query_mode,  # type: ignore[arg-type]
-        test_time_information=effective_information(test_time_information, evaluation.query_mode, evaluation.rerank),
+        test_time_information=effective_information(
+            f"{test_time_information}+attributes" if test_attributes in LABELLED else test_time_information,
+            evaluation.query_mode,
+            evaluation.rerank,
+        ),
         distance=evaluation.distance,
         rerank=evaluation.rerank,
         complete=evaluation.complete,
@@ -199,6 +211,7 @@ def record_from_evaluation(
         created=created or datetime.now(timezone.utc).strftime(_CREATED),
         notes=evaluation.notes + notes,
         feature=feature,
+        test_attributes=test_attributes,
     )
 
 
@@ -293,6 +306,8 @@ def _problem(record: Record) -> str:
         text = getattr(record, name)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text or "empty") or text in _RESERVED:
             return f"'{name}' must be a name of letters, digits, '.', '_' and '-', not {text!r}."
+    if record.test_attributes not in ("", "pred", "const", *LABELLED):
+        return f"'test_attributes' must be pred, gt, const, shuffle or empty, not {record.test_attributes!r}."
     for name in ("variant", "feature"):
         if not getattr(record, name).isprintable():
             return f"'{name}' must be a printable text, not {getattr(record, name)!r}."

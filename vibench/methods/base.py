@@ -12,6 +12,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.data.batch import Batch
+from vibench.errors import UsageError
 from vibench.methods.recipe import Recipe
 
 
@@ -32,12 +33,19 @@ class Method(nn.Module, ABC):
     test_time_information: str = "none"
     """What the ranking of one query may look at besides the query and each gallery image by itself; a class says what
     its method does in query mode ``all``, an instance whose options ask for less may narrow it."""
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``."""
+    needs: frozenset[str] = frozenset()
+    """Training inputs besides images and labels: a subset of ``{"attributes", "heatmaps"}``. An instance whose options
+    ask for less narrows it."""
     options: ClassVar[type[Any]]
     """Frozen dataclass of the recipe's ``[model]`` keys."""
     loss_names: ClassVar[Mapping[str, str]]
     """Every key that `losses` may return in some variant, with a line that says what it is."""
+    test_attributes: tuple[str, ...] = ()
+    """Where the attributes of a test image may come from, the default first; empty for a method that takes none.
+
+    ``pred``: `embed`, which predicts them; ``gt``, ``shuffle`` (the true codes, permuted among the test images) and
+    ``const`` (`mean_attributes`): `embed_with_attributes`.
+    """
     distance: Literal["cosine", "euclidean"] = "cosine"
     """What embeddings are ranked by, unless `distances` is overridden."""
 
@@ -60,6 +68,15 @@ class Method(nn.Module, ABC):
 
         Key ``embedding`` (B, D) is mandatory and is what the headline ranking uses.
         """
+
+    def embed_with_attributes(self, images: Tensor, modality: str, attributes: Tensor) -> dict[str, Tensor]:
+        """As `embed`, of a method with `test_attributes`: ``attributes`` (B, 8) are those of each image's person."""
+        raise UsageError(f"{self.name} takes no attributes in testing; leave them out.")
+
+    @property
+    def mean_attributes(self) -> Tensor:
+        """Mean (8,) of each attribute over the training images, of a method with `test_attributes`."""
+        raise UsageError(f"{self.name} takes no attributes in testing, so it knows no mean of them.")
 
     def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
         """Distances (Q, G) between embeddings; smaller is more alike.

@@ -123,6 +123,8 @@ def _type_name(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return " | ".join(str(choice) for choice in arguments)
+    if origin is dict:
+        return "table"
     if origin is tuple and arguments[-1] is not Ellipsis:
         return f"list of {len(arguments)} {_type_name(arguments[0])}s"
     if origin is tuple and get_origin(arguments[0]) is Literal:

@@ -231,17 +231,32 @@ def load_recipe(method: str, variant: str = "", dataset: str = "sysu-mm01", over
 
 
 def effective_sections(recipe_file: RecipeFile, variant: str, dataset: str) -> Sections:
-    """The sections of a recipe file with those of ``dataset``, then those of ``variant`` laid over them."""
+    """The sections of a recipe file with those of ``dataset``, then those of ``variant`` laid over them.
+
+    Those of a variant with a host begin with the host's own (`vibench.methods.recipe_file.VariantTable.host`).
+    """
     merged: Sections = {name: {} for name in SECTIONS}
-    layers = (
-        recipe_file.sections,
-        recipe_file.dataset_sections(dataset),
-        recipe_file.variant_sections.get(variant, {}),
-    )
-    for layer in layers:
-        for name, table in layer.items():
-            merged[name].update(table)
+    _lay_over(merged, recipe_file.sections)
+    _lay_over(merged, recipe_file.dataset_sections(dataset))
+    if variant and recipe_file.variants[variant].host:
+        _plug_into(merged, recipe_file.variants[variant].host, dataset)
+    _lay_over(merged, recipe_file.variant_sections.get(variant, {}))
     return merged
+
+
+def _lay_over(merged: Sections, layer: Sections) -> None:
+    for name, table in layer.items():
+        merged[name].update(table)
+
+
+def _plug_into(merged: Sections, host: str, dataset: str) -> None:
+    """The recipe of the method ``host`` in the place of one's own; of model and loss weights one's own stay."""
+    theirs = effective_sections(method_entry(host).recipe_file, "", dataset)
+    for name, table in theirs.items():
+        if name not in ("model", "loss_weights"):
+            merged[name] = dict(table)
+    merged["loss_weights"].update(theirs["loss_weights"])
+    merged["model"].update(host=host, host_model=dict(theirs["model"]))
 
 
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:
@@ -286,7 +301,7 @@ def recipe_sha256(recipe: Recipe) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A text, number, truth value or list as TOML writes it."""
+    """A text, number, truth value, list or table as TOML writes it, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -294,6 +309,8 @@ def toml_value(value: Any) -> str:
         return canonical_json(value)
     if isinstance(value, list):
         return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {toml_value(entry)}' for key, entry in value.items())}}}"
     return repr(value)
 
 

@@ -69,6 +69,9 @@ class VariantTable:
     printed: str = ""
     """Published rows of this variant, as ``METHOD`` or ``METHOD/VARIANT`` of the published tables; several
     with commas between them, where a paper evaluates several features of one network."""
+    host: str = ""
+    """Method that the variant is plugged into: it trains with that method's recipe on each data set, and the recipe's
+    ``[model]`` table becomes the key ``host_model`` of this one."""
 
 
 @dataclass(frozen=True)

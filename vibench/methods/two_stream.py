@@ -156,7 +156,11 @@ class TwoStreamMethod(TwoStreamNetwork):
 
         ``embedding`` is the one that `ranked_feature` names, L2-normalised.
         """
-        features = self.test_features(self.image_maps(images, modality))
+        return self.map_features(self.image_maps(images, modality))
+
+    def map_features(self, maps: Tensor) -> dict[str, Tensor]:
+        """What `embed` returns, of feature maps (B, C, h, w)."""
+        features = self.test_features(maps)
         return {"embedding": functional.normalize(features[self.ranked_feature()], dim=1), **features}
 
     def test_features(self, maps: Tensor) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ A method takes part with a module ``official.py`` in its folder that defines
 ``OPTIONAL`` (optional)
     our prefixes of what a file may lack: buffers that the official code keeps elsewhere, and classifiers that
     evaluation-only files leave out. They keep their initial values.
+``VARIANT`` (optional)
+    the variant whose network the files hold, where it is not the method itself; taken unless another is asked for.
 ``unused(recipe)`` (optional)
     further prefixes like ``UNUSED`` where they depend on the recipe, and so on data set and variant.
 """
@@ -19,7 +21,7 @@ A method takes part with a module ``official.py`` in its folder that defines
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +109,9 @@ def import_official(
     Raises `UsageError` where the file does not fit: every missing, surplus and wrongly shaped parameter is named.
     """
     path, out = Path(path), Path(out)
-    names_of = _names_of(method)
-    recipe = load_recipe(method, variant, dataset, overrides)
+    module = _official_module(method)
+    names_of = _names_of(module)
+    recipe = load_recipe(method, variant or getattr(module, "VARIANT", ""), dataset, overrides)
     names = names_of(recipe)
     data = get_dataset(dataset)
     file = read_official_file(path)
@@ -144,8 +147,8 @@ def import_official(
     return Conversion(checkpoint, file, _settings(recipe, names))
 
 
-def _names_of(method: str) -> Any:
-    """Recipe -> `_Names` of a method; `UsageError` where its official checkpoints cannot be imported."""
+def _official_module(method: str) -> Any:
+    """The module ``official`` of a method; `UsageError` where its official checkpoints cannot be imported."""
     entry = method_entry(method)
     if not (entry.folder / "official.py").is_file():
         known = importable_methods()
@@ -154,7 +157,11 @@ def _names_of(method: str) -> Any:
             f"{', '.join(known)} can."
         )
     package, _, last = entry.module.rpartition(".")
-    module = importlib.import_module(f"{entry.module if last == entry.folder.name else package}.official")
+    return importlib.import_module(f"{entry.module if last == entry.folder.name else package}.official")
+
+
+def _names_of(module: Any) -> Callable[[Recipe], _Names]:
+    """Recipe -> names, of a module ``official``."""
 
     def names(recipe: Recipe) -> _Names:
         further = module.unused(recipe) if hasattr(module, "unused") else ()

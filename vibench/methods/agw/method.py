@@ -61,8 +61,12 @@ class AGW(TwoStreamMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity`` and ``triplet``."""
+        return self.map_losses(self.batch_maps(batch), batch)
+
+    def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
         options: AGWOptions = self.recipe.model
-        pooled = self.pooled_features(batch)
+        pooled = self.pool(maps)
         logits = self.logits(self.neck(pooled), batch.visible_views)
         if options.triplet == "hard":
             triplet = hard_triplet(pooled, batch.labels, options.margin)

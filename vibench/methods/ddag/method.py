@@ -127,8 +127,11 @@ class DDAG(TwoStreamMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity``, ``triplet``, with part attention ``part_identity``, with the graph ``graph``."""
+        return self.map_losses(self.batch_maps(batch), batch)
+
+    def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
         options: DDAGOptions = self.recipe.model
-        maps = self.batch_maps(batch)
         pooled = self.pool(maps)
         neck = self.neck(pooled)
         losses = {

@@ -94,7 +94,10 @@ class HCT(TwoStreamNetwork):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity``; of the metric losses those that the options ask for."""
-        maps = self.batch_maps(batch)
+        return self.map_losses(self.batch_maps(batch), batch)
+
+    def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
         return self._stripe_losses(maps, batch) if self.recipe.model.head == "pcb" else self._global_losses(maps, batch)
 
     def _stripe_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -128,7 +131,10 @@ class HCT(TwoStreamNetwork):
         With stripes ``stripes`` (B, stripes * stripe_dim), from top to bottom; with the global head ``pooled`` f and
         ``neck`` g, (B, D). ``embedding``, L2-normalised as a whole, is the stripes, or f or g by ``test_feature``.
         """
-        maps = self.image_maps(images, modality)
+        return self.map_features(self.image_maps(images, modality))
+
+    def map_features(self, maps: Tensor) -> dict[str, Tensor]:
+        """What `embed` returns, of feature maps (B, C, h, w)."""
         if self.recipe.model.head == "pcb":
             stripes = self.stripes(maps).flatten(1).float()
             return {"embedding": functional.normalize(stripes, dim=1), "stripes": stripes}

@@ -72,8 +72,12 @@ class MMD(TwoStreamMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity``; ``metric`` and ``mmd`` unless the options say none."""
+        return self.map_losses(self.batch_maps(batch), batch)
+
+    def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
         options: MMDOptions = self.recipe.model
-        pooled = self.pooled_features(batch)
+        pooled = self.pool(maps)
         neck = self.neck(pooled)
         logits = self.logits(neck, batch.visible_views)
         losses = {"identity": identity_loss(logits, batch.labels, options.label_smoothing)}

@@ -111,7 +111,14 @@ class MPANet(Method):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity``, ``metric``, ``separability``, ``modality`` and ``mutual``, those that the options ask for."""
-        maps = self.backbone(visible=batch.images)
+        return self.map_losses(self.batch_maps(batch), batch)
+
+    def batch_maps(self, batch: Batch) -> Tensor:
+        """Feature maps (B, C, h, w) of a training batch, both modalities in one stream."""
+        return self.backbone(visible=batch.images)
+
+    def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
         masks = None if self.masks is None else self.masks(maps)
         pooled = self._pool(maps, masks)
         neck = self.neck(pooled)
@@ -134,7 +141,14 @@ class MPANet(Method):
         ``pooled`` is f, ``neck`` is g and ``embedding`` is g, L2-normalised unless the option ``normalise`` is off.
         D is 14,336 with six patterns: pattern 1 to 6, then the global feature, 2,048 each.
         """
-        maps = self.backbone(visible=images)
+        return self.map_features(self.image_maps(images, modality))
+
+    def image_maps(self, images: Tensor, modality: str) -> Tensor:
+        """Feature maps (B, C, h, w) of normalised images (B, 3, H, W) of either modality."""
+        return self.backbone(visible=images)
+
+    def map_features(self, maps: Tensor) -> dict[str, Tensor]:
+        """What `embed` returns, of feature maps (B, C, h, w)."""
         pooled = self._pool(maps, None if self.masks is None else self.masks(maps))
         neck = self.neck(pooled).float()
         embedding = functional.normalize(neck, dim=1) if self.model_options.normalise else neck

@@ -1,0 +1,32 @@
+"""The test images of a data set, split by split; those of SYSU-MM01 are known by name without a copy of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vibench.datasets.index import SampleIndex, test_rows
+from vibench.datasets.registry import Dataset
+from vibench.datasets.sysu_mm01 import sysu_skeleton
+from vibench.errors import UsageError
+
+
+def images_of_tests(dataset: Dataset, root: Path, trial: int | None = None) -> dict[int, SampleIndex]:
+    """Split number -> its test images, of all splits or of ``trial`` alone; 1 stands for the only split.
+
+    Raises `UsageError` where ``root`` is no folder, unless it is SYSU-MM01, whose published list stands in, and for a
+    trial that the data set does not have.
+    """
+    if not root.is_dir():
+        if dataset.name != "sysu-mm01":
+            raise UsageError(f"{root}: there is no such folder for the data set {dataset.name}; name it with --root.")
+        return {1: dataset.index_from_names(_sysu_names())}
+    if dataset.trials == 1:
+        return {1: test_rows(dataset.index(root, trial))}
+    trials = range(1, dataset.trials + 1) if trial is None else (trial,)
+    return {each: test_rows(dataset.index(root, each)) for each in trials}
+
+
+def _sysu_names() -> list[str]:
+    skeleton = sysu_skeleton()
+    rows = skeleton[skeleton["split"] == "test"][["camera", "pid", "images"]].itertuples(index=False)
+    return [f"cam{camera}/{pid:04d}/{at:04d}.jpg" for camera, pid, count in rows for at in range(1, count + 1)]
