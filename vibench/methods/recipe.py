@@ -149,7 +149,7 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """Learning rate per epoch: linear warm-up, then a factor gamma at each milestone."""
+    """Learning rate per epoch: linear warm-up, then a factor gamma at each milestone, or half a cosine."""
 
     epochs: int = 81
     """Passes of the sampler."""
@@ -159,9 +159,15 @@ class ScheduleRecipe:
     """Epochs (from 0) that begin with a rate multiplied by gamma."""
     gamma: float = 0.1
     """Factor at each milestone."""
+    decay: Literal["milestones", "cosine"] = "milestones"
+    """What follows the warm-up: steps at the milestones, or half a cosine from lr down to lr * final_factor."""
+    final_factor: float = 0.01
+    """Rate of the last epoch as a share of lr; of cosine."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "epochs")
+        if not 0 <= self.final_factor <= 1:
+            raise ValueError(f"'final_factor' must be from 0 to 1, not {self.final_factor}.")
         _at_least(self, 0, "warmup_epochs")
         ascending = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
         if not ascending:
