@@ -72,6 +72,8 @@ class CALOptions(BackboneOptions):
     """Margin of the batch-hard triplet loss."""
     cqm: Literal["match", "identity"] = "match"
     """Cross-modal query matching, or part k of one modality with part k of the other, in training and at test time."""
+    mask_similarity: Literal["product", "cosine"] = "product"
+    """How alike two attention masks are: their inner product as printed, or its cosine, which sharp masks do not win."""
     kd_mutual: bool = False
     """Gradient of the logit distillation reaches the teacher, the cross-refined features, too."""
     kd_temperature: float = 1.0
@@ -184,6 +186,8 @@ class CAL(TwoStreamNetwork):
         read = partners(batch.labels, batch.modality)
         cross, cross_masks = self.attention(encoded, read)
         # Row i: the parts u of image i against the parts v of image read[i], by their masks on the latter's map.
+        if self.recipe.model.mask_similarity == "cosine":
+            cross_masks, own_masks = (functional.normalize(masks, dim=2) for masks in (cross_masks, own_masks))
         weights = cross_masks @ own_masks[read].transpose(1, 2)
         matchings, order = self._match(weights, batch)
 
