@@ -224,7 +224,8 @@ def slow_losses(method, batch: Batch, read: list[int]) -> dict[str, float]:
     # Matching, row by row: parts u of image i against the parts v of image read[i], both on the latter's map.
     matched, weights = [], []
     for i in rows:
-        w = [[(cross[i][1][u] * own[read[i]][1][v]).sum().item() for v in range(n)] for u in range(n)]
+        like = F.cosine_similarity if options.mask_similarity == "cosine" else lambda a, b, dim: (a * b).sum(dim)
+        w = [[like(cross[i][1][u], own[read[i]][1][v], dim=0).item() for v in range(n)] for u in range(n)]
         best = max(itertools.permutations(range(n)), key=lambda s: sum(w[u][s[u]] for u in range(n)))
         matched.append(best if options.cqm == "match" else tuple(range(n)))
         weights.append(w)
@@ -284,7 +285,13 @@ def slow_losses(method, batch: Batch, read: list[int]) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     "switches",
-    [[], ["cqm=identity"], ["drm=shared", "parts=3"], ["pooling=sliding", "sigma=1.5"], ["parts=2", "alpha=1"]],
+    [
+        [],
+        ["cqm=identity"],
+        ["drm=shared", "parts=3"],
+        ["pooling=sliding", "sigma=1.5"],
+        ["parts=2", "alpha=1", "mask_similarity=cosine"],
+    ],
 )
 def test_losses_of_the_description(switches, batch, monkeypatch):
     batch = as_double(batch)
@@ -484,8 +491,9 @@ def test_variants_that_are_said_to_be_equal_are():
 def test_every_row_of_the_tables_is_a_variant(shared):
     with (shared / "published" / "ablations.csv").open(newline="", encoding="utf-8") as table:
         rows = {row["variant"] for row in csv.DictReader(table) if row["method"] == "cal"}
-    assert rows == set(VARIANTS) - {""}
-    assert all(table.printed == f"cal/{name}" for name, table in method_entry("cal").recipe_file.variants.items())
+    assert rows == set(VARIANTS) - {"", "cosine-masks"}
+    tables = method_entry("cal").recipe_file.variants
+    assert all(tables[name].printed == f"cal/{name}" for name in rows) and not tables["cosine-masks"].printed
 
 
 def test_the_baseline_variant_is_the_baseline(batch):

@@ -73,7 +73,8 @@ class CALOptions(BackboneOptions):
     cqm: Literal["match", "identity"] = "match"
     """Cross-modal query matching, or part k of one modality with part k of the other, in training and at test time."""
     mask_similarity: Literal["product", "cosine"] = "product"
-    """How alike two attention masks are: their inner product as printed, or its cosine, which sharp masks do not win."""
+    """How alike two attention masks are: their inner product as printed, which rewards masks of a single position, or
+    its cosine."""
     kd_mutual: bool = False
     """Gradient of the logit distillation reaches the teacher, the cross-refined features, too."""
     kd_temperature: float = 1.0
@@ -111,7 +112,8 @@ class CAL(TwoStreamNetwork):
     strides (``pooling``); classifiers of part vectors per modality (``region_heads``); one neck and classifier for all
     refined features (``identity_heads``) and all of them in L_id (``identity_on``), passed in one batch; lengths and
     means in L_pcl (``metric_normalise``, ``pcl_reduction``), whose cross-modality centres are paired by the matching
-    most frequent in the batch; a detached teacher (``kd_mutual``). Losses that stand in for L_pcl meet self-refined
+    most frequent in the batch; a detached teacher (``kd_mutual``). L_kd1 is largest where all masks are one position,
+    where adaptive optimisers take it: see ``mask_similarity``. Losses that stand in for L_pcl meet self-refined
     features in that pairing. Learnt vectors are not normalised as queries and have neither L_dis nor L_div, stripes
     no L_div.
 
