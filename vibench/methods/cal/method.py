@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -193,11 +194,18 @@ class CAL(TwoStreamNetwork):
         weights = cross_masks @ own_masks[read].transpose(1, 2)
         matchings, order = self._match(weights, batch)
 
-        losses = self._identity_losses(own, cross, read, matchings, batch)
+        # One batch, so that the neck's statistics are those of both kinds of refined features.
+        logits = _per_part(self.classifier, _per_part(self.neck, torch.cat([own, cross])))
+        own_logits, cross_logits = logits.chunk(2)
+        losses = {"identity": self._identity_loss(own_logits, cross_logits, batch)}
         if self._weight("metric") > 0:
             losses["metric"] = self._metric_loss(own, cross, order, batch)
         if self._weight("kd1") > 0:
             losses["kd1"] = -_mean_of_both(matched_weight(weights, matchings), batch)
+        if self._weight("kd2") > 0:
+            teacher = cross_logits if self.recipe.model.kd_mutual else cross_logits.detach()
+            temperature = self.recipe.model.kd_temperature
+            losses["kd2"] = _mean_of_both(matched_divergence(teacher, own_logits[read], matchings, temperature), batch)
         if self.discriminates:
             losses["dis"] = self._discriminability(vectors, batch)
         scores = [region.scores for region in regions if region.scores is not None]
@@ -217,22 +225,11 @@ class CAL(TwoStreamNetwork):
             self.matches.add(orders)
         return matchings, self.matches.most_frequent(self.matches.count(orders))
 
-    def _identity_losses(
-        self, own: Tensor, cross: Tensor, read: Tensor, matchings: Tensor, batch: Batch
-    ) -> dict[str, Tensor]:
-        """``identity`` and ``kd2``, which share the logits."""
-        options: CALOptions = self.recipe.model
-        logits = _per_part(self.classifier, _per_part(self.neck, torch.cat([own, cross])))
-        own_logits, cross_logits = logits.chunk(2)
-        judged = logits if options.identity_on == "all" else own_logits
-        targets = batch.labels[:, None].expand(-1, judged.shape[1])
-        targets = targets.repeat(len(judged) // len(batch), 1)
-        losses = {"identity": identity_loss(judged.flatten(0, 1), targets.flatten())}
-        if self._weight("kd2") > 0:
-            teacher = cross_logits if options.kd_mutual else cross_logits.detach()
-            divergence = matched_divergence(teacher, own_logits[read], matchings, options.kd_temperature)
-            losses["kd2"] = _mean_of_both(divergence, batch)
-        return losses
+    def _identity_loss(self, own: Tensor, cross: Tensor, batch: Batch) -> Tensor:
+        """L_id of the logits (B, N, classes) of self- and, unless the options say otherwise, cross-refined features."""
+        judged = (own, cross) if self.recipe.model.identity_on == "all" else (own,)
+        targets = batch.labels[:, None].expand(own.shape[:2]).flatten()
+        return torch.stack([identity_loss(logits.flatten(0, 1), targets) for logits in judged]).mean()
 
     def _metric_loss(self, own: Tensor, cross: Tensor, order: Tensor | None, batch: Batch) -> Tensor:
         options: CALOptions = self.recipe.model
@@ -287,7 +284,7 @@ class CAL(TwoStreamNetwork):
         embedding = functional.normalize(ranked, dim=2).flatten(1) / options.parts**0.5
         return {"embedding": embedding, "parts": parts, "neck": neck}
 
-    def end_of_epoch(self, epoch: int, mean_losses: object) -> None:
+    def end_of_epoch(self, epoch: int, mean_losses: Mapping[str, float]) -> None:
         """Take over the epoch's most frequent matching."""
         if self.recipe.model.tca and self.matches is not None:
             self.matches.close_epoch()
