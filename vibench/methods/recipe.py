@@ -153,7 +153,7 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """Learning rate per epoch: linear warm-up, then a factor gamma, or one of several, at each milestone."""
+    """Learning rate per epoch: linear warm-up, then a factor at each milestone, or half a cosine."""
 
     epochs: int = 81
     """Passes of the sampler."""
@@ -165,9 +165,15 @@ class ScheduleRecipe:
     """Factor at each milestone."""
     factors: tuple[float, ...] = ()
     """In place of gamma: the share of lr that holds from each milestone on, one per milestone."""
+    decay: Literal["milestones", "cosine"] = "milestones"
+    """What follows the warm-up: steps at the milestones, or half a cosine from lr down to lr * final_factor."""
+    final_factor: float = 0.01
+    """Rate of the last epoch as a share of lr; of cosine."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "epochs")
+        if not 0 <= self.final_factor <= 1:
+            raise ValueError(f"'final_factor' must be from 0 to 1, not {self.final_factor}.")
         _at_least(self, 0, "warmup_epochs")
         ascending = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
         if not ascending:
