@@ -26,19 +26,6 @@ from vibench.files import write_text
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
 
-__all__ = [
-    "ATTRIBUTES",
-    "FILE_NAME",
-    "TWIN_FILE",
-    "AttributeTable",
-    "attributes_file",
-    "attributes_of",
-    "check_identities",
-    "find_attributes",
-    "read_attributes",
-    "write_attributes",
-]
-
 FILE_NAME = "attributes.csv"
 """Of the labels, in a data set's folder."""
 TWIN_FILE = "truth/attributes.csv"
