@@ -4,7 +4,8 @@
 
 All methods start from one ResNet-18, as published methods start from ImageNet: a one-stream network trained on the
 identities of another twin. They train with the steps, images and input of `vibench demo`; as in the official recipes,
-new layers have ten times the learning rate of the backbone. The evaluation is sysu-all, seeded draw.
+a batch has four images per identity and modality, and new layers have ten times the learning rate of the backbone. The
+evaluation is sysu-all, seeded draw.
 
 ``METHOD:VARIANT`` names a variant, and ``+`` another evaluation of the same runs: ``+single`` (query mode), ``+gt``,
 ``+const`` or ``+shuffle`` (attributes at test time), anything else the name of a feature to rank. Without
@@ -43,7 +44,12 @@ DATASET = "sysu-mm01-twin"
 PRETRAINING_SEED = 1000
 """Seed of the twin that the common backbone is trained on."""
 PRETRAINING = ("model.loss=id+triplet", "schedule.epochs=18", "schedule.milestones=[12, 16]")
-TRAINING = ("optimizer.lr=0.01", "optimizer.backbone_lr_factor=0.1")
+TRAINING = (
+    "optimizer.lr=0.01",
+    "optimizer.backbone_lr_factor=0.1",
+    "sampler.identities=4",
+    "sampler.images=4",
+)
 """Changes of the demo's settings, which are made for a start from random weights."""
 
 
