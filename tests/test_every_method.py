@@ -1,0 +1,47 @@
+"""Every method trains on both twins and is evaluated under every protocol of theirs, in both query modes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vibench.demo import SCALES, TRIAL
+from vibench.methods.recipe import load_recipe
+from vibench.methods.registry import method_names
+from vibench.protocols import load_protocol, protocol_names
+from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
+from vibench.trained import models_of_run
+from vibench.training.run import TrainingSpec, train
+
+TWINS = ("sysu-mm01-twin", "regdb-twin")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", TWINS)
+@pytest.mark.parametrize("method", method_names())
+def test_trains_and_is_evaluated_everywhere(
+    method: str,
+    dataset: str,
+    sysu_twin: Path,
+    regdb_twin: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    root = sysu_twin if dataset == "sysu-mm01-twin" else regdb_twin
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    settings = (*SCALES["tiny"].settings(dataset), "schedule.epochs=1", "schedule.milestones=[]")
+    settings = (*settings, "input.height=96", "input.width=48", "sampler.identities=4")
+    recipe = load_recipe(method, "", dataset, settings)
+    spec = TrainingSpec(recipe, root, TRIAL[dataset], pretrained="none", folder=tmp_path / "run")
+    run = train(spec, cache=cache)
+
+    layout = dataset.removesuffix("-twin")
+    protocols = load_protocols([name for name in protocol_names() if load_protocol(name).layout == layout])
+    embedded = embed_models(models_of_run(run.path, root), Rules(protocols), cache=cache)
+    for mode in ("all", "single"):
+        scored = score_embedded(embedded, Rules(protocols, query_mode=mode))
+        assert [one.record.protocol for one in scored] == [protocol.name for protocol in protocols]
+        assert all(np.isfinite(list(one.record.mean.values())).all() for one in scored)
+        assert all(0 < one.record.mean["map"] <= 1 for one in scored)
