@@ -31,7 +31,9 @@ def evaluate(
     distance: Annotated[str | None, typer.Option(help="cosine or euclidean. Default: the method's own.")] = None,
     query_mode: Annotated[
         list[str] | None,
-        typer.Option(help="all or single: may the ranking of a query look at the other queries? Repeatable. [all]"),
+        typer.Option(
+            help="all or single: may the ranking of a query look at the other queries? Repeatable. Default: all."
+        ),
     ] = None,
     rerank: Annotated[str, typer.Option(help="none or k-reciprocal.")] = "none",
     mask_same_location: Annotated[
