@@ -1,6 +1,6 @@
 """Does every method learn? mAP and rank-1 over seeds on the small twin, all methods trained equally long.
 
-    python -m tests.benchmarks.learning --out FOLDER [--seeds 3] [--jobs 2] [--method ddag:b-p ...]
+    python -m tests.benchmarks.learning --out FOLDER [--seeds 3] [--jobs 2] [--method ddag:b-p ...] [--set lr=0.005 ...]
 
 All methods start from one ResNet-18, as published methods start from ImageNet: a one-stream network trained on the
 identities of another twin. They train with the steps, images and input of `vibench demo`; as in the official recipes,
@@ -10,7 +10,8 @@ evaluation is sysu-all, seeded draw.
 ``METHOD:VARIANT`` names a variant, and ``+`` another evaluation of the same runs: ``+single`` (query mode), ``+gt``,
 ``+const`` or ``+shuffle`` (attributes at test time), anything else the name of a feature to rank. Without
 ``--method``, every registered method in its default variant. What FOLDER holds is not done again, so the command can
-be stopped and started anew. The table lies in ``FOLDER/learning.csv`` too.
+be stopped and started anew; ``--set`` changes every recipe and so needs a FOLDER of its own. The table lies in
+``FOLDER/learning.csv`` too.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def pretrained_backbone(folder: Path) -> Path:
     return weights
 
 
-def score(task: tuple[Entry, int], folder: Path, threads: int) -> list[dict[str, Any]]:
+def score(task: tuple[Entry, int], folder: Path, changes: Sequence[str], threads: int) -> list[dict[str, Any]]:
     """Train one entry with one seed (or find it trained) and evaluate it: a row per record."""
     entry, seed = task
     label = "-".join(part for part in (entry.method, entry.variant, f"s{seed}") if part)
@@ -88,18 +89,21 @@ def score(task: tuple[Entry, int], folder: Path, threads: int) -> list[dict[str,
     for evaluation in entry.evaluations:
         path = folder / "scores" / f"{label}{'+' if evaluation else ''}{evaluation}.json"
         if not path.exists():
-            write_json(path, _train_and_evaluate(entry, evaluation, seed, folder, label))
+            write_json(path, _train_and_evaluate(entry, evaluation, seed, folder / "runs" / label, changes))
         rows += json.loads(path.read_text(encoding="utf-8"))
     return rows
 
 
-def _train_and_evaluate(entry: Entry, evaluation: str, seed: int, folder: Path, label: str) -> list[dict[str, Any]]:
-    settings = [*SCALES["small"].settings(DATASET), *TRAINING]
+def _train_and_evaluate(
+    entry: Entry, evaluation: str, seed: int, run_folder: Path, changes: Sequence[str]
+) -> list[dict[str, Any]]:
+    folder = run_folder.parent.parent
+    settings = [*SCALES["small"].settings(DATASET), *TRAINING, *changes]
     recipe = load_recipe(entry.method, entry.variant, DATASET, settings)
     root = folder / DATASET
     weights = str(folder / "pretrained" / "resnet18.pt")
     run = train_or_resume(
-        TrainingSpec(recipe, root, seed=seed, pretrained=weights, folder=folder / "runs" / label),
+        TrainingSpec(recipe, root, seed=seed, pretrained=weights, folder=run_folder),
         "auto",
         folder / "cache",
     )
@@ -151,6 +155,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=default_workers(), help="runs trained at the same time")
     parser.add_argument("--method", action="append", help="METHOD[:VARIANT][+EVALUATION]; repeatable")
+    parser.add_argument("--set", action="append", default=[], help="change of every recipe; repeatable")
     options = parser.parse_args()
     console = Console(width=100)
     pretrained_backbone(options.out)
@@ -159,7 +164,8 @@ def main() -> None:
     tasks = [(entry, seed) for seed in range(options.seeds) for entry in asked]
     threads = max(1, default_workers() // options.jobs)
     done: dict[tuple[Entry, int], list[dict[str, Any]]] = {}
-    for task, rows in map_in_processes(partial(score, folder=options.out, threads=threads), tasks, options.jobs):
+    work = partial(score, folder=options.out, changes=tuple(options.set), threads=threads)
+    for task, rows in map_in_processes(work, tasks, options.jobs):
         done[task] = rows
         for row in rows:
             console.print(f"{row['method']} seed {row['seed']}: mAP {row['map']:.2%}, rank-1 {row['r1']:.2%}")
