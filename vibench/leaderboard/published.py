@@ -7,14 +7,14 @@ their method looks at in testing, ``sources.csv`` the papers. Printed numbers st
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS
+from vibench.leaderboard.csv_schema import ANY, SLUG, SLUGS, TEXT, YEAR, Column, matching, one_of, read_rows
 from vibench.resources import published_folder
 
 _RECENT_SETTINGS = {
@@ -115,10 +115,10 @@ def load_published(folder: Path | None = None) -> Published:
     folder = published_folder() if folder is None else Path(folder)
     papers = {
         row["source"]: Paper(row["title"], row["venue"], row["year"], tuple(row["own_methods"].split()))
-        for _, row in _rows(folder / "sources.csv", _SOURCES)
+        for _, row in read_rows(folder / "sources.csv", _SOURCES)
     }
     practices: dict[tuple[str, str], Practice] = {}
-    for where, row in _rows(folder / "draws.csv", _DRAWS):
+    for where, row in read_rows(folder / "draws.csv", _DRAWS):
         key = (row["method"], row["dataset"])
         if key in practices:
             raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
@@ -151,98 +151,57 @@ def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
     return f"{dataset}-{direction}"
 
 
-@dataclass(frozen=True)
-class _Column:
-    expectation: str
-    accepts: Callable[[str], bool]
-
-
-def _matching(pattern: str, expectation: str) -> _Column:
-    return _Column(expectation, lambda value: re.fullmatch(pattern, value) is not None)
-
-
-def _one_of(*choices: str) -> _Column:
-    return _Column(f"one of {', '.join(choice or '(empty)' for choice in choices)}", lambda value: value in choices)
-
-
 def _is_percent(value: str) -> bool:
     return value == "" or (re.fullmatch(r"\d{1,3}(\.\d+)?", value) is not None and float(value) <= 100)
 
 
-_TEXT = _matching(r".+", "a text")
-_ANY = _matching(r"[^\x00-\x08]*", "a text or empty")
-_SLUG = _matching(r"[a-z0-9][a-z0-9-]*", "a slug of small letters, digits and '-'")
-_YEAR = _matching(r"(19|20)\d\d", "a year")
-_PERCENT = _Column("a percentage such as 54.75, or empty", _is_percent)
+_PERCENT = Column("a percentage such as 54.75, or empty", _is_percent)
 _METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {
-    "dataset": _one_of("sysu-mm01", "regdb"),
-    "search": _one_of("all", "indoor", ""),
-    "shot": _one_of("single", "multi", ""),
-    "direction": _one_of("v2t", "t2v", ""),
+    "dataset": one_of("sysu-mm01", "regdb"),
+    "search": one_of("all", "indoor", ""),
+    "shot": one_of("single", "multi", ""),
+    "direction": one_of("v2t", "t2v", ""),
 }
-_IDENTITY = {"method_label": _TEXT, "venue": _TEXT, "year": _YEAR}
-_ORIGIN = {"source": _SLUG, "table": _matching(r"Table \w+", "a table such as 'Table 4'"), "note": _ANY}
-_RESULTS = {"method": _SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
-_ABLATIONS = {"method": _SLUG, "variant": _SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
+_IDENTITY = {"method_label": TEXT, "venue": TEXT, "year": YEAR}
+_ORIGIN = {"source": SLUG, "table": matching(r"Table \w+", "a table such as 'Table 4'"), "note": ANY}
+_RESULTS = {"method": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
+_ABLATIONS = {"method": SLUG, "variant": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
 _RECENT = {
-    "method": _TEXT,
-    "venue": _TEXT,
-    "backbone_or_input": _TEXT,
+    "method": TEXT,
+    "venue": TEXT,
+    "backbone_or_input": TEXT,
     **{f"{setting}_{metric}": _PERCENT for setting in _RECENT_SETTINGS for metric in ("r1", "map")},
-    "setting": _TEXT,
-    "provenance": _matching(
+    "setting": TEXT,
+    "provenance": matching(
         r"(primary|secondary|author repository).*", "a text that begins with primary, secondary or author repository"
     ),
-    "source": _TEXT,
-    "caveat": _ANY,
+    "source": TEXT,
+    "caveat": ANY,
 }
 _CONFLICTS = {
-    "method": _matching(r"[a-z0-9-]+( / [a-z0-9-]+)*", "slugs joined by ' / '"),
-    "dataset": _one_of("sysu-mm01", "regdb", ""),
-    "search": _one_of("all", "indoor", ""),
-    "shot": _one_of("single", "multi", "single / multi", ""),
-    "direction": _one_of("v2t", "t2v", "v2t / t2v", ""),
-    "metric": _matching(rf"({'|'.join(METRICS)})( / ({'|'.join(METRICS)}))*|label|protocol", "metrics or label"),
-    "value_a": _TEXT,
-    "source_a": _TEXT,
-    "value_b": _ANY,
-    "source_b": _ANY,
-    "kind": _SLUG,
-    "comment": _TEXT,
+    "method": SLUGS,
+    "dataset": one_of("sysu-mm01", "regdb", ""),
+    "search": one_of("all", "indoor", ""),
+    "shot": one_of("single", "multi", "single / multi", ""),
+    "direction": one_of("v2t", "t2v", "v2t / t2v", ""),
+    "metric": matching(rf"({'|'.join(METRICS)})( / ({'|'.join(METRICS)}))*|label|protocol", "metrics or label"),
+    "value_a": TEXT,
+    "source_a": TEXT,
+    "value_b": ANY,
+    "source_b": ANY,
+    "kind": SLUG,
+    "comment": TEXT,
 }
 _DRAWS = {
-    "method": _SLUG,
-    "dataset": _one_of("sysu-mm01", "regdb", "llcm"),
-    "draw": _one_of("seeded", "official", "none", "unknown"),
-    "draw_evidence": _TEXT,
-    "test_time_information": _matching(r"[a-z]+(\+[a-z]+)*", "none, unknown, or kinds joined by '+'"),
-    "information_evidence": _TEXT,
+    "method": SLUG,
+    "dataset": one_of("sysu-mm01", "regdb", "llcm"),
+    "draw": one_of("seeded", "official", "none", "unknown"),
+    "draw_evidence": TEXT,
+    "test_time_information": matching(r"[a-z]+(\+[a-z]+)*", "none, unknown, or kinds joined by '+'"),
+    "information_evidence": TEXT,
 }
-_SOURCES = {"source": _SLUG, "title": _TEXT, "venue": _TEXT, "year": _YEAR, "own_methods": _TEXT}
-
-
-def _rows(path: Path, schema: Mapping[str, _Column]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The checked rows of a file, each with its place in words."""
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
-            header = next(reader, [])
-            if header != list(schema):
-                raise UsageError(f"{path}, line 1: the columns must be {', '.join(schema)}, not {', '.join(header)}.")
-            for cells in reader:
-                where = f"{path}, line {reader.line_num}"
-                if len(cells) != len(schema):
-                    raise UsageError(f"{where}: has {len(cells)} cells and the header {len(schema)}; quote commas.")
-                row = dict(zip(schema, cells, strict=True))
-                for name, column in schema.items():
-                    if not column.accepts(row[name]):
-                        raise UsageError(f"{where}: column '{name}' must be {column.expectation}, not '{row[name]}'.")
-                yield where, row
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: is not a CSV file in UTF-8 ({error}).") from None
+_SOURCES = {"source": SLUG, "title": TEXT, "venue": TEXT, "year": YEAR, "own_methods": TEXT}
 
 
 def _check_setting(where: str, row: Mapping[str, str]) -> None:
@@ -253,8 +212,8 @@ def _check_setting(where: str, row: Mapping[str, str]) -> None:
             raise UsageError(f"{where}: column '{name}' must be {state} on {row['dataset']}, not '{row[name]}'.")
 
 
-def _printed(path: Path, schema: Mapping[str, _Column], papers: Mapping[str, Paper]) -> Iterator[PrintedRow]:
-    for where, row in _rows(path, schema):
+def _printed(path: Path, schema: Mapping[str, Column], papers: Mapping[str, Paper]) -> Iterator[PrintedRow]:
+    for where, row in read_rows(path, schema):
         _check_setting(where, row)
         if row["source"] not in papers:
             raise UsageError(
@@ -277,7 +236,7 @@ def _printed(path: Path, schema: Mapping[str, _Column], papers: Mapping[str, Pap
 
 
 def _recent(path: Path) -> Iterator[PrintedRow]:
-    for where, row in _rows(path, _RECENT):
+    for where, row in read_rows(path, _RECENT):
         if row["caveat"].startswith("do not show"):
             continue
         year = re.search(r"(19|20)\d\d", row["venue"])
@@ -314,7 +273,7 @@ def _recent_slug(label: str, where: str) -> str:
 
 
 def _conflicts(path: Path) -> Iterator[Conflict]:
-    for _, row in _rows(path, _CONFLICTS):
+    for _, row in read_rows(path, _CONFLICTS):
         protocols = {
             protocol_name(row["dataset"], search, shot, direction)
             for search in row["search"].split(" / ")
