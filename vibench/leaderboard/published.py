@@ -2,7 +2,8 @@
 
 ``results.csv`` and ``ablations.csv`` hold what five papers print, ``recent.csv`` newer rows with their provenance,
 ``conflicts.csv`` where prints contradict each other, ``draws.csv`` which galleries a method's authors drew and what
-their method looks at in testing, ``sources.csv`` the papers. Printed numbers stay texts: precision is information.
+their method looks at in testing, ``setups.csv`` what the row was trained with, ``audits.csv`` what is wrong or unfair
+with a printed number, ``sources.csv`` the papers. Printed numbers stay texts: precision is information.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS
+from vibench.leaderboard.audits import Audit, read_audits
 from vibench.leaderboard.csv_schema import ANY, SLUG, SLUGS, TEXT, YEAR, Column, matching, one_of, read_rows
 from vibench.resources import published_folder
 
@@ -85,6 +87,20 @@ class Practice:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What a method's authors trained on one data set with; an empty text where no source says."""
+
+    input: str = ""
+    """Height and width of the network input, such as ``288x144``."""
+    backbone: str = ""
+    pretrained: str = ""
+    extra_labels: str = ""
+    """Labels in training beside identities: ``none``, or `vibench.methods.recipe_file.NEEDS` joined by ``+``."""
+    query_mode: str = ""
+    """Whether the ranking of one query saw the others: ``all`` | ``single``."""
+
+
+@dataclass(frozen=True)
 class Paper:
     """A paper whose tables were transcribed."""
 
@@ -104,6 +120,9 @@ class Published:
     conflicts: tuple[Conflict, ...]
     practices: Mapping[tuple[str, str], Practice]
     """Per (method, data set)."""
+    setups: Mapping[tuple[str, str], Setup]
+    """Per (method, data set); absent where nothing is known."""
+    audits: tuple[Audit, ...]
     papers: Mapping[str, Paper]
 
 
@@ -127,21 +146,25 @@ def load_published(folder: Path | None = None) -> Published:
         practices[key] = Practice(
             row["draw"], row["draw_evidence"], row["test_time_information"], row["information_evidence"]
         )
-    published = Published(
-        results=tuple(_printed(folder / "results.csv", _RESULTS, papers)),
-        ablations=tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),
-        recent=tuple(_recent(folder / "recent.csv")),
-        conflicts=tuple(_conflicts(folder / "conflicts.csv")),
-        practices=practices,
-        papers=papers,
-    )
-    for printed in (*published.results, *published.ablations, *published.recent):
+    tables = {
+        "results": tuple(_printed(folder / "results.csv", _RESULTS, papers)),
+        "ablations": tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),
+        "recent": tuple(_recent(folder / "recent.csv")),
+    }
+    for printed in (row for table in tables.values() for row in table):
         if (printed.method, printed.dataset) not in practices:
             raise UsageError(
                 f"{folder / 'draws.csv'}: has no row for '{printed.method}' on {printed.dataset}, which "
                 f"{printed.source} prints; add one (draw 'unknown' where nobody says)."
             )
-    return published
+    return Published(
+        **tables,
+        conflicts=tuple(_conflicts(folder / "conflicts.csv")),
+        practices=practices,
+        setups=_setups(folder / "setups.csv", practices),
+        audits=tuple(read_audits(folder / "audits.csv", tables)),
+        papers=papers,
+    )
 
 
 def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
@@ -201,7 +224,31 @@ _DRAWS = {
     "test_time_information": matching(r"[a-z]+(\+[a-z]+)*", "none, unknown, or kinds joined by '+'"),
     "information_evidence": TEXT,
 }
+_SETUPS = {
+    "method": SLUG,
+    "dataset": one_of("sysu-mm01", "regdb", "llcm"),
+    "input": matching(r"(\d+x\d+)?", "height and width such as 288x144, or empty"),
+    "backbone": matching(r"[a-z0-9-]*", "a slug or empty"),
+    "pretrained": matching(r"[a-z0-9-]*", "a slug or empty"),
+    "extra_labels": matching(r"(none|[a-z]+(\+[a-z]+)*)?", "none, kinds joined by '+', or empty"),
+    "query_mode": one_of("all", "single", ""),
+    "evidence": TEXT,
+}
 _SOURCES = {"source": SLUG, "title": TEXT, "venue": TEXT, "year": YEAR, "own_methods": TEXT}
+
+
+def _setups(path: Path, practices: Mapping[tuple[str, str], Practice]) -> dict[tuple[str, str], Setup]:
+    setups: dict[tuple[str, str], Setup] = {}
+    for where, row in read_rows(path, _SETUPS):
+        key = (row["method"], row["dataset"])
+        if key in setups:
+            raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
+        if key not in practices:
+            raise UsageError(
+                f"{where}: '{key[0]}' on {key[1]} is no row of draws.csv; correct the name or add it there."
+            )
+        setups[key] = Setup(row["input"], row["backbone"], row["pretrained"], row["extra_labels"], row["query_mode"])
+    return setups
 
 
 def _check_setting(where: str, row: Mapping[str, str]) -> None:
