@@ -8,10 +8,11 @@ headline and may be ranked: the one from the method's own paper, else the one mo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vibench.evaluation.result import METRICS
-from vibench.leaderboard.published import Conflict, PrintedRow, Published
+from vibench.leaderboard.audits import Audit, by_severity
+from vibench.leaderboard.published import Conflict, PrintedRow, Published, Setup
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class PublishedRow:
     notes: tuple[str, ...]
     conflicts: tuple[tuple[str, Conflict], ...]
     """Per contradiction the metric it concerns; an empty metric concerns the row."""
+    audits: tuple[Audit, ...] = ()
+    """What is wrong or unfair with any of the prints, worst first."""
+    setup: Setup = field(default_factory=Setup)
 
 
 def published_rows(published: Published) -> list[PublishedRow]:
@@ -41,6 +45,13 @@ def published_rows(published: Published) -> list[PublishedRow]:
     for printed in (*published.results, *published.recent):
         prints.setdefault((printed.dataset, printed.protocol, printed.method), []).append(printed)
     flags = flag_conflicts((*published.results, *published.ablations), published.conflicts)
+    findings = {
+        id(printed): [audit for audit in published.audits if audit.concerns(table, printed)]
+        for table, printed in (
+            *(("results", printed) for printed in published.results),
+            *(("recent", printed) for printed in published.recent),
+        )
+    }
     rows: list[PublishedRow] = []
     for (dataset, protocol, method), group in sorted(prints.items()):
         clusters = agreeing(group)
@@ -50,6 +61,7 @@ def published_rows(published: Published) -> list[PublishedRow]:
             found = {
                 (metric, conflict): None for printed in cluster for metric, conflict in flags.get(_key(printed), ())
             }
+            audits = {audit: None for printed in cluster for audit in findings[id(printed)]}
             rows.append(
                 PublishedRow(
                     method=method,
@@ -64,6 +76,8 @@ def published_rows(published: Published) -> list[PublishedRow]:
                     headline=at == headline,
                     notes=tuple(dict.fromkeys(printed.note for printed in cluster if printed.note)),
                     conflicts=tuple(found),
+                    audits=tuple(by_severity(audits)),
+                    setup=published.setups.get((method, dataset), Setup()),
                 )
             )
     return rows
