@@ -119,11 +119,21 @@ class Published:
     recent: tuple[PrintedRow, ...]
     conflicts: tuple[Conflict, ...]
     practices: Mapping[tuple[str, str], Practice]
-    """Per (method, data set)."""
+    """Per (method, data set); of an ablation that differs from its method, per (method/variant, data set)."""
     setups: Mapping[tuple[str, str], Setup]
-    """Per (method, data set); absent where nothing is known."""
+    """Likewise; absent where nothing is known."""
     audits: tuple[Audit, ...]
     papers: Mapping[str, Paper]
+
+    def practice(self, method: str, variant: str, dataset: str) -> Practice:
+        """How a method, or an ablation of it, was tested."""
+        own = self.practices.get((f"{method}/{variant}", dataset))
+        return own or self.practices[method, dataset]
+
+    def setup(self, method: str, variant: str, dataset: str) -> Setup:
+        """What a method, or an ablation of it, was trained with, as far as it is known."""
+        own = self.setups.get((f"{method}/{variant}", dataset))
+        return own or self.setups.get((method, dataset), Setup())
 
 
 def load_published(folder: Path | None = None) -> Published:
@@ -216,8 +226,9 @@ _CONFLICTS = {
     "kind": SLUG,
     "comment": TEXT,
 }
+_METHOD_OR_VARIANT = matching(r"[a-z0-9][a-z0-9-]*(/[a-z0-9-]+)?", "a slug, or METHOD/VARIANT of an ablation")
 _DRAWS = {
-    "method": SLUG,
+    "method": _METHOD_OR_VARIANT,
     "dataset": one_of("sysu-mm01", "regdb", "llcm"),
     "draw": one_of("seeded", "official", "none", "unknown"),
     "draw_evidence": TEXT,
@@ -225,7 +236,7 @@ _DRAWS = {
     "information_evidence": TEXT,
 }
 _SETUPS = {
-    "method": SLUG,
+    "method": _METHOD_OR_VARIANT,
     "dataset": one_of("sysu-mm01", "regdb", "llcm"),
     "input": matching(r"(\d+x\d+)?", "height and width such as 288x144, or empty"),
     "backbone": matching(r"[a-z0-9-]*", "a slug or empty"),
@@ -243,7 +254,7 @@ def _setups(path: Path, practices: Mapping[tuple[str, str], Practice]) -> dict[t
         key = (row["method"], row["dataset"])
         if key in setups:
             raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
-        if key not in practices:
+        if (row["method"].partition("/")[0], row["dataset"]) not in practices:
             raise UsageError(
                 f"{where}: '{key[0]}' on {key[1]} is no row of draws.csv; correct the name or add it there."
             )
