@@ -144,7 +144,7 @@ class Board:
     """File name without suffix, unique among the boards of the data set."""
     sections: tuple[Section, ...]
     printed_variants: tuple[Row, ...] = ()
-    """Published rows of ablation tables: never ranked, they stand beside what was measured again."""
+    """Published rows of ablation tables, in their order: never ranked, they stand beside what was measured again."""
 
     @property
     def synthetic(self) -> bool:
@@ -204,7 +204,7 @@ def build_boards(
         dataset, version, protocol, draw, fingerprint = key
         stem = _stem(protocol, draw, version)
         name = stem if stems[dataset, stem] == 1 else f"{stem}-{fingerprint[:8]}"
-        beside = sorted(printed.get(key, []), key=_order)
+        beside = printed.get(key, [])
         rows = [
             *_measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside),
             *(row for row in beside if not row.variant),

@@ -13,6 +13,7 @@ ALL_COSTS = "cost"
 """Name under which the command line asks for the tables of all costs."""
 UNKNOWN_DEVICE = "unknown device"
 ANY_DEVICE = ""
+"""Device of the table of costs that are the same on every device."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class CostLine:
     pareto: frozenset[str]
     """Names of the costs at which no row of the same section has more r1 for no more, or as much for less."""
 
+    def value(self, kind: CostKind) -> float | None:
+        """The row's cost of one kind."""
+        return self.values[COSTS.index(kind)]
+
 
 @dataclass(frozen=True)
 class CostTable:
@@ -79,19 +84,18 @@ class CostTable:
 
     @property
     def kinds(self) -> tuple[CostKind, ...]:
-        """The costs that at least one line has, on `ANY_DEVICE` those alone that no device changes."""
+        """The costs to compare here that at least one line has."""
         return tuple(
             kind
-            for at, kind in enumerate(COSTS)
-            if any(line.values[at] is not None for line in self.lines) and (self.device or not kind.on_device)
+            for kind in COSTS
+            if kind.on_device == bool(self.device) and any(line.value(kind) is not None for line in self.lines)
         )
 
     def sorted_by(self, kind: CostKind) -> list[CostLine]:
-        """The lines that have this cost, cheapest first."""
-        at = COSTS.index(kind)
+        """The lines that have this cost, cheapest first, of equals the higher r1."""
         sign = -1.0 if kind.more_is_better else 1.0
-        known = [line for line in self.lines if line.values[at] is not None]
-        return sorted(known, key=lambda line: sign * (line.values[at] or 0.0))
+        known = [(sign * value, line) for line in self.lines if (value := line.value(kind)) is not None]
+        return [line for _, line in sorted(known, key=lambda pair: pair[0])]
 
 
 def cost_kinds(name: str) -> tuple[CostKind, ...]:
@@ -106,15 +110,10 @@ def cost_kinds(name: str) -> tuple[CostKind, ...]:
 
 
 def cost_tables(board: Board) -> list[CostTable]:
-    """One table for each device model that the board's runs were timed on, by name."""
+    """A table for each device model that runs were timed on, by name, and one of the costs that no device changes."""
     rows = [row for row in board.rows if row.source != "published"]
     devices = sorted({run.cost.device or UNKNOWN_DEVICE for row in rows for run in row.single_runs})
-    return [_table(device, rows) for device in devices]
-
-
-def device_free_table(board: Board) -> CostTable:
-    """The costs that no device changes, of all measured rows."""
-    return _table(ANY_DEVICE, [row for row in board.rows if row.source != "published"])
+    return [_table(device, rows) for device in (*devices, ANY_DEVICE)] if rows else []
 
 
 def _table(device: str, rows: Sequence[Row]) -> CostTable:
@@ -137,21 +136,21 @@ def with_front(lines: Sequence[CostLine]) -> list[CostLine]:
         rivals = [other for other in lines if other.row.section == line.row.section and not other.row.obstacles]
         front = {
             kind.name
-            for at, kind in enumerate(COSTS)
+            for kind in COSTS
             if not line.row.obstacles
-            and line.values[at] is not None
-            and not any(_beats(other, line, at) for other in rivals)
+            and line.value(kind) is not None
+            and not any(_beats(other, line, kind) for other in rivals)
         }
         marked.append(CostLine(line.row, line.values, line.runs, frozenset(front)))
     return marked
 
 
-def _beats(one: CostLine, other: CostLine, at: int) -> bool:
+def _beats(one: CostLine, other: CostLine, kind: CostKind) -> bool:
     """At least as good in r1 and in cost, and better in one of them."""
-    mine, theirs = one.values[at], other.values[at]
+    mine, theirs = one.value(kind), other.value(kind)
     if mine is None or theirs is None:
         return False
-    if COSTS[at].more_is_better:
+    if kind.more_is_better:
         mine, theirs = -mine, -theirs
     r1, other_r1 = one.row.scores["r1"].value, other.row.scores["r1"].value
     return r1 >= other_r1 and mine <= theirs and (r1 > other_r1 or mine < theirs)

@@ -1,0 +1,168 @@
+"""Boards, cost tables and findings on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from vibench.leaderboard.audits import Audit, by_severity
+from vibench.leaderboard.board import UNRANKED, Board, Row
+from vibench.leaderboard.cost import CostKind, CostTable
+from vibench.leaderboard.footnotes import audit_sentence, conflict_values
+from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.render import (
+    ABSENT,
+    FRONT,
+    METRIC_TITLES,
+    board_title,
+    cost_text,
+    cost_title,
+    row_conflicts,
+    score_text,
+    signed,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+WIDE = 110
+"""Terminal columns from which a board shows more than the essentials."""
+
+
+def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool = False) -> Table:
+    """The board as a rich table for a terminal of ``width`` columns; the best score of each section is bold.
+
+    Only the most important columns are shown, fewer on a narrow terminal, and none that would say the same in every
+    row or nothing at all. Unless ``whole``, published rows without a rank are counted, not shown. With ``unfold`` the
+    runs of a row over several seeds follow it.
+    """
+    from rich.markup import escape
+
+    sections = [
+        [(rank, row) for rank, row in section.rows if whole or rank is not None or row.source != "published"]
+        for section in board.sections
+    ]
+    rows = [row for section in sections for _, row in section]
+    metrics = ("r1", "r10", "map", "minp") if width >= WIDE else ("r1", "map")
+    differences = [
+        metric
+        for metric in (("r1", "map") if width >= WIDE else ("r1",))
+        if any(row.difference(metric) is not None for row in rows)
+    ]
+    details: list[tuple[str, Callable[[Row], str]]] = [
+        ("source", lambda row: row.source),
+        # Spaces let the cell break between words.
+        ("test-time info", lambda row: row.test_time_information.replace("+", " + ")),
+    ]
+    details = [(title, value) for title, value in details if len({value(row) for row in rows}) > 1]
+    with_seeds = any(row.seeds > 1 for row in rows)
+    marked = any(row_marks(row) for row in rows)
+
+    table = _table(board_title(board))
+    hidden = len(board.rows) - len(rows)
+    if hidden:
+        table.caption = f"and {hidden} published rows that hold no rank here"
+        table.caption_justify = "left"
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("method", overflow="fold", min_width=10)
+    for title, _ in details:
+        table.add_column(title, overflow="fold", min_width=9)
+    if with_seeds:
+        table.add_column("seeds", justify="right", no_wrap=True)
+    for title in [METRIC_TITLES[metric] for metric in metrics]:
+        table.add_column(title, justify="right", no_wrap=True)
+    for metric in differences:
+        table.add_column(f"{METRIC_TITLES[metric]} -\nprinted", justify="right", no_wrap=True)
+    if marked:
+        table.add_column("marks", overflow="fold", min_width=10)
+
+    def cells(rank: int | None, name: str, row: Row, best: Iterable[float | None]) -> list[str]:
+        scores = []
+        for metric, top in zip(metrics, best, strict=True):
+            score = row.scores.get(metric)
+            scores.append(f"[bold]{score_text(score)}[/]" if score and score.value == top else score_text(score))
+        return [
+            ABSENT if rank is None else str(rank),
+            escape(name),
+            *(escape(value(row)) for _, value in details),
+            *([str(row.seeds or ABSENT)] if with_seeds else []),
+            *scores,
+            *(signed(row.difference(metric)) for metric in differences),
+            *([escape(", ".join(row_marks(row)))] if marked else []),
+        ]
+
+    for section in sections:
+        ranked = [row.scores for rank, row in section if rank is not None]
+        best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
+        for rank, row in section:
+            table.add_row(*cells(rank, f"{row.method} {row.variant}".strip(), row, best))
+            for run in row.runs if unfold else ():
+                table.add_row(*cells(None, f"  seed {run.run.seed}", run, [None] * len(metrics)), style="dim")
+        table.add_section()
+    return table
+
+
+def cost_terminal_table(board: Board, table: CostTable, kind: CostKind) -> Table:
+    """The measured rows of one device by one cost, cheapest first; fits a terminal of 80 columns."""
+    from rich.markup import escape
+
+    shown = _table(f"{board_title(board)}\n{cost_title(table)}, by {kind.title}")
+    shown.add_column("method", overflow="fold", min_width=10)
+    shown.add_column("section", overflow="fold", min_width=9)
+    shown.add_column(kind.heading, justify="right", no_wrap=True)
+    shown.add_column("front", justify="center", no_wrap=True)
+    for title in ("r1", "mAP"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    shown.add_column("runs", justify="right", no_wrap=True)
+    for line in table.sorted_by(kind):
+        row = line.row
+        shown.add_row(
+            escape(f"{row.method} {row.variant}".strip()),
+            escape((UNRANKED if row.obstacles else row.section).replace("+", " + ")),
+            cost_text(kind, line.value(kind)),
+            FRONT if kind.name in line.pareto else "",
+            score_text(row.scores.get("r1")),
+            score_text(row.scores.get("map")),
+            str(line.runs),
+        )
+    return shown
+
+
+def conflict_list(conflicts: Iterable[Conflict]) -> list[RenderableType]:
+    """All contradictions between and inside papers, a paragraph each."""
+    paragraphs: list[RenderableType] = []
+    for conflict in conflicts:
+        place = ", ".join(conflict.protocols) or conflict.dataset or "everywhere"
+        head = f"{', '.join(conflict.methods)} ({place}), {conflict.kind}: "
+        paragraphs.append(_paragraph(head, f"{conflict_values(conflict)}. {conflict.comment}."))
+    return paragraphs
+
+
+def audit_list(audits: Iterable[Audit]) -> list[RenderableType]:
+    """All audit findings, worst first, a paragraph each."""
+    return [
+        _paragraph(f"{', '.join(audit.methods)}, {audit.kind} ({audit.severity}): ", audit_sentence(audit))
+        for audit in by_severity(audits)
+    ]
+
+
+def row_marks(row: Row) -> list[str]:
+    """What a reader should know beside a row, in few words."""
+    audits = [audit.kind for audit in row.audits if audit.severity != "note"]
+    conflicts = sorted({found.kind for _, found in row_conflicts(row)})
+    return list(dict.fromkeys([*row.obstacles, *row.marks, *audits, *conflicts]))
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def _paragraph(head: str, text: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text.assemble((head, "bold"), text, "\n")
