@@ -49,10 +49,11 @@ def leaderboard(
     from vibench.errors import UsageError
     from vibench.leaderboard.ablations import ablation_boards
     from vibench.leaderboard.board import build_boards
+    from vibench.leaderboard.cells import board_title
     from vibench.leaderboard.consensus import ablation_rows, published_rows
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
-    from vibench.leaderboard.render import INDEX, board_title, write_boards
+    from vibench.leaderboard.render import INDEX, write_boards
     from vibench.leaderboard.store import leaderboards_folder, read_records
     from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
     from vibench.protocols import load_protocol

@@ -107,6 +107,12 @@ class Row:
     """That row, where the board's protocol and draw have it."""
 
     @property
+    def place(self) -> str:
+        """Title of the section in which the row stands."""
+        # A leak is a section of its own; whatever else forbids a rank is said beside the row.
+        return self.section if self.section == LEAKING or not self.obstacles else UNRANKED
+
+    @property
     def single_runs(self) -> tuple[Row, ...]:
         """The rows of the runs that this row stands for; of a single run, itself."""
         return tuple(run for run in self.runs if SUPERSEDED not in run.obstacles) or (self,)
@@ -371,15 +377,10 @@ def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:
 def _sections(rows: Iterable[Row], ignore_audits: bool) -> tuple[Section, ...]:
     by_title: dict[str, list[Row]] = {}
     for row in rows:
-        by_title.setdefault(_section_of(row), []).append(row)
+        by_title.setdefault(row.place, []).append(row)
     return tuple(
         Section(title, _ranked(by_title[title], ignore_audits)) for title in sorted(by_title, key=_section_order)
     )
-
-
-def _section_of(row: Row) -> str:
-    # A leak is a section of its own; whatever else forbids a rank is said beside the row.
-    return row.section if row.section == LEAKING or not row.obstacles else UNRANKED
 
 
 def _section_order(title: str) -> tuple[int, str]:

@@ -116,6 +116,16 @@ def cost_tables(board: Board) -> list[CostTable]:
     return [_table(device, rows) for device in (*devices, ANY_DEVICE)] if rows else []
 
 
+def pareto(board: Board) -> dict[int, set[str]]:
+    """Per measured row, by its ``id()``: the costs at which nothing beats it, on any of its devices."""
+    fronts: dict[int, set[str]] = {}
+    for table in cost_tables(board):
+        shown = {kind.name for kind in table.kinds}
+        for line in table.lines:
+            fronts.setdefault(id(line.row), set()).update(line.pareto & shown)
+    return fronts
+
+
 def _table(device: str, rows: Sequence[Row]) -> CostTable:
     lines = []
     for row in rows:

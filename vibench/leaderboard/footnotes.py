@@ -41,7 +41,8 @@ class Footnotes:
         parts = []
         if self._audits:
             notes = [
-                f"- [A{number}] {escaped(audit.kind)}, {audit.severity}: {escaped(audit_sentence(audit))}"
+                f"- [A{number}] {escaped(', '.join(audit.methods))}, {audit.kind}, {audit.severity}: "
+                f"{escaped(audit_sentence(audit))}"
                 for audit, number in self._audits.items()
             ]
             parts += ["## What is wrong or unfair with printed numbers", "\n".join(notes)]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vibench.leaderboard.audits import Audit, by_severity
-from vibench.leaderboard.board import UNRANKED, Board, Row
-from vibench.leaderboard.cost import CostKind, CostTable
-from vibench.leaderboard.footnotes import audit_sentence, conflict_values
-from vibench.leaderboard.published import Conflict
-from vibench.leaderboard.render import (
+from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.cells import (
     ABSENT,
     FRONT,
     METRIC_TITLES,
@@ -18,9 +15,13 @@ from vibench.leaderboard.render import (
     cost_text,
     cost_title,
     row_conflicts,
+    row_name,
     score_text,
     signed,
 )
+from vibench.leaderboard.cost import CostKind, CostTable
+from vibench.leaderboard.footnotes import audit_sentence, conflict_values
+from vibench.leaderboard.published import Conflict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,20 +45,14 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         for section in board.sections
     ]
     rows = [row for section in sections for _, row in section]
-    metrics = ("r1", "r10", "map", "minp") if width >= WIDE else ("r1", "map")
+    wide = width >= WIDE
+    metrics = ("r1", "r10", "map", "minp") if wide else ("r1", "map")
     differences = [
         metric
-        for metric in (("r1", "map") if width >= WIDE else ("r1",))
+        for metric in (("r1", "map") if wide else ("r1",))
         if any(row.difference(metric) is not None for row in rows)
     ]
-    details: list[tuple[str, Callable[[Row], str]]] = [
-        ("source", lambda row: row.source),
-        # Spaces let the cell break between words.
-        ("test-time info", lambda row: row.test_time_information.replace("+", " + ")),
-    ]
-    details = [(title, value) for title, value in details if len({value(row) for row in rows}) > 1]
-    with_seeds = any(row.seeds > 1 for row in rows)
-    marked = any(row_marks(row) for row in rows)
+    details = _details(rows, wide)
 
     table = _table(board_title(board))
     hidden = len(board.rows) - len(rows)
@@ -66,18 +61,14 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         table.caption_justify = "left"
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("method", overflow="fold", min_width=10)
-    for title, _ in details:
-        table.add_column(title, overflow="fold", min_width=9)
-    if with_seeds:
-        table.add_column("seeds", justify="right", no_wrap=True)
-    for title in [METRIC_TITLES[metric] for metric in metrics]:
-        table.add_column(title, justify="right", no_wrap=True)
+    for metric in metrics:
+        table.add_column(METRIC_TITLES[metric], justify="right", no_wrap=True)
     for metric in differences:
         table.add_column(f"{METRIC_TITLES[metric]} -\nprinted", justify="right", no_wrap=True)
-    if marked:
-        table.add_column("marks", overflow="fold", min_width=10)
+    for title, _ in details:
+        table.add_column(title, overflow="fold", min_width=9)
 
-    def cells(rank: int | None, name: str, row: Row, best: Iterable[float | None]) -> list[str]:
+    def cells(rank: int | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
         scores = []
         for metric, top in zip(metrics, best, strict=True):
             score = row.scores.get(metric)
@@ -85,22 +76,45 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         return [
             ABSENT if rank is None else str(rank),
             escape(name),
-            *(escape(value(row)) for _, value in details),
-            *([str(row.seeds or ABSENT)] if with_seeds else []),
             *scores,
             *(signed(row.difference(metric)) for metric in differences),
-            *([escape(", ".join(row_marks(row)))] if marked else []),
+            *(escape(value(row)) for _, value in details),
         ]
 
     for section in sections:
         ranked = [row.scores for rank, row in section if rank is not None]
         best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
         for rank, row in section:
-            table.add_row(*cells(rank, f"{row.method} {row.variant}".strip(), row, best))
+            table.add_row(*cells(rank, row_name(row), row, best))
             for run in row.runs if unfold else ():
                 table.add_row(*cells(None, f"  seed {run.run.seed}", run, [None] * len(metrics)), style="dim")
         table.add_section()
     return table
+
+
+def _details(rows: Sequence[Row], wide: bool) -> list[tuple[str, Callable[[Row], str]]]:
+    """Columns of text that tell rows apart; on a narrow terminal one for all."""
+
+    def seeds(row: Row) -> str:
+        return f"{row.seeds} seeds" if row.seeds > 1 else ""
+
+    def information(row: Row) -> str:
+        # Spaces let the cell break between words.
+        return row.test_time_information.replace("+", " + ")
+
+    def marks(row: Row) -> str:
+        return ", ".join(dict.fromkeys([*([seeds(row)] if row.seeds > 1 else []), *row_marks(row)]))
+
+    every: list[tuple[str, Callable[[Row], str]]] = [
+        ("source", lambda row: row.source),
+        ("test-time info", information),
+        ("marks", marks),
+    ]
+    told = [(title, value) for title, value in every if len({value(row) for row in rows} - {""}) > 1 or value is marks]
+    told = [(title, value) for title, value in told if any(value(row) for row in rows)]
+    if wide or len(told) < 2:
+        return told
+    return [("about", lambda row: ", ".join(text for _, value in told if (text := value(row)) not in ("", "none")))]
 
 
 def cost_terminal_table(board: Board, table: CostTable, kind: CostKind) -> Table:
@@ -118,8 +132,8 @@ def cost_terminal_table(board: Board, table: CostTable, kind: CostKind) -> Table
     for line in table.sorted_by(kind):
         row = line.row
         shown.add_row(
-            escape(f"{row.method} {row.variant}".strip()),
-            escape((UNRANKED if row.obstacles else row.section).replace("+", " + ")),
+            escape(row_name(row)),
+            escape(row.place.replace("+", " + ")),
             cost_text(kind, line.value(kind)),
             FRONT if kind.name in line.pareto else "",
             score_text(row.scores.get("r1")),
