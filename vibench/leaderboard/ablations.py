@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vibench.evaluation.result import METRICS
-from vibench.leaderboard.board import OTHER_PRINT, Board, Row
+from vibench.leaderboard.board import OTHER_PRINT, Board, Row, difference
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.published import Paper
 
@@ -27,8 +26,7 @@ class AblationLine:
         """Measured minus printed, in percent points; None where either is missing."""
         if self.printed is None or self.measured is None:
             return None
-        ours, theirs = self.measured.scores.get(metric), self.printed.scores.get(metric)
-        return None if ours is None or theirs is None else ours.value - theirs.value
+        return difference(self.measured, self.printed, metric)
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,6 @@ class AblationBoard:
     def name(self) -> str:
         """File name without suffix, unique among the ablation boards of the data set."""
         return f"{self.method}-{self.board.name}"
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that any line has."""
-        rows = [row for line in self.lines for row in (line.printed, line.measured) if row is not None]
-        return tuple(metric for metric in METRICS if any(metric in row.scores for row in rows))
 
 
 def ablation_boards(

@@ -119,9 +119,7 @@ class Row:
 
     def difference(self, metric: str) -> float | None:
         """Measured minus published, in percent points; None where either is missing."""
-        printed = self.published.scores.get(metric) if self.published else None
-        measured = self.scores.get(metric)
-        return None if printed is None or measured is None else measured.value - printed.value
+        return None if self.published is None else difference(self, self.published, metric)
 
 
 SUPERSEDED = "superseded"
@@ -166,6 +164,12 @@ class Board:
     def measured(self) -> int:
         """Number of rows that come from evaluation records."""
         return sum(row.source != "published" for row in self.rows)
+
+
+def difference(measured: Row, printed: Row, metric: str) -> float | None:
+    """Measured minus printed, in percent points; None where either is missing."""
+    ours, theirs = measured.scores.get(metric), printed.scores.get(metric)
+    return None if ours is None or theirs is None else ours.value - theirs.value
 
 
 def is_synthetic(dataset: str) -> bool:

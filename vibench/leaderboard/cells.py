@@ -65,18 +65,15 @@ def row_conflicts(row: Row) -> list[tuple[str, Conflict]]:
     return cells + [("", found) for found in row.conflicts]
 
 
-def comparison_remarks(row: Row) -> list[str]:
-    """What speaks against comparing a measured row with its published one."""
-    published = row.published
-    if published is None:
-        return []
+def comparison_remarks(row: Row, published: Row) -> list[str]:
+    """What speaks against comparing a measured row with a published one, audit findings apart."""
     remarks = [text for text in published.obstacles if text not in {audit.kind for audit in published.audits}]
-    if published.test_time_information != row.test_time_information:
-        remarks.append(f"published with test-time information {published.test_time_information}")
     for what, ours, theirs in (
+        ("test-time information", row.test_time_information, published.test_time_information),
         ("input", row.setup.input, published.setup.input),
         ("backbone", row.setup.backbone, published.setup.backbone),
         ("pretraining", row.setup.pretrained, published.setup.pretrained),
+        ("extra labels", row.setup.extra_labels, published.setup.extra_labels),
     ):
         if ours and theirs and ours != theirs:
             remarks.append(f"published with {what} {theirs}")

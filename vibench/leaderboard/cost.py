@@ -98,6 +98,14 @@ class CostTable:
         return [line for _, line in sorted(known, key=lambda pair: pair[0])]
 
 
+def cost_of(row: Row, kind: CostKind) -> float | None:
+    """Mean over the runs of a row; None where they were timed on several device models."""
+    runs = row.single_runs
+    if kind.on_device and len({run.cost.device for run in runs}) > 1:
+        return None
+    return _mean(kind, runs)
+
+
 def cost_kinds(name: str) -> tuple[CostKind, ...]:
     """The cost of that name, or all for `ALL_COSTS`; `UsageError` with a suggestion for an unknown name."""
     if name == ALL_COSTS:

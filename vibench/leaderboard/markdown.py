@@ -135,7 +135,7 @@ def _comparison(board: Board, footnotes: Footnotes) -> list[str]:
             compared = metric in published.scores
             cells += [_score(row, metric, footnotes) if compared else "", _score(published, metric, footnotes)]
             cells.append(signed(row.difference(metric)))
-        remarks = [*comparison_remarks(row), *footnotes.audit_marks(published.audits)]
+        remarks = [*comparison_remarks(row, published), *footnotes.audit_marks(published.audits)]
         lines.append([*cells, published.evidence, row.evidence, ", ".join(remarks)])
     if not lines:
         return []
@@ -172,6 +172,7 @@ def _ablation_cells(line: AblationLine, footnotes: Footnotes) -> list[str]:
     printed, measured = line.printed, line.measured
     own = row_name(measured) if measured else ""
     remarks = [remark for row in (measured, printed) if row for remark in _remarks(row, footnotes)]
+    remarks += comparison_remarks(measured, printed) if measured and printed else []
     return [
         row_name(printed) if printed else own,
         *(_score(printed, metric, footnotes) for metric in METRICS),

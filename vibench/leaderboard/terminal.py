@@ -19,7 +19,7 @@ from vibench.leaderboard.cells import (
     score_text,
     signed,
 )
-from vibench.leaderboard.cost import CostKind, CostTable
+from vibench.leaderboard.cost import COSTS, CostKind, CostTable, cost_of
 from vibench.leaderboard.footnotes import audit_sentence, conflict_values
 from vibench.leaderboard.published import Conflict
 
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 
 WIDE = 110
 """Terminal columns from which a board shows more than the essentials."""
+WIDE_COMPARED = 150
+"""Likewise, of a board with differences to published rows."""
+
+_COSTS = {
+    (False, False): ("train-time",),
+    (False, True): (),
+    (True, False): ("train-time", "parameters", "flops"),
+    (True, True): ("train-time",),
+}
+"""Names of the costs that a board has room for, by whether the terminal is wide and rows are compared."""
 
 
 def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool = False) -> Table:
@@ -45,13 +55,13 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         for section in board.sections
     ]
     rows = [row for section in sections for _, row in section]
-    wide = width >= WIDE
+    compared = any(row.published is not None for row in rows)
+    wide = width >= (WIDE_COMPARED if compared else WIDE)
     metrics = ("r1", "r10", "map", "minp") if wide else ("r1", "map")
-    differences = [
-        metric
-        for metric in (("r1", "map") if wide else ("r1",))
-        if any(row.difference(metric) is not None for row in rows)
-    ]
+    differences = () if not compared else ("r1", "map") if wide else ("r1",)
+    # Beside differences there is less room.
+    names = _COSTS[wide, compared]
+    costs = [kind for kind in COSTS if kind.name in names and any(cost_of(row, kind) is not None for row in rows)]
     details = _details(rows, wide)
 
     table = _table(board_title(board))
@@ -65,8 +75,10 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         table.add_column(METRIC_TITLES[metric], justify="right", no_wrap=True)
     for metric in differences:
         table.add_column(f"{METRIC_TITLES[metric]} -\nprinted", justify="right", no_wrap=True)
+    for kind in costs:
+        table.add_column(kind.heading.replace(" ", "\n"), justify="right", no_wrap=True)
     for title, _ in details:
-        table.add_column(title, overflow="fold", min_width=9)
+        table.add_column(title, overflow="fold", min_width=20 if title in ("marks", "about") else 9)
 
     def cells(rank: int | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
         scores = []
@@ -78,6 +90,7 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
             escape(name),
             *scores,
             *(signed(row.difference(metric)) for metric in differences),
+            *(cost_text(kind, cost_of(row, kind)) for kind in costs),
             *(escape(value(row)) for _, value in details),
         ]
 
