@@ -102,6 +102,17 @@ def test_cost_table_is_sorted_and_marks_the_front() -> None:
     assert shown == [("quick", True), ("beaten", False), ("slow", True)]
 
 
+def test_timings_of_several_devices_do_not_share_a_column() -> None:
+    records = [
+        make_record(name, cost=replace(COST, device=device), run=RunInfo(train_seconds=777.0))
+        for name, device in (("a", "A100"), ("b", "H200"))
+    ]
+    (board,) = build_boards(records, [])
+    assert "777" not in _printed(board, 80)
+    (board,) = build_boards(records[:1], [])
+    assert "777" in _printed(board, 80)
+
+
 def test_findings_are_listed_in_full() -> None:
     text = io.StringIO()
     console = Console(width=1000, file=text)

@@ -284,10 +284,11 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
             input=record.run.input,
             backbone=record.run.backbone,
             pretrained=record.run.pretrained,
-            extra_labels=catalogue.extra_labels(record.method, record.variant) if record.source != "features" else "",
+            # Features go by any name: whose recipe made them is not known.
+            extra_labels="" if record.source == "features" else catalogue.extra_labels(record.method, record.variant),
         ),
         section=LEAKING if record.leaking else section,
-        printed_name=catalogue.printed_name(record) if record.source != "features" else "",
+        printed_name=catalogue.printed_name(record),
     )
 
 

@@ -61,7 +61,14 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     differences = () if not compared else ("r1", "map") if wide else ("r1",)
     # Beside differences there is less room.
     names = _COSTS[wide, compared]
-    costs = [kind for kind in COSTS if kind.name in names and any(cost_of(row, kind) is not None for row in rows)]
+    devices = {run.cost.device for row in rows if row.source != "published" for run in row.single_runs}
+    costs = [
+        kind
+        for kind in COSTS
+        if kind.name in names
+        and not (kind.on_device and len(devices) > 1)
+        and any(cost_of(row, kind) is not None for row in rows)
+    ]
     details = _details(rows, wide)
 
     table = _table(board_title(board))
