@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from tests.leaderboard.records import make_per_query, make_record
 from vibench.cli.main import app
+from vibench.leaderboard.record import Cost, RunInfo
 from vibench.leaderboard.store import write_record
 
 OUTCOMES = (make_per_query(0), make_per_query(1))
@@ -47,3 +48,74 @@ def test_unknown_protocol_is_bad_usage(vibench: Callable[..., subprocess.Complet
     done = vibench("leaderboard", "--protocol", "sysu-al")
     assert done.returncode == 2
     assert "sysu-all" in done.stderr and "Traceback" not in done.stderr
+
+
+def _runs(folder: Path, method: str, scores: list[float]) -> None:
+    for seed, r1 in enumerate(scores):
+        run = RunInfo(id=f"{method}-s{seed}", seed=seed, recipe_sha256="5e" * 32, train_seconds=100.0 - seed)
+        cost = Cost(device="Some GPU", embedding_size=512)
+        write_record(folder, make_record(method, r1, run=run, cost=cost), OUTCOMES)
+
+
+def test_seeds_collapse_unfold_and_cost(
+    vibench: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "leaderboards"
+    _runs(folder, "agw", [0.4, 0.5, 0.6])
+    _runs(folder, "caj", [0.3])
+    done = vibench("leaderboard", COLUMNS="80")
+    assert done.returncode == 0
+    assert "3 seeds" in done.stdout and "50.50 ± 10.00" in done.stdout and "1 seed" in done.stdout
+    assert "40.50 ± 0.50" not in done.stdout
+    unfolded = vibench("leaderboard", "--unfold", COLUMNS="80").stdout
+    assert "seed 2" in unfolded and "40.50 ± 0.50" in unfolded
+    assert all(len(line.rstrip()) <= 80 for line in unfolded.splitlines() if "±" in line)
+    cost = vibench("leaderboard", "--by", "cost", COLUMNS="80").stdout
+    assert "Cost on Some GPU, by training" in cost and "Cost on any device, by embedding" in cost
+    assert "◆" in cost
+    time_alone = vibench("leaderboard", "--by", "train-time", COLUMNS="80").stdout
+    assert "by training" in time_alone and "embedding" not in time_alone
+
+
+def test_findings_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    conflicts = CliRunner().invoke(app, ["leaderboard", "--conflicts"])
+    assert conflicts.exit_code == 0
+    paragraphs = [part for part in conflicts.output.split("\n\n") if part.strip()]
+    assert len(paragraphs) == 80
+    assert any("value-mismatch" in part and "61.06" in part for part in paragraphs)
+    audits = CliRunner().invoke(app, ["leaderboard", "--audits"])
+    assert audits.exit_code == 0
+    assert audits.output.index("(major)") < audits.output.index("(minor)") < audits.output.index("(note)")
+    # Lists alone write nothing.
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_audits_can_be_ignored_on_the_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["leaderboard", "--leaderboards", str(tmp_path), "--protocol", "regdb-v2t"]
+    default, ignoring = (CliRunner().invoke(app, [*arguments, *more]).output for more in ([], ["--ignore-audits"]))
+
+    def rank_of_mmd(text: str) -> str:
+        return next(line.split()[0] for line in text.splitlines() if line.split()[1:2] == ["mmd"])
+
+    assert (rank_of_mmd(default), rank_of_mmd(ignoring)) == ("–", "3")
+    text = (tmp_path / "regdb" / "regdb-v2t.md").read_text(encoding="utf-8")
+    assert "| mmd" in text.partition("## Leaking split")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--by", "memry"), "did you mean 'memory'"),
+        (("--by", "memory", "--conflicts"), "give one of them"),
+        (("--audits", "--conflicts"), "give one of them"),
+    ],
+)
+def test_bad_usage(
+    vibench: Callable[..., subprocess.CompletedProcess[str]], arguments: tuple[str, ...], words: str
+) -> None:
+    done = vibench("leaderboard", *arguments)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split()) and "Traceback" not in done.stderr

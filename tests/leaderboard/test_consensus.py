@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vibench.leaderboard.consensus import (
     PublishedRow,
+    ablation_rows,
     agreeing,
     best_values,
     equal_as_printed,
@@ -150,3 +151,30 @@ def test_a_contradiction_concerns_the_cells_with_its_values() -> None:
     assert sorted([metric for metric, _ in found] for found in flags.values()) == [["r1"], ["r1", "map"]]
     label = replace(conflict, metrics=(), value_a="AGW", value_b="Agw", kind="label")
     assert list(flag_conflicts([PRINTED, stranger], [label]).values()) == [[("", label)]]
+
+
+def test_ablations_keep_their_variants_and_the_order_of_their_tables() -> None:
+    found = ablation_rows(load_published())
+    assert [row.variant for row in found if row.method == "ddag" and row.protocol == "sysu-all"][:5] == [
+        "b",
+        "b-p",
+        "b-g",
+        "b-p-g",
+        "part-avg-res",
+    ]
+    # Printed in two tables, one row; the fuller print stands.
+    (baseline,) = (row for row in found if (row.method, row.variant, row.protocol) == ("ddag", "b", "sysu-all"))
+    assert baseline.sources == ("ddag-eccv2020 Table 1", "ddag-eccv2020 Table 2")
+    assert baseline.values["r5"] == "75.81" and baseline.label == "B"
+
+
+def test_a_row_has_the_findings_of_all_its_prints_and_no_others(rows: list[PublishedRow]) -> None:
+    found = {row.values["r1"]: [audit.kind for audit in row.audits] for row in _find(rows, "mpanet", "regdb-t2v")}
+    assert found["83.70"][0] == "swapped-directions" and "swapped-directions" not in found["82.80"]
+    (glmc,) = _find(rows, "glmc", "regdb-t2v")
+    assert glmc.audits == ()
+
+
+def test_rows_know_what_they_were_trained_with(rows: list[PublishedRow]) -> None:
+    (deen,) = _find(rows, "deen", "llcm-v2i")
+    assert (deen.setup.input, deen.setup.backbone, deen.setup.extra_labels) == ("384x144", "resnet50", "none")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vibench.errors import UsageError
-from vibench.leaderboard.published import Published, load_published, protocol_name
+from vibench.leaderboard.published import Published, Setup, load_published, protocol_name
 from vibench.protocols import protocol_names
 from vibench.resources import published_folder
 
@@ -114,6 +114,12 @@ def test_protocol_of_a_printed_setting() -> None:
         ("draws.csv", "agw,regdb,none", "agw,regdb,seeded", ["'draw'", "regdb"]),
         ("draws.csv", "agw,sysu-mm01,seeded", "agwx,sysu-mm01,seeded", ["no row for 'agw' on sysu-mm01"]),
         ("draws.csv", "agw,regdb,none", "agw-pae-aal,regdb,none", ["'agw-pae-aal' on regdb", "twice"]),
+        ("setups.csv", "agw,regdb,288x144", "agw,regdb,288", ["line 2", "'input'", "'288'"]),
+        ("setups.csv", "agw,regdb,288x144", "agx,regdb,288x144", ["line 2", "'agx' on regdb", "draws.csv"]),
+        ("setups.csv", "agw,sysu-mm01,288x144", "agw,regdb,288x144", ["'agw' on regdb", "twice"]),
+        ("setups.csv", "resnet50,imagenet,none", "resnet50,imagenet,None", ["'extra_labels'", "'None'"]),
+        ("audits.csv", ",major\n", ",grave\n", ["line 2", "'severity'", "'grave'"]),
+        ("audits.csv", "*:regdb-*", "*:regdb-v2v", ["line 3", "'rows'", "no printed row of 'mmd'", "'*:regdb-v2v'"]),
     ],
 )
 def test_schema_names_file_line_column_and_value(
@@ -142,3 +148,22 @@ def test_unreadable_file_is_one_sentence(tmp_path: Path, content: bytes | None) 
         (folder / "results.csv").write_bytes(content)
     with pytest.raises(UsageError, match=r"results\.csv"):
         load_published(folder)
+
+
+def test_an_ablation_may_differ_from_its_method(published: Published) -> None:
+    assert published.practice("paenet", "", "sysu-mm01").test_time_information == "attributes"
+    assert published.practice("paenet", "aal", "sysu-mm01").test_time_information == "none"
+    assert published.practice("paenet", "pae", "sysu-mm01").test_time_information == "attributes"
+    assert published.setup("pose-id", "", "regdb").extra_labels == "heatmaps"
+    assert published.setup("pose-id", "baseline", "regdb").extra_labels == "none"
+    assert published.setup("hog", "", "regdb") == Setup()
+
+
+def test_setups_agree_with_the_recipes_where_both_speak(published: Published) -> None:
+    from vibench.methods.recipe import load_recipe
+
+    for method, dataset in (("agw", "sysu-mm01"), ("mpanet", "regdb"), ("deen", "sysu-mm01"), ("paenet", "regdb")):
+        recipe = load_recipe(method, "", dataset)
+        setup = published.setup(method, "", dataset)
+        assert setup.input == f"{recipe.input.height}x{recipe.input.width}"
+        assert setup.backbone == recipe.model.backbone

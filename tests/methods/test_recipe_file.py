@@ -32,6 +32,12 @@ def test_a_twin_may_have_a_table_of_its_own(tmp_path):
     assert read(tmp_path, text).dataset_sections("regdb-twin") == {"input": {"height": 32}}
 
 
+def test_a_variant_may_need_less_than_its_method(tmp_path):
+    text = METHOD + 'needs = ["heatmaps"]\n[variants.a]\ntitle = "A"\n[variants.b]\ntitle = "B"\nneeds = []\n'
+    recipe_file = read(tmp_path, text)
+    assert [recipe_file.needs(variant) for variant in ("", "a", "b")] == [("heatmaps",), ("heatmaps",), ()]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -46,6 +52,10 @@ def test_a_twin_may_have_a_table_of_its_own(tmp_path):
         (METHOD + "[dataset.regdb.samplr]\n", "[dataset.regdb]: unknown key 'samplr' (did you mean 'sampler'?)"),
         (METHOD + '[variants.a]\nnote = "no title"\n', "[variants.a]: the key 'title' is missing"),
         (METHOD + '[variants.a]\ntitle = "A"\nnotes = "n"\n', "[variants.a]: unknown key 'notes'"),
+        (
+            METHOD + '[variants.a]\ntitle = "A"\nneeds = ["poses"]\n',
+            "'needs' may hold attributes, heatmaps, not 'poses'",
+        ),
         (METHOD + '[variants]\na = "A"\n', "[variants.a] must be a table"),
         (METHOD + "[model\n", "is not valid TOML"),
     ],

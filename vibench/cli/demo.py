@@ -30,7 +30,8 @@ def demo(
     from vibench.cli.console import out as console
     from vibench.cli.records_table import records_table
     from vibench.demo import run_demo
-    from vibench.leaderboard.render import INDEX, terminal_table
+    from vibench.leaderboard.render import INDEX
+    from vibench.leaderboard.terminal import terminal_table
 
     start = time.monotonic()
 

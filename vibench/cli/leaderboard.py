@@ -12,6 +12,24 @@ def leaderboard(
     protocol: Annotated[
         list[str] | None, typer.Option("--protocol", help="Show only the boards of this protocol; repeatable.")
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="COST",
+            help="Show measured rows by train-time, latency, throughput, memory, embedding, parameters or flops; "
+            "'cost' for all of them.",
+        ),
+    ] = "",
+    unfold: Annotated[bool, typer.Option("--unfold", help="Show the runs of rows over several seeds.")] = False,
+    ignore_audits: Annotated[
+        bool,
+        typer.Option("--ignore-audits", help="Show ranks as if no printed number had a finding; files keep theirs."),
+    ] = False,
+    conflicts: Annotated[bool, typer.Option("--conflicts", help="List where papers contradict each other.")] = False,
+    audits: Annotated[
+        bool, typer.Option("--audits", help="List what is wrong or unfair with printed numbers.")
+    ] = False,
     leaderboards: Annotated[
         Path | None,
         typer.Option("--leaderboards", help="Folder of the boards; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
@@ -19,30 +37,52 @@ def leaderboard(
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.
 
-    Every board is written whole as CSV and Markdown. The terminal shows the boards that hold a measured row, without
-    published rows that hold no rank; with --protocol, all boards and rows of those protocols.
+    Every board is written whole as CSV and Markdown, and so are the ablations of every method. The terminal shows the
+    boards that hold a measured row, without published rows that hold no rank; with --protocol, all boards and rows of
+    those protocols.
 
     Example: vibench leaderboard --protocol sysu-all
     """
     from rich.markup import escape
 
     from vibench.cli.console import err, out
+    from vibench.errors import UsageError
+    from vibench.leaderboard.ablations import ablation_boards
     from vibench.leaderboard.board import build_boards
-    from vibench.leaderboard.consensus import published_rows
+    from vibench.leaderboard.cells import board_title
+    from vibench.leaderboard.consensus import ablation_rows, published_rows
+    from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
-    from vibench.leaderboard.render import INDEX, board_title, terminal_table, write_boards
+    from vibench.leaderboard.render import INDEX, write_boards
     from vibench.leaderboard.store import leaderboards_folder, read_records
+    from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
     from vibench.protocols import load_protocol
 
+    if sum((bool(by), conflicts, audits)) > 1:
+        raise UsageError("--by, --conflicts and --audits each show something of its own; give one of them.")
     for name in protocol or []:
         load_protocol(name)
+    kinds = cost_kinds(by) if by else ()
+    published = load_published()
+    if conflicts or audits:
+        for paragraph in conflict_list(published.conflicts) if conflicts else audit_list(published.audits):
+            out.print(paragraph)
+        return
     folder = leaderboards_folder(leaderboards)
     records, problems = read_records(folder)
-    boards = build_boards(records, published_rows(load_published()))
-    written = write_boards(folder, boards)
+    printed = [*published_rows(published), *ablation_rows(published)]
+    boards = build_boards(records, printed)
+    written = write_boards(folder, boards, ablation_boards(boards, published.papers))
+    if ignore_audits:
+        boards = build_boards(records, printed, ignore_audits=True)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
-        out.print(terminal_table(board, out.width, whole=bool(protocol)))
+        if kinds:
+            for table in cost_tables(board):
+                for kind in (kind for kind in kinds if kind in table.kinds):
+                    out.print(cost_terminal_table(board, table, kind))
+        else:
+            out.print(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:

@@ -8,10 +8,11 @@ headline and may be ranked: the one from the method's own paper, else the one mo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vibench.evaluation.result import METRICS
-from vibench.leaderboard.published import Conflict, PrintedRow, Published
+from vibench.leaderboard.audits import Audit, by_severity
+from vibench.leaderboard.published import Conflict, PrintedRow, Published, Setup
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,47 @@ class PublishedRow:
     notes: tuple[str, ...]
     conflicts: tuple[tuple[str, Conflict], ...]
     """Per contradiction the metric it concerns; an empty metric concerns the row."""
+    audits: tuple[Audit, ...] = ()
+    """What is wrong or unfair with any of the prints, worst first."""
+    setup: Setup = field(default_factory=Setup)
+    variant: str = ""
+    """Of an ablation table's row; empty for the method itself."""
+    label: str = ""
+    """The row's name as first printed."""
 
 
 def published_rows(published: Published) -> list[PublishedRow]:
     """The rows of ``results.csv`` and ``recent.csv``, by data set, protocol and method."""
-    prints: dict[tuple[str, str, str], list[PrintedRow]] = {}
-    for printed in (*published.results, *published.recent):
-        prints.setdefault((printed.dataset, printed.protocol, printed.method), []).append(printed)
+    rows = _consensus(published, {"results": published.results, "recent": published.recent})
+    return sorted(rows, key=lambda row: (row.dataset, row.protocol, row.method))
+
+
+def ablation_rows(published: Published) -> list[PublishedRow]:
+    """The rows of ``ablations.csv``, with their variants, in the order of the papers' tables."""
+    return _consensus(published, {"ablations": published.ablations})
+
+
+def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]]) -> list[PublishedRow]:
+    prints: dict[tuple[str, str, str, str], list[PrintedRow]] = {}
+    findings: dict[int, list[Audit]] = {}
+    for table, found in tables.items():
+        for printed in found:
+            key = (printed.dataset, printed.protocol, printed.method, printed.variant)
+            prints.setdefault(key, []).append(printed)
+            findings[id(printed)] = [audit for audit in published.audits if audit.concerns(table, printed)]
     flags = flag_conflicts((*published.results, *published.ablations), published.conflicts)
     rows: list[PublishedRow] = []
-    for (dataset, protocol, method), group in sorted(prints.items()):
+    for (dataset, protocol, method, variant), group in prints.items():
         clusters = agreeing(group)
         headline = min(range(len(clusters)), key=lambda at: _standing(clusters[at], at))
-        practice = published.practices[(method, dataset)]
+        practice = published.practice(method, variant, dataset)
         for at, cluster in enumerate(clusters):
-            found = {
-                (metric, conflict): None for printed in cluster for metric, conflict in flags.get(_key(printed), ())
-            }
+            conflicts = {found: None for printed in cluster for found in flags.get(_key(printed), ())}
+            audits = {audit: None for printed in cluster for audit in findings[id(printed)]}
             rows.append(
                 PublishedRow(
                     method=method,
+                    variant=variant,
                     dataset=dataset,
                     protocol=protocol,
                     draw=practice.draw,
@@ -63,7 +85,10 @@ def published_rows(published: Published) -> list[PublishedRow]:
                     secondary=all(printed.secondary for printed in cluster),
                     headline=at == headline,
                     notes=tuple(dict.fromkeys(printed.note for printed in cluster if printed.note)),
-                    conflicts=tuple(found),
+                    conflicts=tuple(conflicts),
+                    audits=tuple(by_severity(audits)),
+                    setup=published.setup(method, variant, dataset),
+                    label=cluster[0].label,
                 )
             )
     return rows

@@ -2,19 +2,21 @@
 
 ``results.csv`` and ``ablations.csv`` hold what five papers print, ``recent.csv`` newer rows with their provenance,
 ``conflicts.csv`` where prints contradict each other, ``draws.csv`` which galleries a method's authors drew and what
-their method looks at in testing, ``sources.csv`` the papers. Printed numbers stay texts: precision is information.
+their method looks at in testing, ``setups.csv`` what the row was trained with, ``audits.csv`` what is wrong or unfair
+with a printed number, ``sources.csv`` the papers. Printed numbers stay texts: precision is information.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS
+from vibench.leaderboard.audits import Audit, read_audits
+from vibench.leaderboard.csv_schema import ANY, SLUG, SLUGS, TEXT, YEAR, Column, matching, one_of, read_rows
 from vibench.resources import published_folder
 
 _RECENT_SETTINGS = {
@@ -85,6 +87,20 @@ class Practice:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What a method's authors trained on one data set with; an empty text where no source says."""
+
+    input: str = ""
+    """Height and width of the network input, such as ``288x144``."""
+    backbone: str = ""
+    pretrained: str = ""
+    extra_labels: str = ""
+    """Labels in training beside identities: ``none``, or `vibench.methods.recipe_file.NEEDS` joined by ``+``."""
+    query_mode: str = ""
+    """Whether the ranking of one query saw the others: ``all`` | ``single``."""
+
+
+@dataclass(frozen=True)
 class Paper:
     """A paper whose tables were transcribed."""
 
@@ -103,8 +119,21 @@ class Published:
     recent: tuple[PrintedRow, ...]
     conflicts: tuple[Conflict, ...]
     practices: Mapping[tuple[str, str], Practice]
-    """Per (method, data set)."""
+    """Per (method, data set); of an ablation that differs from its method, per (method/variant, data set)."""
+    setups: Mapping[tuple[str, str], Setup]
+    """Likewise; absent where nothing is known."""
+    audits: tuple[Audit, ...]
     papers: Mapping[str, Paper]
+
+    def practice(self, method: str, variant: str, dataset: str) -> Practice:
+        """How a method, or an ablation of it, was tested."""
+        own = self.practices.get((f"{method}/{variant}", dataset))
+        return own or self.practices[method, dataset]
+
+    def setup(self, method: str, variant: str, dataset: str) -> Setup:
+        """What a method, or an ablation of it, was trained with, as far as it is known."""
+        own = self.setups.get((f"{method}/{variant}", dataset))
+        return own or self.setups.get((method, dataset), Setup())
 
 
 def load_published(folder: Path | None = None) -> Published:
@@ -115,10 +144,10 @@ def load_published(folder: Path | None = None) -> Published:
     folder = published_folder() if folder is None else Path(folder)
     papers = {
         row["source"]: Paper(row["title"], row["venue"], row["year"], tuple(row["own_methods"].split()))
-        for _, row in _rows(folder / "sources.csv", _SOURCES)
+        for _, row in read_rows(folder / "sources.csv", _SOURCES)
     }
     practices: dict[tuple[str, str], Practice] = {}
-    for where, row in _rows(folder / "draws.csv", _DRAWS):
+    for where, row in read_rows(folder / "draws.csv", _DRAWS):
         key = (row["method"], row["dataset"])
         if key in practices:
             raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
@@ -127,21 +156,25 @@ def load_published(folder: Path | None = None) -> Published:
         practices[key] = Practice(
             row["draw"], row["draw_evidence"], row["test_time_information"], row["information_evidence"]
         )
-    published = Published(
-        results=tuple(_printed(folder / "results.csv", _RESULTS, papers)),
-        ablations=tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),
-        recent=tuple(_recent(folder / "recent.csv")),
-        conflicts=tuple(_conflicts(folder / "conflicts.csv")),
-        practices=practices,
-        papers=papers,
-    )
-    for printed in (*published.results, *published.ablations, *published.recent):
+    tables = {
+        "results": tuple(_printed(folder / "results.csv", _RESULTS, papers)),
+        "ablations": tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),
+        "recent": tuple(_recent(folder / "recent.csv")),
+    }
+    for printed in (row for table in tables.values() for row in table):
         if (printed.method, printed.dataset) not in practices:
             raise UsageError(
                 f"{folder / 'draws.csv'}: has no row for '{printed.method}' on {printed.dataset}, which "
                 f"{printed.source} prints; add one (draw 'unknown' where nobody says)."
             )
-    return published
+    return Published(
+        **tables,
+        conflicts=tuple(_conflicts(folder / "conflicts.csv")),
+        practices=practices,
+        setups=_setups(folder / "setups.csv", practices),
+        audits=tuple(read_audits(folder / "audits.csv", tables)),
+        papers=papers,
+    )
 
 
 def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
@@ -151,98 +184,82 @@ def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
     return f"{dataset}-{direction}"
 
 
-@dataclass(frozen=True)
-class _Column:
-    expectation: str
-    accepts: Callable[[str], bool]
-
-
-def _matching(pattern: str, expectation: str) -> _Column:
-    return _Column(expectation, lambda value: re.fullmatch(pattern, value) is not None)
-
-
-def _one_of(*choices: str) -> _Column:
-    return _Column(f"one of {', '.join(choice or '(empty)' for choice in choices)}", lambda value: value in choices)
-
-
 def _is_percent(value: str) -> bool:
     return value == "" or (re.fullmatch(r"\d{1,3}(\.\d+)?", value) is not None and float(value) <= 100)
 
 
-_TEXT = _matching(r".+", "a text")
-_ANY = _matching(r"[^\x00-\x08]*", "a text or empty")
-_SLUG = _matching(r"[a-z0-9][a-z0-9-]*", "a slug of small letters, digits and '-'")
-_YEAR = _matching(r"(19|20)\d\d", "a year")
-_PERCENT = _Column("a percentage such as 54.75, or empty", _is_percent)
+_PERCENT = Column("a percentage such as 54.75, or empty", _is_percent)
 _METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {
-    "dataset": _one_of("sysu-mm01", "regdb"),
-    "search": _one_of("all", "indoor", ""),
-    "shot": _one_of("single", "multi", ""),
-    "direction": _one_of("v2t", "t2v", ""),
+    "dataset": one_of("sysu-mm01", "regdb"),
+    "search": one_of("all", "indoor", ""),
+    "shot": one_of("single", "multi", ""),
+    "direction": one_of("v2t", "t2v", ""),
 }
-_IDENTITY = {"method_label": _TEXT, "venue": _TEXT, "year": _YEAR}
-_ORIGIN = {"source": _SLUG, "table": _matching(r"Table \w+", "a table such as 'Table 4'"), "note": _ANY}
-_RESULTS = {"method": _SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
-_ABLATIONS = {"method": _SLUG, "variant": _SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
+_IDENTITY = {"method_label": TEXT, "venue": TEXT, "year": YEAR}
+_ORIGIN = {"source": SLUG, "table": matching(r"Table \w+", "a table such as 'Table 4'"), "note": ANY}
+_RESULTS = {"method": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
+_ABLATIONS = {"method": SLUG, "variant": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
 _RECENT = {
-    "method": _TEXT,
-    "venue": _TEXT,
-    "backbone_or_input": _TEXT,
+    "method": TEXT,
+    "venue": TEXT,
+    "backbone_or_input": TEXT,
     **{f"{setting}_{metric}": _PERCENT for setting in _RECENT_SETTINGS for metric in ("r1", "map")},
-    "setting": _TEXT,
-    "provenance": _matching(
+    "setting": TEXT,
+    "provenance": matching(
         r"(primary|secondary|author repository).*", "a text that begins with primary, secondary or author repository"
     ),
-    "source": _TEXT,
-    "caveat": _ANY,
+    "source": TEXT,
+    "caveat": ANY,
 }
 _CONFLICTS = {
-    "method": _matching(r"[a-z0-9-]+( / [a-z0-9-]+)*", "slugs joined by ' / '"),
-    "dataset": _one_of("sysu-mm01", "regdb", ""),
-    "search": _one_of("all", "indoor", ""),
-    "shot": _one_of("single", "multi", "single / multi", ""),
-    "direction": _one_of("v2t", "t2v", "v2t / t2v", ""),
-    "metric": _matching(rf"({'|'.join(METRICS)})( / ({'|'.join(METRICS)}))*|label|protocol", "metrics or label"),
-    "value_a": _TEXT,
-    "source_a": _TEXT,
-    "value_b": _ANY,
-    "source_b": _ANY,
-    "kind": _SLUG,
-    "comment": _TEXT,
+    "method": SLUGS,
+    "dataset": one_of("sysu-mm01", "regdb", ""),
+    "search": one_of("all", "indoor", ""),
+    "shot": one_of("single", "multi", "single / multi", ""),
+    "direction": one_of("v2t", "t2v", "v2t / t2v", ""),
+    "metric": matching(rf"({'|'.join(METRICS)})( / ({'|'.join(METRICS)}))*|label|protocol", "metrics or label"),
+    "value_a": TEXT,
+    "source_a": TEXT,
+    "value_b": ANY,
+    "source_b": ANY,
+    "kind": SLUG,
+    "comment": TEXT,
 }
+_METHOD_OR_VARIANT = matching(r"[a-z0-9][a-z0-9-]*(/[a-z0-9-]+)?", "a slug, or METHOD/VARIANT of an ablation")
 _DRAWS = {
-    "method": _SLUG,
-    "dataset": _one_of("sysu-mm01", "regdb", "llcm"),
-    "draw": _one_of("seeded", "official", "none", "unknown"),
-    "draw_evidence": _TEXT,
-    "test_time_information": _matching(r"[a-z]+(\+[a-z]+)*", "none, unknown, or kinds joined by '+'"),
-    "information_evidence": _TEXT,
+    "method": _METHOD_OR_VARIANT,
+    "dataset": one_of("sysu-mm01", "regdb", "llcm"),
+    "draw": one_of("seeded", "official", "none", "unknown"),
+    "draw_evidence": TEXT,
+    "test_time_information": matching(r"[a-z]+(\+[a-z]+)*", "none, unknown, or kinds joined by '+'"),
+    "information_evidence": TEXT,
 }
-_SOURCES = {"source": _SLUG, "title": _TEXT, "venue": _TEXT, "year": _YEAR, "own_methods": _TEXT}
+_SETUPS = {
+    "method": _METHOD_OR_VARIANT,
+    "dataset": one_of("sysu-mm01", "regdb", "llcm"),
+    "input": matching(r"(\d+x\d+)?", "height and width such as 288x144, or empty"),
+    "backbone": matching(r"[a-z0-9-]*", "a slug or empty"),
+    "pretrained": matching(r"[a-z0-9-]*", "a slug or empty"),
+    "extra_labels": matching(r"(none|[a-z]+(\+[a-z]+)*)?", "none, kinds joined by '+', or empty"),
+    "query_mode": one_of("all", "single", ""),
+    "evidence": TEXT,
+}
+_SOURCES = {"source": SLUG, "title": TEXT, "venue": TEXT, "year": YEAR, "own_methods": TEXT}
 
 
-def _rows(path: Path, schema: Mapping[str, _Column]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The checked rows of a file, each with its place in words."""
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
-            header = next(reader, [])
-            if header != list(schema):
-                raise UsageError(f"{path}, line 1: the columns must be {', '.join(schema)}, not {', '.join(header)}.")
-            for cells in reader:
-                where = f"{path}, line {reader.line_num}"
-                if len(cells) != len(schema):
-                    raise UsageError(f"{where}: has {len(cells)} cells and the header {len(schema)}; quote commas.")
-                row = dict(zip(schema, cells, strict=True))
-                for name, column in schema.items():
-                    if not column.accepts(row[name]):
-                        raise UsageError(f"{where}: column '{name}' must be {column.expectation}, not '{row[name]}'.")
-                yield where, row
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: is not a CSV file in UTF-8 ({error}).") from None
+def _setups(path: Path, practices: Mapping[tuple[str, str], Practice]) -> dict[tuple[str, str], Setup]:
+    setups: dict[tuple[str, str], Setup] = {}
+    for where, row in read_rows(path, _SETUPS):
+        key = (row["method"], row["dataset"])
+        if key in setups:
+            raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
+        if (row["method"].partition("/")[0], row["dataset"]) not in practices:
+            raise UsageError(
+                f"{where}: '{key[0]}' on {key[1]} is no row of draws.csv; correct the name or add it there."
+            )
+        setups[key] = Setup(row["input"], row["backbone"], row["pretrained"], row["extra_labels"], row["query_mode"])
+    return setups
 
 
 def _check_setting(where: str, row: Mapping[str, str]) -> None:
@@ -253,8 +270,8 @@ def _check_setting(where: str, row: Mapping[str, str]) -> None:
             raise UsageError(f"{where}: column '{name}' must be {state} on {row['dataset']}, not '{row[name]}'.")
 
 
-def _printed(path: Path, schema: Mapping[str, _Column], papers: Mapping[str, Paper]) -> Iterator[PrintedRow]:
-    for where, row in _rows(path, schema):
+def _printed(path: Path, schema: Mapping[str, Column], papers: Mapping[str, Paper]) -> Iterator[PrintedRow]:
+    for where, row in read_rows(path, schema):
         _check_setting(where, row)
         if row["source"] not in papers:
             raise UsageError(
@@ -277,7 +294,7 @@ def _printed(path: Path, schema: Mapping[str, _Column], papers: Mapping[str, Pap
 
 
 def _recent(path: Path) -> Iterator[PrintedRow]:
-    for where, row in _rows(path, _RECENT):
+    for where, row in read_rows(path, _RECENT):
         if row["caveat"].startswith("do not show"):
             continue
         year = re.search(r"(19|20)\d\d", row["venue"])
@@ -314,7 +331,7 @@ def _recent_slug(label: str, where: str) -> str:
 
 
 def _conflicts(path: Path) -> Iterator[Conflict]:
-    for _, row in _rows(path, _CONFLICTS):
+    for _, row in read_rows(path, _CONFLICTS):
         protocols = {
             protocol_name(row["dataset"], search, shot, direction)
             for search in row["search"].split(" / ")

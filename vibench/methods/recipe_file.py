@@ -53,9 +53,7 @@ class MethodTable:
     with commas between them, where a paper evaluates several features of one network."""
 
     def __post_init__(self) -> None:
-        for need in self.needs:
-            if need not in NEEDS:
-                raise ValueError(f"'needs' may hold {', '.join(NEEDS)}, not '{need}'.")
+        _check_needs(self.needs)
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,11 @@ class VariantTable:
     host: str = ""
     """Method that the variant is plugged into: it trains with that method's recipe on each data set, and the recipe's
     ``[model]`` table becomes the key ``host_model`` of this one."""
+    needs: tuple[str, ...] | None = None
+    """Training inputs besides images and labels where they are not the method's; ``[]`` for none."""
+
+    def __post_init__(self) -> None:
+        _check_needs(self.needs or ())
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,12 @@ class RecipeFile:
     def dataset_sections(self, dataset: str) -> Sections:
         """The sections that differ on ``dataset``; a twin without its own follows the data set it imitates."""
         return self.datasets.get(dataset, self.datasets.get(dataset.removesuffix("-twin"), {}))
+
+    def needs(self, variant: str) -> tuple[str, ...]:
+        """Training inputs besides images and labels of a variant, from `NEEDS`."""
+        variant = self.resolve_variant(variant)
+        own = self.variants[variant].needs if variant else None
+        return self.method.needs if own is None else own
 
     def resolve_variant(self, variant: str) -> str:
         """``variant``, or the default variant for an empty name; `UsageError` for an unknown one."""
@@ -133,6 +142,12 @@ def read_recipe_file(path: Path) -> RecipeFile:
     )
     recipe_file.resolve_variant("")
     return recipe_file
+
+
+def _check_needs(needs: tuple[str, ...]) -> None:
+    for need in needs:
+        if need not in NEEDS:
+            raise ValueError(f"'needs' may hold {', '.join(NEEDS)}, not '{need}'.")
 
 
 def _check_sections(tables: Any, where: str) -> None:

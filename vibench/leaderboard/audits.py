@@ -1,0 +1,132 @@
+"""What is wrong or unfair with printed numbers: the findings of ``leaderboards/published/audits.csv``.
+
+A finding names the rows it concerns by selectors, joined by ``'; '``::
+
+    TABLE[/VARIANT]:PROTOCOL[@SOURCE]      results:regdb-*@paenet-mm2022 Table 2
+                                           ablations/drm-hs-6:sysu-all
+                                           recent:*
+
+TABLE is ``results``, ``ablations``, ``recent`` or ``*`` for all three; VARIANT is the ablation's and SOURCE the paper
+and table that print the row. Every part may hold the wildcards of file names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Protocol
+
+from vibench.errors import UsageError
+from vibench.leaderboard.csv_schema import SLUG, SLUGS, TEXT, matching, one_of, read_rows
+
+SEVERITIES = ("major", "minor", "note")
+"""``major``: the number is not what it is called, and holds no rank. ``minor``: it was got by a favour or a doubtful
+step, and ranks below every clean row of its section. ``note``: worth knowing, of no consequence for ranks."""
+
+TABLES = ("results", "ablations", "recent")
+
+_SELECTOR = r"(\*|results|ablations|recent)(/[^\s:;@]+)?:[^\s:;@]+(@[^:;@]+)?"
+_SCHEMA = {
+    "method": SLUGS,
+    "kind": SLUG,
+    "rows": matching(
+        rf"{_SELECTOR}(; {_SELECTOR})*", "selectors TABLE[/VARIANT]:PROTOCOL[@SOURCE] joined by '; ' (results:regdb-*)"
+    ),
+    "finding": TEXT,
+    "evidence": TEXT,
+    "severity": one_of(*SEVERITIES),
+}
+
+
+class Printed(Protocol):
+    """What a selector looks at in a printed row."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def variant(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Rows of the published tables, by patterns."""
+
+    table: str
+    variant: str
+    """Empty: any."""
+    protocol: str
+    source: str
+    """Empty: any."""
+
+    def matches(self, table: str, printed: Printed) -> bool:
+        """Whether the row, of one of `TABLES`, is among those meant."""
+        return (
+            self.table in ("*", table)
+            and fnmatchcase(printed.variant, self.variant or "*")
+            and fnmatchcase(printed.protocol, self.protocol)
+            and fnmatchcase(printed.source, self.source or "*")
+        )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One finding about printed rows."""
+
+    methods: tuple[str, ...]
+    kind: str
+    """In one word, for marks: ``leaking-split``, ``copied-row`` ..."""
+    selectors: tuple[Selector, ...]
+    finding: str
+    evidence: str
+    severity: str
+    """One of `SEVERITIES`."""
+
+    def concerns(self, table: str, printed: Printed) -> bool:
+        """Whether the finding is about this row of one of `TABLES`."""
+        return printed.method in self.methods and any(found.matches(table, printed) for found in self.selectors)
+
+
+def read_audits(path: Path, tables: Mapping[str, Sequence[Printed]]) -> Iterator[Audit]:
+    """The findings of a file about the rows of ``tables``, keyed by `TABLES`.
+
+    `UsageError` names file, line and value of a cell that breaks the schema, of a method that its selectors find no
+    row of, and of a selector that finds no row.
+    """
+    for where, row in read_rows(path, _SCHEMA):
+        audit = Audit(
+            methods=tuple(row["method"].split(" / ")),
+            kind=row["kind"],
+            selectors=tuple(parse_selector(text) for text in row["rows"].split("; ")),
+            finding=row["finding"],
+            evidence=row["evidence"],
+            severity=row["severity"],
+        )
+        places = [(table, printed) for table in TABLES for printed in tables[table] if printed.method in audit.methods]
+        for method in audit.methods:
+            if not any(audit.concerns(table, printed) for table, printed in places if printed.method == method):
+                raise UsageError(f"{where}: column 'rows' selects no printed row of '{method}': '{row['rows']}'.")
+        for text, selector in zip(row["rows"].split("; "), audit.selectors, strict=True):
+            if not any(selector.matches(table, printed) for table, printed in places):
+                raise UsageError(f"{where}: column 'rows' has a selector that finds no printed row: '{text}'.")
+        yield audit
+
+
+def parse_selector(text: str) -> Selector:
+    """A selector from its text, which must have the form above."""
+    found = re.fullmatch(r"([^/:]+)(?:/([^:]+))?:([^@]+)(?:@(.+))?", text)
+    if found is None:
+        raise ValueError(f"no selector TABLE[/VARIANT]:PROTOCOL[@SOURCE]: {text!r}")
+    table, variant, protocol, source = found.groups(default="")
+    return Selector(table, variant, protocol, source)
+
+
+def by_severity(audits: Iterable[Audit]) -> list[Audit]:
+    """Worst first, otherwise in the given order."""
+    return sorted(audits, key=lambda audit: SEVERITIES.index(audit.severity))

@@ -1,0 +1,80 @@
+"""What boards say in words and numbers, whichever form they take."""
+
+from __future__ import annotations
+
+from vibench.leaderboard.board import LEAKING, RERANKED, UNRANKED, Board, Row, Score, Section
+from vibench.leaderboard.cost import CostKind, CostTable
+from vibench.leaderboard.published import Conflict
+
+ABSENT = "–"
+FRONT = "◆"
+"""Mark of a row that nothing beats at its cost."""
+METRIC_TITLES = {"r1": "r1", "r5": "r5", "r10": "r10", "r20": "r20", "map": "mAP", "minp": "mINP"}
+
+
+def board_title(board: Board) -> str:
+    """What the board compares, in one line."""
+    draw = "" if board.draw == "none" else f", {board.draw} draw"
+    data = f"{board.dataset} {board.dataset_version}".strip() + (" (synthetic data)" if board.synthetic else "")
+    return f"{data}: {board.protocol}{draw}"
+
+
+def section_title(section: Section) -> str:
+    """The heading of a section."""
+    titles = {
+        UNRANKED: "Shown, not ranked",
+        "unknown": "Test-time information: not stated",
+        RERANKED: "Test-time information: gallery and queries, by re-ranking",
+        LEAKING: "Leaking split: test identities were training identities, or an audit says so; not ranked",
+    }
+    return titles.get(section.title, f"Test-time information: {section.title}")
+
+
+def cost_title(table: CostTable) -> str:
+    """What a cost table is about."""
+    return f"Cost on {table.device}" if table.device else "Cost on any device"
+
+
+def row_name(row: Row) -> str:
+    """Method and variant."""
+    return f"{row.method} {row.variant}".strip()
+
+
+def score_text(score: Score | None) -> str:
+    """A score as a cell shows it."""
+    if score is None:
+        return ABSENT
+    if score.printed:
+        return score.printed
+    return f"{score.value:.2f} ± {score.deviation or 0.0:.2f}"
+
+
+def signed(difference: float | None) -> str:
+    """A difference as a cell shows it."""
+    return ABSENT if difference is None else f"{difference:+.2f}"
+
+
+def cost_text(kind: CostKind, value: float | None) -> str:
+    """A cost as a cell shows it, in the unit of its kind."""
+    return ABSENT if value is None else f"{value:.{kind.digits}f}"
+
+
+def row_conflicts(row: Row) -> list[tuple[str, Conflict]]:
+    """The contradictions of a row with the metric each concerns; an empty metric concerns the row."""
+    cells = [(metric, found) for metric, score in row.scores.items() for found in score.conflicts]
+    return cells + [("", found) for found in row.conflicts]
+
+
+def comparison_remarks(row: Row, published: Row) -> list[str]:
+    """What speaks against comparing a measured row with a published one, audit findings apart."""
+    remarks = [text for text in published.obstacles if text not in {audit.kind for audit in published.audits}]
+    for what, ours, theirs in (
+        ("test-time information", row.test_time_information, published.test_time_information),
+        ("input", row.setup.input, published.setup.input),
+        ("backbone", row.setup.backbone, published.setup.backbone),
+        ("pretraining", row.setup.pretrained, published.setup.pretrained),
+        ("extra labels", row.setup.extra_labels, published.setup.extra_labels),
+    ):
+        if ours and theirs and ours != theirs:
+            remarks.append(f"published with {what} {theirs}")
+    return remarks

@@ -1,0 +1,202 @@
+"""Boards, cost tables and findings on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from vibench.leaderboard.audits import Audit, by_severity
+from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.cells import (
+    ABSENT,
+    FRONT,
+    METRIC_TITLES,
+    board_title,
+    cost_text,
+    cost_title,
+    row_conflicts,
+    row_name,
+    score_text,
+    signed,
+)
+from vibench.leaderboard.cost import COSTS, CostKind, CostTable, cost_of
+from vibench.leaderboard.footnotes import audit_sentence, conflict_values
+from vibench.leaderboard.published import Conflict
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+WIDE = 110
+"""Terminal columns from which a board shows more than the essentials."""
+WIDE_COMPARED = 150
+"""Likewise, of a board with differences to published rows."""
+
+_COSTS = {
+    (False, False): ("train-time",),
+    (False, True): (),
+    (True, False): ("train-time", "parameters", "flops"),
+    (True, True): ("train-time",),
+}
+"""Names of the costs that a board has room for, by whether the terminal is wide and rows are compared."""
+
+
+def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool = False) -> Table:
+    """The board as a rich table for a terminal of ``width`` columns; the best score of each section is bold.
+
+    Only the most important columns are shown, fewer on a narrow terminal, and none that would say the same in every
+    row or nothing at all. Unless ``whole``, published rows without a rank are counted, not shown. With ``unfold`` the
+    runs of a row over several seeds follow it.
+    """
+    from rich.markup import escape
+
+    sections = [
+        [(rank, row) for rank, row in section.rows if whole or rank is not None or row.source != "published"]
+        for section in board.sections
+    ]
+    rows = [row for section in sections for _, row in section]
+    compared = any(row.published is not None for row in rows)
+    wide = width >= (WIDE_COMPARED if compared else WIDE)
+    metrics = ("r1", "r10", "map", "minp") if wide else ("r1", "map")
+    differences = () if not compared else ("r1", "map") if wide else ("r1",)
+    # Beside differences there is less room.
+    names = _COSTS[wide, compared]
+    devices = {run.cost.device for row in rows if row.source != "published" for run in row.single_runs}
+    costs = [
+        kind
+        for kind in COSTS
+        if kind.name in names
+        and not (kind.on_device and len(devices) > 1)
+        and any(cost_of(row, kind) is not None for row in rows)
+    ]
+    details = _details(rows, wide)
+
+    table = _table(board_title(board))
+    hidden = len(board.rows) - len(rows)
+    if hidden:
+        table.caption = f"and {hidden} published rows that hold no rank here"
+        table.caption_justify = "left"
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("method", overflow="fold", min_width=10)
+    for metric in metrics:
+        table.add_column(METRIC_TITLES[metric], justify="right", no_wrap=True)
+    for metric in differences:
+        table.add_column(f"{METRIC_TITLES[metric]} -\nprinted", justify="right", no_wrap=True)
+    for kind in costs:
+        table.add_column(kind.heading.replace(" ", "\n"), justify="right", no_wrap=True)
+    for title, _ in details:
+        table.add_column(title, overflow="fold", min_width=20 if title in ("marks", "about") else 9)
+
+    def cells(rank: int | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
+        scores = []
+        for metric, top in zip(metrics, best, strict=True):
+            score = row.scores.get(metric)
+            scores.append(f"[bold]{score_text(score)}[/]" if score and score.value == top else score_text(score))
+        return [
+            ABSENT if rank is None else str(rank),
+            escape(name),
+            *scores,
+            *(signed(row.difference(metric)) for metric in differences),
+            *(cost_text(kind, cost_of(row, kind)) for kind in costs),
+            *(escape(value(row)) for _, value in details),
+        ]
+
+    for section in sections:
+        ranked = [row.scores for rank, row in section if rank is not None]
+        best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
+        for rank, row in section:
+            table.add_row(*cells(rank, row_name(row), row, best))
+            for run in row.runs if unfold else ():
+                table.add_row(*cells(None, f"  seed {run.run.seed}", run, [None] * len(metrics)), style="dim")
+        table.add_section()
+    return table
+
+
+def _details(rows: Sequence[Row], wide: bool) -> list[tuple[str, Callable[[Row], str]]]:
+    """Columns of text that tell rows apart; on a narrow terminal one for all."""
+
+    def seeds(row: Row) -> str:
+        return f"{row.seeds} seeds" if row.seeds > 1 else ""
+
+    def information(row: Row) -> str:
+        # Spaces let the cell break between words.
+        return row.test_time_information.replace("+", " + ")
+
+    def marks(row: Row) -> str:
+        return ", ".join(dict.fromkeys([*([seeds(row)] if row.seeds > 1 else []), *row_marks(row)]))
+
+    every: list[tuple[str, Callable[[Row], str]]] = [
+        ("source", lambda row: row.source),
+        ("test-time info", information),
+        ("marks", marks),
+    ]
+    told = [(title, value) for title, value in every if len({value(row) for row in rows} - {""}) > 1 or value is marks]
+    told = [(title, value) for title, value in told if any(value(row) for row in rows)]
+    if wide or len(told) < 2:
+        return told
+    return [("about", lambda row: ", ".join(text for _, value in told if (text := value(row)) not in ("", "none")))]
+
+
+def cost_terminal_table(board: Board, table: CostTable, kind: CostKind) -> Table:
+    """The measured rows of one device by one cost, cheapest first; fits a terminal of 80 columns."""
+    from rich.markup import escape
+
+    shown = _table(f"{board_title(board)}\n{cost_title(table)}, by {kind.title}")
+    shown.add_column("method", overflow="fold", min_width=10)
+    shown.add_column("section", overflow="fold", min_width=9)
+    shown.add_column(kind.heading, justify="right", no_wrap=True)
+    shown.add_column("front", justify="center", no_wrap=True)
+    for title in ("r1", "mAP"):
+        shown.add_column(title, justify="right", no_wrap=True)
+    shown.add_column("runs", justify="right", no_wrap=True)
+    for line in table.sorted_by(kind):
+        row = line.row
+        shown.add_row(
+            escape(row_name(row)),
+            escape(row.place.replace("+", " + ")),
+            cost_text(kind, line.value(kind)),
+            FRONT if kind.name in line.pareto else "",
+            score_text(row.scores.get("r1")),
+            score_text(row.scores.get("map")),
+            str(line.runs),
+        )
+    return shown
+
+
+def conflict_list(conflicts: Iterable[Conflict]) -> list[RenderableType]:
+    """All contradictions between and inside papers, a paragraph each."""
+    paragraphs: list[RenderableType] = []
+    for conflict in conflicts:
+        place = ", ".join(conflict.protocols) or conflict.dataset or "everywhere"
+        head = f"{', '.join(conflict.methods)} ({place}), {conflict.kind}: "
+        paragraphs.append(_paragraph(head, f"{conflict_values(conflict)}. {conflict.comment}."))
+    return paragraphs
+
+
+def audit_list(audits: Iterable[Audit]) -> list[RenderableType]:
+    """All audit findings, worst first, a paragraph each."""
+    return [
+        _paragraph(f"{', '.join(audit.methods)}, {audit.kind} ({audit.severity}): ", audit_sentence(audit))
+        for audit in by_severity(audits)
+    ]
+
+
+def row_marks(row: Row) -> list[str]:
+    """What a reader should know beside a row, in few words."""
+    audits = [audit.kind for audit in row.audits if audit.severity != "note"]
+    conflicts = sorted({found.kind for _, found in row_conflicts(row)})
+    return list(dict.fromkeys([*row.obstacles, *row.marks, *audits, *conflicts]))
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def _paragraph(head: str, text: str) -> RenderableType:
+    from rich.text import Text
+
+    return Text.assemble((head, "bold"), text, "\n")
