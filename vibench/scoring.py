@@ -148,7 +148,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
     """One record per protocol of what `embed_models` extracted; errors as `score_models`."""
     models, method = embedded.models, embedded.method
     first = models[0]
-    evaluations = evaluate_embedded(embedded, rules, _own_distances(embedded, rules), progress=progress)
+    evaluations = evaluate_embedded(embedded, rules, own_distances(embedded, rules), progress=progress)
     environment = describe_environment(str(embedded.device))
     extractions = list(embedded.extractions.values())
     information = _information(embedded, rules)
@@ -363,7 +363,7 @@ def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
     return read_permutations(root / OFFICIAL_PERMUTATIONS)
 
 
-def _own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:
+def own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:
     """The method's own distance per split, where it has one and no other was asked for."""
     own = embedded.ranking if rules.own_distance else {}
     if rules.mask_same_location:
