@@ -128,7 +128,7 @@ def embed_models(
     progress: Progress = silent,
 ) -> Embedded:
     """Extract the features of the models' test images. ``rules`` are checked first; errors as `score_models`."""
-    _check_protocols(rules.protocols, models[0])
+    check_protocols(rules.protocols, models[0])
     _check_together(models)
     _permutations(rules, models[0].root)
     place = resolve_device(device)
@@ -328,7 +328,8 @@ def _by_split(features: Sequence[Features]) -> dict[int, Features]:
     return dict(zip(numbers, features, strict=True))
 
 
-def _check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
+def check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
+    """Raise `UsageError` for a protocol of another data set than the model's."""
     for protocol in protocols:
         if protocol.layout != model.dataset.layout:
             raise UsageError(

@@ -248,7 +248,9 @@ def _rank(
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
         skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    score = scorer(feature_rows(features, query, settings), feature_rows(features, gallery, settings), settings, skipped)
+    score = scorer(
+        feature_rows(features, query, settings), feature_rows(features, gallery, settings), settings, skipped
+    )
     chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
     parts = []
     with progress("ranking queries", len(query)) as advance:
