@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from vibench.errors import UsageError
 from vibench.methods.base import Method
@@ -23,14 +25,14 @@ def grad_cam(method: Method, image: Tensor, modality: str, score: Score) -> np.n
     A is the feature map that `Method.map_module` gives or, where a method names none, the last map that any of its
     modules returns. ``image`` (1, 3, H, W) is normalised, the method in eval mode. Any score of the features will do:
     `similarity_to` another image, or an identity's logit, such as
-    ``lambda features: method.classifier(features["neck"])[0, 3]``.
+    ``lambda features: method.classifier(features["neck"])[0, 3]``. Normalisations have `FixedLengths`.
 
     Returns (h, w) float32. Where an image has several maps (the expansions of DEEN) theirs are added; where it passes
     the network twice (once mirrored) the first pass counts. Raises `UsageError` where the method has no feature map,
     or the score does not depend on it.
     """
     module = method.map_module(modality) or _last_map_module(method, image, modality)
-    with torch.enable_grad(), captured_outputs(module) as outputs:
+    with torch.enable_grad(), captured_outputs(module) as outputs, FixedLengths():
         # A frozen network would otherwise record no gradient at all.
         features = method.embed(image.detach().requires_grad_(), modality)
         value = score(features)
@@ -51,15 +53,28 @@ def similarity_to(method: Method, embedding: Tensor) -> Score:
     which compares just the two.
     """
     target = embedding.detach()
-    alone = method.test_time_information in ("none", "attributes")
+    if method.test_time_information in ("none", "attributes"):
+        return lambda features: -method.distances(features["embedding"], target, "single").sum()
+    return lambda features: -Method.distances(method, features["embedding"], target, "single").sum()
 
-    def similarity(features: dict[str, Tensor]) -> Tensor:
-        own = features["embedding"]
-        if alone:
-            return -method.distances(own, target, "single").sum()
-        return functional.cosine_similarity(own, target).sum()
 
-    return similarity
+class FixedLengths(TorchFunctionMode):
+    """Inside, `torch.nn.functional.normalize` takes the length that it divides by for a constant.
+
+    A normalised feature stays the same when the whole map grows, so that its Grad-CAM would add up to about zero over
+    the positions, whatever two images have in common. With fixed lengths a position counts by what it adds.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is functional.normalize:
+            return _divide_by_length(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _divide_by_length(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None) -> Tensor:
+    return input / torch.linalg.vector_norm(input.detach(), p, dim, keepdim=True).clamp(min=eps)
 
 
 def _last_map_module(method: Method, image: Tensor, modality: str) -> nn.Module:

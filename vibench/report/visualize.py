@@ -158,7 +158,8 @@ class Gallery:
                 )
                 for at in range(min(SHOWN_RANKS, len(one.gallery)))
             ]
-            label = f"{self._label(one.query)}\nAP {one.average_precision:.1%}"
+            hit = f"first match: {one.ranks[one.matches][0]}" if one.matches.any() else "no match"
+            label = f"{self._label(one.query)}\nAP {one.average_precision:.1%}\n{hit}"
             camera = int(run.images.cameras[one.query])
             queries.append(RankedQuery(run.pixels(one.query), label, camera, tuple(images)))
         return ranked_lists(queries, f"{run.title}: {group} queries, by {distance_name(run.method)}")

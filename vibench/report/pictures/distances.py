@@ -58,7 +58,8 @@ def distance_histograms(groups: Sequence[PairDistances], title: str = "", xlabel
                 axes.axvline(values.mean(), color=colour, linestyle=":", linewidth=1.2)
         axes.set_title(f"{group.label}: same nearer than different in {group.separation:.1%}", fontsize=9, loc="left")
         axes.set_yticks([])
-        axes.legend(fontsize=7)
+        axes.set_ylim(top=1.4 * axes.get_ylim()[1])
+        axes.legend(fontsize=7, loc="upper right", ncols=2)
     figure.axes[-1].set_xlabel(xlabel)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure

@@ -14,7 +14,7 @@ from vibench.report.pictures.panels import Frame, Panel, PanelRow, panel_grid
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKS = {"true": "✓", "false": "✗", "skipped": "–"}
+TRUE, FALSE = "✓", "✗"
 FRAMES = {"true": Frame(SAME), "false": Frame(VERMILION, dashed=True), "skipped": Frame(GREY)}
 
 
@@ -55,7 +55,8 @@ def ranked_lists(queries: Sequence[RankedQuery], title: str = "") -> Figure:
     """A row per query: the query, then its gallery images from the nearest on.
 
     True matches stand in a solid blue frame with a check mark, false ones in a dashed vermilion frame with a cross;
-    images that the protocol skips for this query are grey and have no rank. Captions give rank, camera and distance.
+    images that the protocol skips for this query are grey and have no rank, and a check mark if they show its
+    identity. Captions give rank, camera and distance.
     """
     rows = [
         PanelRow(query.label, (Panel(query.image, f"query\ncam {query.camera}"), *map(_panel, query.ranked)))
@@ -65,6 +66,7 @@ def ranked_lists(queries: Sequence[RankedQuery], title: str = "") -> Figure:
 
 
 def _panel(one: RankedImage) -> Panel:
-    place = "skipped" if one.rank == 0 else f"{MARKS[one.kind]} {one.rank}"
+    mark = TRUE if one.match else FALSE
+    place = f"{mark} {one.rank}" if one.rank else f"skipped {mark if one.match else ''}".strip()
     caption = f"{place}\ncam {one.camera}\n{one.distance:.3f}"
     return Panel(one.image, caption, frame=FRAMES[one.kind], faded=one.rank == 0)
