@@ -109,7 +109,7 @@ class Gallery:
             )
             captions = (pair.query.caption, pair.match.caption)
             images_shown = (pair.query.pixels, pair.match.pixels)
-            drawn.append(SaliencyPair(pair.label, images_shown, captions, (query, match)))
+            drawn.append(SaliencyPair(pair.query.label, images_shown, captions, (query, match)))
         return {"gradcam": saliency_pairs(drawn, f"{self.run.title}: Grad-CAM of the similarity")}
 
     def parts(self) -> dict[str, Figure]:
@@ -141,7 +141,7 @@ class Gallery:
         for one, at, match in zip(lists, firsts, matches, strict=True):
             query = self._shown(one.query, f"query\n{self._camera(one.query)}", heatmaps)
             caption = f"true match, rank {one.ranks[at]}\n{self._camera(match)}"
-            pairs.append(Pair(self._label(one.query), query, self._shown(match, caption, heatmaps)))
+            pairs.append(Pair(query, self._shown(match, caption, heatmaps)))
         return pairs
 
     def _ranked(self, group: str, lists: Iterable[RankedList]) -> Figure:
@@ -194,7 +194,8 @@ class Gallery:
         return {row: found.maps[at] / 255.0 for at, row in enumerate(rows) if found.known[at]}
 
     def _shown(self, row: int, caption: str, heatmaps: Mapping[int, np.ndarray]) -> Shown:
-        return Shown(self.run.pixels(row), str(self.run.images.modalities[row]), caption, heatmaps.get(row))
+        modality = str(self.run.images.modalities[row])
+        return Shown(self.run.pixels(row), modality, self._label(row), caption, heatmaps.get(row))
 
     def _camera(self, row: int) -> str:
         return f"cam {self.run.images.cameras[row]}"

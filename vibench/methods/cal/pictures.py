@@ -45,7 +45,7 @@ def region_figure(method: CAL, pairs: Sequence[Pair]) -> Figure:
             scores = method.mine(maps, shown.modality).scores
             assert scores is not None
             heats = as_maps(scores[0][_order(method, shown.modality)], maps.shape[2:])
-            rows.append(_row(pair, shown, shown.caption, heats))
+            rows.append(_row(shown, shown.caption, heats))
     return panel_grid(rows, f"{method.title}: scores of the mined regions", _columns(method, "region"))
 
 
@@ -64,9 +64,9 @@ def attention_figure(method: CAL, pairs: Sequence[Pair]) -> Figure:
         _, own_match = method.attention(match)
         _, cross = method.attention(Encoded(match.tokens, match.keys, query.queries, query.gates))
         rows += [
-            _row(pair, pair.query, pair.query.caption, as_maps(own_query[0][orders[0]], query_size)),
-            _row(pair, pair.match, pair.match.caption, as_maps(own_match[0][orders[1]], match_size)),
-            _row(pair, pair.match, "read by the\nquery's parts", as_maps(cross[0][orders[0]], match_size)),
+            _row(pair.query, pair.query.caption, as_maps(own_query[0][orders[0]], query_size)),
+            _row(pair.match, pair.match.caption, as_maps(own_match[0][orders[1]], match_size)),
+            _row(pair.match, "read by the\nquery's parts", as_maps(cross[0][orders[0]], match_size)),
         ]
     return panel_grid(rows, f"{method.title}: attention of the parts", _columns(method, "part"))
 
@@ -85,8 +85,8 @@ def _order(method: CAL, modality: str) -> Tensor:
     return torch.arange(options.parts)
 
 
-def _row(pair: Pair, shown: Shown, caption: str, heats: Sequence[np.ndarray]) -> PanelRow:
-    return PanelRow(pair.label, (Panel(shown.pixels, caption), *(Panel(shown.pixels, heat=heat) for heat in heats)))
+def _row(shown: Shown, caption: str, heats: Sequence[np.ndarray]) -> PanelRow:
+    return PanelRow(shown.label, (Panel(shown.pixels, caption), *(Panel(shown.pixels, heat=heat) for heat in heats)))
 
 
 def _columns(method: CAL, word: str) -> list[str]:

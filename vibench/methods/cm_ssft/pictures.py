@@ -50,7 +50,7 @@ def reconstruction_figure(method: CmSSFT, pairs: Sequence[Pair]) -> Figure:
                 drawn = _pixels(method.decoder[shown.modality](torch.cat(kept, dim=1)), shown.modality)
                 error = np.sqrt(np.mean((drawn.astype(np.float64) - target) ** 2))
                 panels.append(Panel(drawn, f"error {error:.0f}"))
-            rows.append(PanelRow(pair.label, tuple(panels)))
+            rows.append(PanelRow(shown.label, tuple(panels)))
     columns = ("input", "from shared", "from specific", "from both")
     return panel_grid(rows, f"{method.title}: reconstructions", columns)
 

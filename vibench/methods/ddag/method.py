@@ -179,7 +179,7 @@ class DDAG(TwoStreamMethod):
         return "neck" if options.neck and options.test_feature != "f" else "pooled"
 
     def pictures(self) -> Mapping[str, PictureFunction]:
-        """``parts``: what the part attention looks at."""
+        """``weights`` of the parts in the part attention."""
         from vibench.methods.ddag.pictures import pictures_of
 
         return pictures_of(self)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def pictures_of(method: DDAG) -> Mapping[str, PictureFunction]:
-    """``parts``; nothing without part attention."""
-    return {} if method.part_attention is None else {"parts": partial(part_figure, method)}
+    """``weights``; nothing without part attention."""
+    return {} if method.part_attention is None else {"weights": partial(part_figure, method)}
 
 
 @torch.no_grad()
@@ -48,7 +48,7 @@ def part_figure(method: DDAG, pairs: Sequence[Pair]) -> Figure:
                 )
                 for look in looks
             ]
-            rows.append(PanelRow(pair.label, (Panel(shown.pixels, shown.caption), *panels)))
+            rows.append(PanelRow(shown.label, (Panel(shown.pixels, shown.caption), *panels)))
     columns = [
         "",
         *(f"part {number}, w {weight:.2f}" for number, weight in enumerate(weights.tolist(), 1)),

@@ -40,6 +40,6 @@ def expansion_figure(method: DEEN, pairs: Sequence[Pair]) -> Figure:
                 method.pooled_features(**{shown.modality: image})
             heats = torch.linalg.vector_norm(outputs[0].float(), dim=1).cpu().numpy()
             panels = [Panel(shown.pixels, value_range(heat), heat=heat) for heat in heats]
-            rows.append(PanelRow(pair.label, (Panel(shown.pixels, shown.caption), *panels)))
+            rows.append(PanelRow(shown.label, (Panel(shown.pixels, shown.caption), *panels)))
     columns = ["", "original", *(f"expansion {number}" for number in range(1, method.copies))]
     return panel_grid(rows, f"{method.title}: feature maps of the embeddings", columns)

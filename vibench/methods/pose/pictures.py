@@ -41,7 +41,7 @@ def heatmap_figure(method: Pose, pairs: Sequence[Pair]) -> Figure:
             if method.heatmaps is not None:
                 predicted = method.heatmaps(maps.refined)[0].float().cpu().numpy()
                 panels += [_heatmap(shown, predicted), _heatmap(shown, shown.heatmaps)]
-            rows.append(PanelRow(pair.label, (*panels, Panel(shown.pixels, value_range(mask), heat=mask))))
+            rows.append(PanelRow(shown.label, (*panels, Panel(shown.pixels, value_range(mask), heat=mask))))
     columns = ["", *(["predicted", "target"] if method.heatmaps is not None else []), "mean mask"]
     return panel_grid(rows, f"{method.title}: keypoint heatmaps", columns)
 

@@ -19,7 +19,10 @@ class Shown:
     pixels: np.ndarray
     """(H, W, 3) uint8 RGB, of the size that the network takes."""
     modality: str
+    label: str
+    """Who it shows, and its name."""
     caption: str
+    """What it is in its pair, and its camera."""
     heatmaps: np.ndarray | None = None
     """(C, H / 4, W / 4) from 0 to 1: where its keypoints are, for a method that predicts them; None where unknown."""
 
@@ -28,7 +31,6 @@ class Shown:
 class Pair:
     """A query and the true match that it ranks first."""
 
-    label: str
     query: Shown
     match: Shown
 
