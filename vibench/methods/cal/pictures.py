@@ -14,7 +14,7 @@ from vibench.methods.cal.attention import Encoded
 from vibench.methods.picture_input import as_maps, network_input
 from vibench.modality import INFRARED
 from vibench.report.pictures.pair import Pair, PictureFunction, Shown
-from vibench.report.pictures.panels import Panel, PanelRow, panel_grid
+from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +86,8 @@ def _order(method: CAL, modality: str) -> Tensor:
 
 
 def _row(shown: Shown, caption: str, heats: Sequence[np.ndarray]) -> PanelRow:
-    return PanelRow(shown.label, (Panel(shown.pixels, caption), *(Panel(shown.pixels, heat=heat) for heat in heats)))
+    panels = (Panel(shown.pixels, value_range(heat), heat=heat) for heat in heats)
+    return PanelRow(shown.label, (Panel(shown.pixels, caption), *panels))
 
 
 def _columns(method: CAL, word: str) -> list[str]:

@@ -41,7 +41,7 @@ def attribute_figure(method: PAENet, pairs: Sequence[Pair]) -> Figure:
         bars.set_yticks(places, ATTRIBUTES, fontsize=7)
         bars.tick_params(axis="x", labelsize=7)
         bars.invert_yaxis()
-        bars.set_title(pair.query.label.replace("\n", " "), fontsize=8, loc="left")
+        bars.set_title(pair.query.label.replace("/\n", "/").replace("\n", ", "), fontsize=8, loc="left")
     table[0, 2].legend(fontsize=7)
     figure.suptitle(f"{method.title}: predicted attributes", fontsize=10, x=0.01, ha="left")
     return figure

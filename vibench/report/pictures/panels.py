@@ -115,4 +115,4 @@ def draw_panel(axes: Any, panel: Panel) -> None:
 
 def value_range(heat: np.ndarray) -> str:
     """The least and the largest value of a map, for its caption."""
-    return f"{heat.min():.2g} to {heat.max():.2g}"
+    return f"{heat.min():.3g} to {heat.max():.3g}"
