@@ -53,9 +53,14 @@ def similarity_to(method: Method, embedding: Tensor) -> Score:
     which compares just the two.
     """
     target = embedding.detach()
-    if method.test_time_information in ("none", "attributes"):
+    if compares_pairs(method):
         return lambda features: -method.distances(features["embedding"], target, "single").sum()
     return lambda features: -Method.distances(method, features["embedding"], target, "single").sum()
+
+
+def compares_pairs(method: Method) -> bool:
+    """Whether the method's distance of two images looks at these two alone."""
+    return {"gallery", "queries"}.isdisjoint(method.test_time_information.split("+"))
 
 
 class FixedLengths(TorchFunctionMode):

@@ -1,16 +1,23 @@
-"""The pictures of one trained model, each a file: what ``vibench visualize`` draws."""
+"""The pictures of one trained model, each a file: what ``vibench visualize`` draws.
+
+From Python, with a matplotlib `Figure` for every picture::
+
+    model, _ = find_model(Path("runs/sysu-mm01/agw-s0"), None, None, None)
+    request = PictureRequest(queries=("worst",), count=3)
+    run = picture_run(model, load_protocol("sysu-all"), request)
+    figure = Gallery(run, request).ranked()["ranked-worst"]
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vibench.data.heatmaps import find_heatmaps, heatmaps_of
 from vibench.data.normalise import normalise
@@ -21,7 +28,7 @@ from vibench.methods.base import Method
 from vibench.modality import MODALITIES
 from vibench.progress import Progress, silent
 from vibench.randomness import generator
-from vibench.report.grad_cam import grad_cam, similarity_to
+from vibench.report.grad_cam import compares_pairs, grad_cam, similarity_to
 from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
 from vibench.report.pictured_run import PicturedRun
 from vibench.report.pictures.cmc import cmc_figure
@@ -74,7 +81,8 @@ class Gallery:
         for one, other in ((first, second), (first, first), (second, second)):
             label = f"{one} to {other}" if one != other else f"within {one}"
             groups.append(self._pair_distances(label, chosen[one], chosen[other]))
-        name, title = distance_name(run.method), run.title.rpartition(",")[0]
+        name = distance_name(run.method) if compares_pairs(run.method) else f"{run.method.distance} distance"
+        title = run.title.rpartition(",")[0]
         return {"distances": distance_histograms(groups, title, f"{name} of embeddings")}
 
     def tsne(self) -> dict[str, Figure]:
@@ -119,10 +127,11 @@ class Gallery:
     @cached_property
     def lists(self) -> dict[str, list[RankedList]]:
         """The ranked lists of the queries that the request asks for, by group."""
-        request = self.request
-        run = self.run
+        run, request = self.run, self.request
         groups = select_queries(request.queries, run.named, run.queries, run.precisions, request.count, request.seed)
-        return {name: run.ranked(rows) for name, rows in groups.items()}
+        # At once, because a method that compares all queries with the gallery does so in every call.
+        ranked = iter(run.ranked([row for rows in groups.values() for row in rows]))
+        return {name: [next(ranked) for _ in rows] for name, rows in groups.items()}
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -169,7 +178,8 @@ class Gallery:
         run = self.run
         features = torch.from_numpy(run.features.features).to(run.device)
         with torch.no_grad():
-            found = _embedding_distances(run.method, features[rows], features[columns]).double().cpu().numpy()
+            distances = run.method.distances if compares_pairs(run.method) else partial(Method.distances, run.method)
+            found = distances(features[rows], features[columns], "single").double().cpu().numpy()
         same = run.images.pids[rows][:, None] == run.images.pids[columns][None, :]
         once = np.ones_like(same) if rows is not columns else np.triu(np.ones_like(same), k=1)
         return PairDistances(label, found[same & once], found[~same & once])
@@ -226,10 +236,3 @@ def visualize(run: PicturedRun, request: PictureRequest, folder: Path, *, progre
 def distance_name(method: Method) -> str:
     """By what a method's images are compared, in words."""
     return "its own distance" if method.has_own_distance() else f"{method.distance} distance"
-
-
-def _embedding_distances(method: Method, rows: Tensor, columns: Tensor) -> Tensor:
-    """Distances (N, M) of pairs alone: those of the method, unless it looks at further images."""
-    if method.test_time_information in ("none", "attributes"):
-        return method.distances(rows, columns, "single")
-    return Method.distances(method, rows, columns, "single")
