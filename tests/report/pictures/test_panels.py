@@ -90,7 +90,7 @@ def test_a_saliency_pair_has_an_image_and_a_map_of_both() -> None:
     figure = saliency_pairs([SaliencyPair("pair", (IMAGE, IMAGE), ("query", "match"), maps)])
     panels = panels_of(figure)
     assert [len(axes.images) for axes in panels] == [1, 2, 1, 2]
-    assert [axes.get_xlabel() for axes in panels] == ["query", "0 to 1", "match", "1 to 1"]
+    assert [axes.get_xlabel() for axes in panels] == ["query", "0\nto 1", "match", "1\nto 1"]
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

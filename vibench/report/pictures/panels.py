@@ -114,5 +114,5 @@ def draw_panel(axes: Any, panel: Panel) -> None:
 
 
 def value_range(heat: np.ndarray) -> str:
-    """The least and the largest value of a map, for its caption."""
-    return f"{heat.min():.3g} to {heat.max():.3g}"
+    """The least and the largest value of a map, for its caption, on two lines."""
+    return f"{heat.min():.3g}\nto {heat.max():.3g}"
