@@ -128,7 +128,7 @@ def embed_models(
     progress: Progress = silent,
 ) -> Embedded:
     """Extract the features of the models' test images. ``rules`` are checked first; errors as `score_models`."""
-    _check_protocols(rules.protocols, models[0])
+    check_protocols(rules.protocols, models[0])
     _check_together(models)
     _permutations(rules, models[0].root)
     place = resolve_device(device)
@@ -148,7 +148,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
     """One record per protocol of what `embed_models` extracted; errors as `score_models`."""
     models, method = embedded.models, embedded.method
     first = models[0]
-    evaluations = evaluate_embedded(embedded, rules, _own_distances(embedded, rules), progress=progress)
+    evaluations = evaluate_embedded(embedded, rules, own_distances(embedded, rules), progress=progress)
     environment = describe_environment(str(embedded.device))
     extractions = list(embedded.extractions.values())
     information = _information(embedded, rules)
@@ -328,7 +328,8 @@ def _by_split(features: Sequence[Features]) -> dict[int, Features]:
     return dict(zip(numbers, features, strict=True))
 
 
-def _check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
+def check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
+    """Raise `UsageError` for a protocol of another data set than the model's."""
     for protocol in protocols:
         if protocol.layout != model.dataset.layout:
             raise UsageError(
@@ -363,7 +364,7 @@ def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
     return read_permutations(root / OFFICIAL_PERMUTATIONS)
 
 
-def _own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:
+def own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:
     """The method's own distance per split, where it has one and no other was asked for."""
     own = embedded.ranking if rules.own_distance else {}
     if rules.mask_same_location:

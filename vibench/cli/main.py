@@ -25,6 +25,7 @@ from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
 from vibench.cli.protocols import protocols
 from vibench.cli.train import train
+from vibench.cli.visualize import visualize
 from vibench.errors import VibenchError
 
 app = typer.Typer(
@@ -73,6 +74,7 @@ app.command("eval")(evaluate)
 app.command("import")(import_)
 app.command("profile")(profile)
 app.command("leaderboard")(leaderboard)
+app.command("visualize")(visualize)
 
 
 def main(arguments: list[str] | None = None) -> None:

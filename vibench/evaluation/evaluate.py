@@ -247,8 +247,10 @@ def _rank(
     ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc)
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
-        skipped = _skipped(rules, askers.cameras, candidates.cameras)
-    score = _scorer(_tensor(features, query, settings), _tensor(features, gallery, settings), settings, skipped)
+        skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
+    score = scorer(
+        feature_rows(features, query, settings), feature_rows(features, gallery, settings), settings, skipped
+    )
     chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
     parts = []
     with progress("ranking queries", len(query)) as advance:
@@ -285,11 +287,12 @@ def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:
     )
 
 
-def _tensor(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
+def feature_rows(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
+    """The features of some rows on the device that ranks."""
     return torch.from_numpy(features.features[rows]).to(settings.device)
 
 
-def _skipped(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
+def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
     """(Q, G) bool: pairs whose cameras, (Q,) and (G,), the skip rule names, whoever is on the images."""
     skipped = torch.zeros(len(query), len(gallery), dtype=torch.bool, device=query.device)
     for query_camera, gallery_camera in rules.skip.cameras:
@@ -297,7 +300,7 @@ def _skipped(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
     return skipped
 
 
-def _scorer(query: Tensor, gallery: Tensor, settings: Settings, skipped: Tensor | None) -> Callable[[slice], Tensor]:
+def scorer(query: Tensor, gallery: Tensor, settings: Settings, skipped: Tensor | None) -> Callable[[slice], Tensor]:
     """Scores (Q, C) float64, larger for what is more alike, of a slice of the queries."""
     own = settings.own
     if settings.rerank != "none":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from vibench.data.batch import Batch
 from vibench.errors import UsageError
 from vibench.methods.recipe import Recipe
+
+if TYPE_CHECKING:
+    from vibench.report.pictures.pair import PictureFunction
 
 
 class Method(nn.Module, ABC):
@@ -128,3 +131,18 @@ class Method(nn.Module, ABC):
         the next epoch belongs into a buffer, so that checkpoints carry it.
         """
         return None
+
+    def map_module(self, modality: str) -> nn.Module | None:
+        """The module that returns the feature map (B, C, h, w) which the head reads of images of one modality.
+
+        `vibench.report.grad_cam` looks there; None: at the last module that returns a map.
+        """
+        return None
+
+    def pictures(self) -> Mapping[str, PictureFunction]:
+        """Pictures that only this method has, by the name of their file; none by default.
+
+        ``vibench visualize`` draws them. The functions belong into a module ``pictures`` beside the method's, which
+        is imported here, where it is needed, and draws with `vibench.report.pictures`.
+        """
+        return {}

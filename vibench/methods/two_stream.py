@@ -97,6 +97,10 @@ class TwoStreamNetwork(Method):
         """Feature maps (B, C, h, w) of normalised images (B, 3, H, W) of one modality."""
         return self.backbone(**{modality: to_input_form(images, modality, self.recipe.model.input)})
 
+    def map_module(self, modality: str) -> nn.Module:
+        """The last module of the backbone."""
+        return self.backbone.map_module(modality)
+
     @abstractmethod
     def head_modules(self) -> tuple[nn.Module, ...]:
         """The modules that train at the full learning rate; everything else takes ``backbone_lr_factor``."""

@@ -107,6 +107,14 @@ class TwoStreamResNet(nn.Module):
             streams.append(self.infrared(infrared, self.inserted))
         return torch.cat(streams) if len(streams) > 1 else streams[0]
 
+    def map_module(self, modality: str) -> nn.Module:
+        """The module that returns the network's map of one modality: the last block, or what is inserted behind it."""
+        stages = self.shared if len(self.shared.stages) else getattr(self, modality)
+        stage = stages.stages[-1]
+        block, layer = list(getattr(stages, f"layer{stage}").named_children())[-1]
+        behind = dict(self.inserted.named_children())
+        return behind.get(f"layer{stage}_{block}", layer)
+
 
 def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pretrained: str | Path) -> Any:
     """A torchvision ResNet with the wanted stem, stride and starting weights."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -31,6 +31,9 @@ from vibench.modality import CODE, INFRARED, MODALITIES
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool
 from vibench.nn.stripes import stripe_classifiers
+
+if TYPE_CHECKING:
+    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ class CAL(TwoStreamNetwork):
         if not self.recipe.model.tca:
             return {"identity": identity_loss(self.classifier(self.neck(self.pool(maps))), batch.labels)}
         regions = [
-            self._mine(part, modality) for part, modality in zip(batch.by_modality(maps), MODALITIES, strict=True)
+            self.mine(part, modality) for part, modality in zip(batch.by_modality(maps), MODALITIES, strict=True)
         ]
         vectors = torch.cat([region.vectors for region in regions])
         encoded = self.attention.encode(maps, vectors, self.recipe.model.drm != "vectors")
@@ -273,7 +276,7 @@ class CAL(TwoStreamNetwork):
             neck = self.neck(pooled).float()
             ranked = neck if options.test_feature == "g" else pooled
             return {"embedding": functional.normalize(ranked, dim=1), "pooled": pooled, "neck": neck}
-        regions = self._mine(maps, modality)
+        regions = self.mine(maps, modality)
         encoded = self.attention.encode(maps, regions.vectors, options.drm != "vectors")
         parts, _ = self.attention(encoded)
         neck = _per_part(self.neck, parts)
@@ -289,6 +292,12 @@ class CAL(TwoStreamNetwork):
         if self.recipe.model.tca and self.matches is not None:
             self.matches.close_epoch()
 
+    def pictures(self) -> Mapping[str, PictureFunction]:
+        """``regions`` and ``attention`` of the parts, with ``tca``."""
+        from vibench.methods.cal.pictures import pictures_of
+
+        return pictures_of(self)
+
     def head_modules(self) -> tuple[nn.Module, ...]:
         """Everything but the backbone trains at the full learning rate."""
         return tuple(module for name, module in self.named_children() if name != "backbone")
@@ -297,7 +306,8 @@ class CAL(TwoStreamNetwork):
         """The classifiers and the learnt centres."""
         return "classifier.", "region_classifiers.", "centres."
 
-    def _mine(self, maps: Tensor, modality: str) -> Regions:
+    def mine(self, maps: Tensor, modality: str) -> Regions:
+        """The part vectors of feature maps (B, C, h, w) of one modality."""
         regions = self.regions[modality] if isinstance(self.regions, nn.ModuleDict) else self.regions
         return regions(maps)
 

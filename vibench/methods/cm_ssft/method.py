@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -29,6 +29,9 @@ from vibench.modality import MODALITIES
 from vibench.nn.input_form import CHANNELS, to_input_form
 from vibench.nn.neck import identity_classifier
 from vibench.nn.pooling import AveragePool
+
+if TYPE_CHECKING:
+    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -329,6 +332,12 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         if self.projection is not None and seen.specific is not None:
             losses["projection"] = self.projection.loss(seen.specific, seen.shared, seen.modality)
         return losses
+
+    def pictures(self) -> Mapping[str, PictureFunction]:
+        """``reconstructions``, where there is a decoder."""
+        from vibench.methods.cm_ssft.pictures import pictures_of
+
+        return pictures_of(self)
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """Everything but the residual stages."""

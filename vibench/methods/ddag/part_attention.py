@@ -54,18 +54,28 @@ class WeightedPartAttention(nn.Module):
 
         Concatenated parts are ordered from top to bottom, each with the residual added.
         """
+        attention, values = self.attend(maps)
+        with torch.autocast(maps.device.type, enabled=False):
+            aggregated = self._aggregate(attention @ values.transpose(1, 2))
+        if residual is not None:
+            copies = self.parts if self.aggregation == "concat" else 1
+            aggregated = aggregated + residual.repeat(1, copies)
+        return self.norm(aggregated)
+
+    def attend(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, C, H, W) -> alpha (B, parts, parts), row i what part i looks at, and values z (B, C, parts)."""
         pooled = functional.adaptive_avg_pool2d(at_least_float32(maps), (self.parts, 1))
         queries, keys, values = (conv(pooled).squeeze(3) for conv in (self.u, self.v, self.z))
         # Unscaled products of thousands of channels saturate the softmax in half precision.
         with torch.autocast(maps.device.type, enabled=False):
             queries, keys, values = (at_least_float32(each) for each in (queries, keys, values))
-            attention = (queries.transpose(1, 2) @ keys).softmax(dim=self.normalised_dim)
-            enhanced = attention @ values.transpose(1, 2)
-            aggregated = self._aggregate(enhanced)
-        if residual is not None:
-            copies = self.parts if self.aggregation == "concat" else 1
-            aggregated = aggregated + residual.repeat(1, copies)
-        return self.norm(aggregated)
+            return (queries.transpose(1, 2) @ keys).softmax(dim=self.normalised_dim), values
+
+    def part_weights(self) -> Tensor:
+        """(parts,): how much each attended part counts; equal where they are averaged or concatenated."""
+        if self.aggregation != "weight":
+            return self.u.weight.new_full((self.parts,), 1.0 / self.parts)
+        return self.gate.softmax(dim=0) if self.gate_form == "softmax" else self.gate
 
     def _aggregate(self, enhanced: Tensor) -> Tensor:
         """(B, parts, C) -> (B, out_features)."""
@@ -73,5 +83,4 @@ class WeightedPartAttention(nn.Module):
             return enhanced.mean(dim=1)
         if self.aggregation == "concat":
             return enhanced.flatten(1)
-        weights = self.gate.softmax(dim=0) if self.gate_form == "softmax" else self.gate
-        return (weights[:, None] * enhanced).sum(dim=1)
+        return (self.part_weights()[:, None] * enhanced).sum(dim=1)

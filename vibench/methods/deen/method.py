@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -21,6 +22,9 @@ from vibench.methods.registry import register
 from vibench.nn.backbone import STAGES, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool
+
+if TYPE_CHECKING:
+    from vibench.report.pictures.pair import PictureFunction
 
 STEM_WIDTH = 64
 
@@ -172,6 +176,16 @@ class DEEN(Method):
     def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
         """Negative inner products (Q, G) float64: the sum of those of all f and g."""
         return -(query.double() @ gallery.double().T)
+
+    def map_module(self, modality: str) -> nn.Module:
+        """The last module of the backbone; its map has a row for the image and one for each expansion before it."""
+        return self.backbone.map_module(modality)
+
+    def pictures(self) -> Mapping[str, PictureFunction]:
+        """``expansions``: the feature maps of the image and of its expansions."""
+        from vibench.methods.deen.pictures import pictures_of
+
+        return pictures_of(self)
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Two groups: all the rest, new modules too, at ``backbone_lr_factor``, neck and classifier at 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -22,6 +22,9 @@ from vibench.methods.registry import register
 from vibench.nn.backbone import BLOCKS, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool
+
+if TYPE_CHECKING:
+    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,22 @@ class MPANet(Method):
         """Feature maps (B, C, h, w) of normalised images (B, 3, H, W) of either modality."""
         return self.backbone(visible=images)
 
+    def map_module(self, modality: str) -> nn.Module:
+        """The last module of the backbone, the same for both modalities."""
+        return self.backbone.map_module(modality)
+
     def map_features(self, maps: Tensor) -> dict[str, Tensor]:
         """What `embed` returns, of feature maps (B, C, h, w)."""
         pooled = self._pool(maps, None if self.masks is None else self.masks(maps))
         neck = self.neck(pooled).float()
         embedding = functional.normalize(neck, dim=1) if self.model_options.normalise else neck
         return {"embedding": embedding, "pooled": pooled, "neck": neck}
+
+    def pictures(self) -> Mapping[str, PictureFunction]:
+        """``patterns``: the masks of the pattern alignment."""
+        from vibench.methods.mpanet.pictures import pictures_of
+
+        return pictures_of(self)
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Two groups: the backbone at ``backbone_lr_factor`` (1 in the official code), and all the rest at 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -21,6 +21,9 @@ from vibench.methods.registry import register
 from vibench.nn.backbone import Architecture
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
+
+if TYPE_CHECKING:
+    from vibench.report.pictures.pair import PictureFunction
 
 COUNT = 8
 """Attributes of a code."""
@@ -220,6 +223,16 @@ class PAENet(Method):
     def mean_attributes(self) -> Tensor:
         """Mean (8,) of each bit over the training images."""
         return self.attribute_input.mean
+
+    def map_module(self, modality: str) -> nn.Module | None:
+        """The host's, which the gates re-weight."""
+        return self.host.map_module(modality)
+
+    def pictures(self) -> Mapping[str, PictureFunction]:
+        """``attributes`` that the head predicts."""
+        from vibench.methods.paenet.pictures import pictures_of
+
+        return pictures_of(self)
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """The host's groups; of ours the embeddings, the neck and all classifiers at 1, the rest like the backbone.

@@ -1,0 +1,15 @@
+"""Pictures of one model: functions that take plain data, arrays and images, and return a matplotlib `Figure`.
+
+==============================================  ==============================================================
+`ranked_lists.ranked_lists`                     the first gallery images of some queries, true and false ones
+`embedding.embedding_map`                       points in the plane (`embedding.tsne`) by modality and by identity
+`distances.distance_histograms`                 distances of same and different identities
+`cmc.cmc_figure`                                the CMC curve of an evaluation
+`saliency.saliency_pairs`                       where two images agree (`vibench.report.grad_cam`)
+`panels.panel_grid`                             rows of images under heat maps: what most of the others are made of
+==============================================  ==============================================================
+
+No module here knows methods, data sets or torch, so that the pictures of a single method
+(`vibench.methods.base.Method.pictures`) can be drawn with them. A notebook shows a figure by its name,
+`figure.write_figure` writes it.
+"""
