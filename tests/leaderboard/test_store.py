@@ -101,7 +101,7 @@ def test_missing_or_damaged_outcomes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not belong"):
         read_per_query(path, other)
     path.with_suffix(".npz").write_bytes(path.with_suffix(".npz").read_bytes()[:100])
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="no readable"):
         read_per_query(path, record)
     path.with_suffix(".npz").unlink()
     records, problems = read_records(tmp_path)
