@@ -16,6 +16,9 @@ def leaderboard(
         Path | None,
         typer.Option("--leaderboards", help="Folder of the boards; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
     ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Only prove every record's figures from the npz beside it; else exit 1.")
+    ] = False,
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.
 
@@ -37,6 +40,10 @@ def leaderboard(
     for name in protocol or []:
         load_protocol(name)
     folder = leaderboards_folder(leaderboards)
+    if recompute:
+        from vibench.cli.recompute import report_recomputation
+
+        return report_recomputation(folder)
     records, problems = read_records(folder)
     boards = build_boards(records, published_rows(load_published()))
     written = write_boards(folder, boards)
