@@ -34,7 +34,7 @@ def leaderboard(
     from vibench.leaderboard.consensus import published_rows
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.render import INDEX, board_title, terminal_table, write_boards
-    from vibench.leaderboard.store import leaderboards_folder, read_records
+    from vibench.leaderboard.store import alone, leaderboards_folder, read_records
     from vibench.protocols import load_protocol
 
     for name in protocol or []:
@@ -44,9 +44,11 @@ def leaderboard(
         from vibench.cli.recompute import report_recomputation
 
         return report_recomputation(folder)
-    records, problems = read_records(folder)
-    boards = build_boards(records, published_rows(load_published()))
-    written = write_boards(folder, boards)
+    # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
+    with alone(folder):
+        records, problems = read_records(folder)
+        boards = build_boards(records, published_rows(load_published()))
+        written = write_boards(folder, boards)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
         out.print(terminal_table(board, out.width, whole=bool(protocol)))
