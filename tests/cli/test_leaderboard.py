@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import REPOSITORY
 from tests.leaderboard.records import make_per_query, make_record
 from vibench.cli.main import app
 from vibench.leaderboard.record import Cost, RunInfo
-from vibench.leaderboard.store import write_record
+from vibench.leaderboard.store import alone, write_record
 
 OUTCOMES = (make_per_query(0), make_per_query(1))
 
@@ -119,3 +121,15 @@ def test_bad_usage(
     done = vibench("leaderboard", *arguments)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_rendering_waits_for_another_process_that_renders(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vibench", "leaderboard", "--leaderboards", str(tmp_path)]
+    with alone(tmp_path):
+        write_record(tmp_path, make_record("agw"), OUTCOMES)
+        waiting = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(5)
+        assert not (tmp_path / "index.md").exists()
+    assert waiting.wait(60) == 0
+    assert (tmp_path / "index.md").is_file()

@@ -96,6 +96,39 @@ def test_equals_loops(case: Case) -> None:
     np.testing.assert_array_equal(outcome.first_hit, first)
 
 
+def alone_by_loops(case: Case, cameras: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """AP and first rank per gallery camera: rank, remove what is skipped and true matches of other cameras."""
+    shape = (len(case.query), case.drawn.shape[1], len(cameras))
+    ap, first = np.full(shape, np.nan), np.zeros(shape, dtype=int)
+    for q, t, k in np.ndindex(shape):
+        pid, camera = case.query[q].tolist()
+        ranked = sorted(np.flatnonzero(case.drawn[:, t]).tolist(), key=lambda c: -case.scores[q, c])
+        hits: list[int] = []
+        length = 0
+        for other, place in case.candidates[ranked].tolist():
+            same = case.skip.identities == "any" or other == pid
+            if (same and (camera, place) in case.skip.cameras) or (other == pid and place != cameras[k]):
+                continue
+            length += 1
+            if other == pid:
+                hits.append(length)
+        if hits:
+            ap[q, t, k] = np.mean([nth / rank for nth, rank in enumerate(hits, start=1)])
+            first[q, t, k] = hits[0]
+    return ap, first
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_matches_of_one_camera_equal_loops(case: Case) -> None:
+    outcome = case.outcome()
+    ap, first = alone_by_loops(case, np.unique(case.candidates[:, 1]).tolist())
+    np.testing.assert_allclose(outcome.camera_ap, ap, rtol=0, atol=1e-14)
+    np.testing.assert_array_equal(outcome.camera_first_hit, first)
+    # The first match of all is nobody's first rank but 1 exactly where no wrong image comes before it.
+    np.testing.assert_array_equal((outcome.camera_first_hit == 1).any(dim=2), outcome.first_hit == 1)
+
+
 @settings(max_examples=60, deadline=None)
 @given(cases(distinct=True), st.randoms(use_true_random=False))
 def test_gallery_order_is_irrelevant_without_ties(case: Case, shuffle: object) -> None:

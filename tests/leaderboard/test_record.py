@@ -100,7 +100,7 @@ def test_id_tells_evaluations_apart(change: dict[str, Any]) -> None:
 
 def test_a_record_from_before_test_attributes_keeps_its_id() -> None:
     record = make_record()
-    content = record_dict(record)
+    content = record_dict(record) | {"schema_version": 1}
     assert content.pop("test_attributes") == ""
     old = from_json(json.dumps(content))
     assert old == record and old.id == record.id
@@ -197,6 +197,12 @@ def _broken(path: str, value: Any) -> str:
         ("environment", "linux", "'environment'"),
         ("created", "yesterday", "'created'"),
         ("notes", "text", "'notes'"),
+        ("feature", ..., "'feature'"),
+        ("dataset", "index.MD", "'dataset'"),
+        ("dataset", "Records", "'dataset'"),
+        ("run.seed", 2**64 + 1, "'seed'"),
+        ("profile.parameters_test", 10**400, "'parameters_test'"),
+        ("variant", [[["deep"]]] * 1000, "..."),
         ("schema_version", "1", "schema_version"),
         ("schema_version", True, "schema_version"),
         ("schema_version", 0, "schema_version"),
@@ -235,6 +241,8 @@ def _broken_trial(path: str, value: Any) -> str:
         '"text"',
         "[" * 100_000,
         '{"schema_version": NaN}',
+        '{"schema_version": 1, "method": ' + '{"a": ' * 600 + "1" + "}" * 601,
+        '{"schema_version": 1, "cmc": ' + "[" * 900 + "]" * 900 + "}",
         '{"schema_version": 1, "method": "\\ud800"}',
         '{"schema_version": ' + "9" * 5000 + "}",
         to_json(make_record())[:-40],

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.leaderboard.records import make_per_query, make_record
 from vibench.errors import UsageError
+from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.record import RunInfo, record_dict
+from vibench.leaderboard.render import write_boards
 from vibench.leaderboard.store import (
+    alone,
     leaderboards_folder,
     read_per_query,
     read_records,
@@ -101,7 +109,7 @@ def test_missing_or_damaged_outcomes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not belong"):
         read_per_query(path, other)
     path.with_suffix(".npz").write_bytes(path.with_suffix(".npz").read_bytes()[:100])
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="no readable"):
         read_per_query(path, record)
     path.with_suffix(".npz").unlink()
     records, problems = read_records(tmp_path)
@@ -144,6 +152,92 @@ def test_two_writers_lose_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
     for record in records:
         assert len(read_per_query(record_path(tmp_path, record), record)) == 2
+
+
+def _write_and_render(folder: Path, first: int) -> None:
+    for number in range(first, first + 8):
+        write_record(folder, make_record(f"method{number:02d}"), OUTCOMES)
+        with alone(folder):
+            write_boards(folder, build_boards(read_records(folder)[0], []))
+
+
+def test_two_writers_that_render_lose_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    writers = [context.Process(target=_write_and_render, args=(tmp_path, first)) for first in (0, 8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    records, problems = read_records(tmp_path)
+    assert problems == []
+    assert {record.method for record in records} == {f"method{number:02d}" for number in range(16)}
+    # Whoever rendered last had seen everything.
+    (board,) = (tmp_path / "sysu-mm01-twin").glob("*.csv")
+    assert all(record.method in board.read_text() for record in records)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def _write_same(folder: Path, digit: int) -> None:
+    for repetition in range(20):
+        # Same id, and a last digit that tells who wrote.
+        record = make_record("agw", mean_ap=0.4 + digit * 1e-12, run=RunInfo(train_seconds=float(repetition)))
+        outcomes = [replace(outcome, ap=np.full(4, 0.4 + digit * 1e-12)) for outcome in OUTCOMES]
+        write_record(folder, record, outcomes)
+
+
+def test_json_and_npz_are_of_one_writer(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    writers = [context.Process(target=_write_same, args=(tmp_path, digit)) for digit in (0, 5)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    (record,), problems = read_records(tmp_path)
+    assert problems == []
+    outcomes = read_per_query(record_path(tmp_path, record), record)
+    assert [outcome.ap[0] for outcome in outcomes] == [trial.map for trial in record.trials]
+
+
+def test_one_at_a_time(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+    with alone(tmp_path):
+        waiting = context.Process(target=_write_and_render, args=(tmp_path, 0))
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive() and not list(tmp_path.rglob("*.csv"))
+    waiting.join()
+    assert waiting.exitcode == 0 and list(tmp_path.rglob("*.csv"))
+
+
+def test_outcomes_of_another_size_do_not_belong(tmp_path: Path) -> None:
+    record = make_record()
+    short = [replace(outcome, ap=outcome.ap[:3]) for outcome in OUTCOMES]
+    path = write_record(tmp_path, record, short)
+    with pytest.raises(UsageError, match=r"does not belong to its record \(array 'trial0_ap' is float64 \(3,\)"):
+        read_per_query(path, record)
+    write_record(tmp_path, record, [replace(outcome, first_hit=outcome.ap) for outcome in OUTCOMES])
+    with pytest.raises(UsageError, match="'trial0_first_hit' is float64"):
+        read_per_query(path, record)
+    cameras = [replace(outcome, gallery_camera=np.array([1, 2])) for outcome in OUTCOMES]
+    write_record(tmp_path, record, cameras)
+    with pytest.raises(UsageError, match="no array 'trial0_camera_ap'"):
+        read_per_query(path, record)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_damaged_outcomes_are_one_sentence(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        record = make_record()
+        path = write_record(Path(name), record, OUTCOMES).with_suffix(".npz")
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+        with contextlib.suppress(UsageError):
+            read_per_query(path, record)
 
 
 def test_record_file_says_everything_in_plain_json(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def leaderboard(
         Path | None,
         typer.Option("--leaderboards", help="Folder of the boards; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
     ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Only prove every record's figures from the npz beside it; else exit 1.")
+    ] = False,
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.
 
@@ -54,12 +57,14 @@ def leaderboard(
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.render import INDEX, write_boards
-    from vibench.leaderboard.store import leaderboards_folder, read_records
+    from vibench.leaderboard.store import alone, leaderboards_folder, read_records
     from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
     from vibench.protocols import load_protocol
 
-    if sum((bool(by), conflicts, audits)) > 1:
-        raise UsageError("--by, --conflicts and --audits each show something of its own; give one of them.")
+    if sum((bool(by), conflicts, audits, recompute)) > 1:
+        raise UsageError(
+            "--by, --conflicts, --audits and --recompute each do something of their own; give one of them."
+        )
     for name in protocol or []:
         load_protocol(name)
     kinds = cost_kinds(by) if by else ()
@@ -69,10 +74,16 @@ def leaderboard(
             out.print(paragraph)
         return
     folder = leaderboards_folder(leaderboards)
-    records, problems = read_records(folder)
+    if recompute:
+        from vibench.cli.recompute import report_recomputation
+
+        return report_recomputation(folder)
     printed = [*published_rows(published), *ablation_rows(published)]
-    boards = build_boards(records, printed)
-    written = write_boards(folder, boards, ablation_boards(boards, published.papers))
+    # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
+    with alone(folder):
+        records, problems = read_records(folder)
+        boards = build_boards(records, printed)
+        written = write_boards(folder, boards, ablation_boards(boards, published.papers))
     if ignore_audits:
         boards = build_boards(records, printed, ignore_audits=True)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]

@@ -14,6 +14,7 @@ import typer
 
 import vibench
 from vibench.cli.check import check
+from vibench.cli.compare import compare
 from vibench.cli.data import data
 from vibench.cli.demo import demo
 from vibench.cli.eval import evaluate
@@ -75,6 +76,7 @@ app.command("import")(import_)
 app.command("profile")(profile)
 app.command("leaderboard")(leaderboard)
 app.command("visualize")(visualize)
+app.command("compare")(compare)
 
 
 def main(arguments: list[str] | None = None) -> None:

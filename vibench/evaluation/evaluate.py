@@ -261,19 +261,25 @@ def _rank(
                 raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
             parts.append(ranker.rank(scores, askers[part]))
             advance(part.stop - part.start)
-    ap, inp, first_hit = (
-        torch.cat([getattr(part, name) for part in parts]).cpu().numpy() for name in ("ap", "inp", "first_hit")
+    ap, inp, first_hit, camera_ap, camera_first_hit = (
+        torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
+        for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
     )
+    cameras = ranker.cameras.cpu().numpy()
     seconds = (time.perf_counter() - started) / len(trials)
     outcomes = []
     for column, trial in enumerate(trials):
         rows = np.flatnonzero(np.isin(query, trial.query))
+        seen = np.isin(cameras, images.cameras[trial.gallery])
         per_query = PerQuery(
             ap=ap[rows, column],
             inp=inp[rows, column],
             first_hit=first_hit[rows, column].astype(np.int32),
             pid=images.pids[query[rows]],
             camera=images.cameras[query[rows]],
+            gallery_camera=cameras[seen],
+            camera_ap=camera_ap[rows, column][:, seen],
+            camera_first_hit=camera_first_hit[rows, column][:, seen].astype(np.int32),
         )
         names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
         outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))

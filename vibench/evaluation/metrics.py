@@ -10,7 +10,7 @@ import numpy as np
 from vibench.errors import UsageError
 from vibench.evaluation.draws import Trial
 from vibench.evaluation.result import METRICS, PerQuery, TrialScore
-from vibench.protocols import Protocol
+from vibench.protocols import REPORTED_RANKS, Protocol
 
 LONGEST_CMC = 50
 
@@ -23,21 +23,24 @@ def trial_score(rules: Protocol, trial: Trial, per_query: PerQuery, gallery_sha2
             f"trial {trial.number} of protocol {rules.name}: no query has a reachable true match in the gallery; "
             "the features need images of the same identities in both modalities."
         )
-    curve = cmc_curve(per_query.first_hit, max(rules.ranks))
-    r1, r5, r10, r20 = (float(curve[rank - 1]) for rank in rules.ranks)
     return TrialScore(
         trial=trial.number,
-        r1=r1,
-        r5=r5,
-        r10=r10,
-        r20=r20,
-        map=float(np.nanmean(per_query.ap)),
-        minp=float(np.nanmean(per_query.inp)),
+        **trial_figures(per_query),
         queries=len(per_query.first_hit),
         valid_queries=valid,
         gallery=len(trial.gallery),
         gallery_sha256=gallery_sha256,
     )
+
+
+def trial_figures(per_query: PerQuery) -> dict[str, float]:
+    """The metrics of `METRICS` over the valid queries of one trial, of which there is one at least."""
+    curve = cmc_curve(per_query.first_hit, max(REPORTED_RANKS))
+    return {
+        **{f"r{rank}": float(curve[rank - 1]) for rank in REPORTED_RANKS},
+        "map": float(np.nanmean(per_query.ap)),
+        "minp": float(np.nanmean(per_query.inp)),
+    }
 
 
 def cmc_curve(first_hit: np.ndarray, ranks: int) -> np.ndarray:

@@ -43,6 +43,10 @@ class Outcome:
     """(Q, T) float64 inverse negative penalty (Ye et al., TPAMI 2021): matches / rank of the last; NaN likewise."""
     first_hit: Tensor
     """(Q, T) int64 rank of the first true match under the CMC rule, from 1; 0 likewise."""
+    camera_ap: Tensor
+    """(Q, T, K) float64 average precision of the true matches of each of `Ranker.cameras` alone, see `PerQuery`."""
+    camera_first_hit: Tensor
+    """(Q, T, K) int64 rank of the first of them, in images."""
 
 
 class Ranker:
@@ -55,6 +59,8 @@ class Ranker:
         self._weights = drawn.float()
         self._unique = cmc == "unique"
         self._skip = skip
+        self.cameras = candidates.cameras.unique()
+        """(K,) int64 ascending."""
         self._pids, codes = candidates.pids.unique(return_inverse=True)
         device = codes.device
         everything = torch.arange(len(codes), device=device)
@@ -69,7 +75,7 @@ class Ranker:
         """Peak memory that `rank` takes per query, scores included, roughly."""
         candidates, trials = self.drawn.shape
         widest = max((columns.numel() for columns in self._galleries), default=0)
-        return 40 * candidates + 40 * (self._matches.shape[1] + 1) * trials + 8 * widest
+        return 40 * candidates + 72 * (self._matches.shape[1] + 1) * trials + 8 * widest
 
     def rank(self, scores: Tensor, query: Sought) -> Outcome:
         """Score matrix (Q, C) float64, larger for what is more alike, finite; it is overwritten."""
@@ -96,7 +102,12 @@ class Ranker:
             first_hit = self._identities_before(places, best) + 1
         else:
             first_hit = torch.where(drawn, ranks, torch.inf).amin(dim=1).nan_to_num(posinf=0).long()
-        return Outcome(ap, inp, first_hit.masked_fill_(total == 0, 0))
+        cameras = self.candidates.cameras[matches].gather(1, best_first)
+        by_camera = [
+            _sought_alone(drawn & (cameras == camera)[:, :, None], ranks - found) for camera in self.cameras.tolist()
+        ]
+        camera_ap, camera_first_hit = (torch.stack(values, dim=2) for values in zip(*by_camera, strict=True))
+        return Outcome(ap, inp, first_hit.masked_fill_(total == 0, 0), camera_ap, camera_first_hit)
 
     def _true_matches(self, query: Sought) -> tuple[Tensor, Tensor, Tensor]:
         """Columns of the query's identity, which of them are no padding, and which are not skipped; (Q, M) each."""
@@ -149,6 +160,18 @@ def _columns_per_identity(columns: Tensor, codes: Tensor, identities: int) -> tu
     table = columns.new_zeros(identities, int(counts.max()))
     table[sorted_codes, nth] = columns[by_identity]
     return table, torch.arange(table.shape[1], device=codes.device) < counts[:, None]
+
+
+def _sought_alone(sought: Tensor, wrong_before: Tensor) -> tuple[Tensor, Tensor]:
+    """Average precision and first rank, (Q, T) each, where of the matches (Q, M, T), best first, some are sought.
+
+    ``wrong_before`` (Q, M, T) counts the images before each match that are no match; matches not sought do not count.
+    """
+    found = sought.cumsum(dim=1, dtype=torch.float64)
+    ranks = wrong_before + found
+    zero = torch.zeros((), dtype=torch.float64, device=ranks.device)
+    ap = torch.where(sought, found / ranks, zero).sum(dim=1) / found[:, -1]
+    return ap, torch.where(sought, ranks, torch.inf).amin(dim=1).nan_to_num(posinf=0).long()
 
 
 def _first_repeated(table: Tensor, real: Tensor) -> Tensor:

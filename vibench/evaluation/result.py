@@ -46,6 +46,13 @@ class PerQuery:
     """(Q,) int64."""
     camera: np.ndarray
     """(Q,) int64."""
+    gallery_camera: np.ndarray | None = None
+    """(K,) int64 ascending: the cameras of the gallery. This and what follows is None in older records."""
+    camera_ap: np.ndarray | None = None
+    """(Q, K) float64 average precision where only the true matches of one gallery camera are sought: the others are
+    taken out of the ranked list, wrong images of all cameras stay. NaN where the camera has no reachable match."""
+    camera_first_hit: np.ndarray | None = None
+    """(Q, K) int32 rank of the first of these matches in that list, counted in images from 1; 0 likewise."""
 
 
 @dataclass(frozen=True)

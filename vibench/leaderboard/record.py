@@ -14,10 +14,9 @@ from vibench.environment import Environment
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS, Evaluation, TrialScore
 from vibench.files import canonical_json, sha256_text
+from vibench.leaderboard.migrations import SCHEMA_VERSION, migrate
 from vibench.profiling.memory import PeakMemory
 from vibench.toml import parse_table
-
-SCHEMA_VERSION = 1
 
 Source = Literal["trained", "imported", "features", "published"]
 
@@ -28,6 +27,9 @@ _VOLATILE = ("schema_version", "profile", "environment", "created", "notes", "co
 _VOLATILE_RUN = ("train_seconds", "images_per_second")
 _RESERVED = ("records", "published")
 """Folders beside those of the data sets."""
+_LARGEST = 2**64
+"""No whole number of a record is larger; seeds have 64 bits at most."""
+_LONGEST_MESSAGE = 400
 _CREATED = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -118,11 +120,11 @@ class Record:
     environment: Environment
     created: str
     """UTC, such as ``2025-01-31T12:00:00Z``."""
-    notes: tuple[str, ...] = ()
-    feature: str = ""
+    feature: str
     """The named feature that was ranked in place of the method's embedding; empty for the embedding."""
-    test_attributes: str = ""
+    test_attributes: str
     """Where the attributes of test images came from: ``pred``, ``gt``, ``const`` or ``shuffle``; empty for none."""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -142,7 +144,7 @@ class Record:
         for key in _VOLATILE_RUN:
             del content["run"][key]
         for key in ("feature", "test_attributes"):
-            # Records had no such field at first, and keep the ids they were given then.
+            # Version 1 had no such field at first, and its records keep the ids they were given then.
             if not content[key]:
                 del content[key]
         return sha256_text(canonical_json(_rounded(content)))[:12]
@@ -173,8 +175,7 @@ def record_from_evaluation(
     """The record of an evaluation.
 
     ``test_time_information`` is the method's own; query mode, re-ranking and attribute labels are taken into account
-    here. The
-    matching time is filled in from the evaluation where ``cost`` has none. ``created`` defaults to now.
+    here. The matching time is filled in from the evaluation where ``cost`` has none. ``created`` defaults to now.
     """
     cost = cost or Cost()
     matched = sum(trial.queries for trial in evaluation.trials)
@@ -250,32 +251,41 @@ def from_json(text: str, where: str = "record") -> Record:
         content = json.loads(text, parse_constant=_refuse_constant)
         # Escaped lone surrogates are legal JSON but no text that could be written into a board.
         json.dumps(content, ensure_ascii=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RecordError(f"{where}: is not valid JSON ({error}).") from None
+    except RecursionError:
+        raise RecordError(f"{where}: is nested deeper than any evaluation record.") from None
     return record_from_dict(content, where)
 
 
 def record_from_dict(content: Any, where: str = "record") -> Record:
-    """Build a record from a decoded JSON value; see `from_json`."""
+    """Build a record from a decoded JSON value of any schema version; see `from_json`."""
     version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise RecordError(f"{where}: is no evaluation record (a JSON object with a 'schema_version' from 1).")
     if version > SCHEMA_VERSION:
         raise RecordError(
-            f"{where}: has schema version {version}, and this vibench reads up to {SCHEMA_VERSION}; upgrade vibench."
+            f"{where}: has schema version {_short(str(version))}, and this vibench reads up to {SCHEMA_VERSION}; "
+            "upgrade vibench."
         )
     try:
-        return parse_table(Record, _without_null(content), where)
-    except RecordError:
-        raise
+        return parse_table(Record, _without_null(migrate(content, version)), where)
     except UsageError as error:
-        raise RecordError(str(error)) from None
+        raise RecordError(f"{where}{_short(str(error).removeprefix(where))}") from None
     except OverflowError:
         raise RecordError(f"{where}: holds a number beyond the range of a float.") from None
+    except RecursionError:
+        raise RecordError(f"{where}: is nested deeper than any evaluation record.") from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"it holds {name}")
+
+
+def _short(text: str) -> str:
+    """A message that quotes what it found, on one line and of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
 
 
 def _without_null(value: Any) -> Any:
@@ -304,8 +314,11 @@ def _problem(record: Record) -> str:
     # These become names of folders and files.
     for name in ("dataset", "protocol", "dataset_version"):
         text = getattr(record, name)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text or "empty") or text in _RESERVED:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text or "empty") or text.lower() in _RESERVED:
             return f"'{name}' must be a name of letters, digits, '.', '_' and '-', not {text!r}."
+    # Boards lie in folders of their data sets, beside files with these suffixes.
+    if record.dataset.lower().endswith((".md", ".csv", ".html", ".png")):
+        return f"'dataset' must not end like a file, {record.dataset!r}."
     if record.test_attributes not in ("", "pred", "const", *LABELLED):
         return f"'test_attributes' must be pred, gt, const, shuffle or empty, not {record.test_attributes!r}."
     for name in ("variant", "feature"):
@@ -319,7 +332,17 @@ def _problem(record: Record) -> str:
         datetime.strptime(record.created, _CREATED)
     except ValueError:
         return f"'created' must be a date such as 2025-01-31T12:00:00Z, not {record.created!r}."
-    return _score_problem(record) or _cost_problem(record)
+    return _whole_number_problem(record) or _score_problem(record) or _cost_problem(record)
+
+
+def _whole_number_problem(record: Record) -> str:
+    """JSON knows whole numbers of any size, and no float could hold them."""
+    tables = (record, record.run, record.profile, record.profile.training_memory, record.profile.extraction_memory)
+    for table in (*tables, *record.trials):
+        for name, value in vars(table).items():
+            if isinstance(value, int) and abs(value) > _LARGEST:
+                return f"'{name}' must not be larger than 2^64, but has {len(str(value))} digits."
+    return ""
 
 
 def _score_problem(record: Record) -> str:

@@ -1,0 +1,87 @@
+"""``vibench compare``: is one method really better than another?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    sides: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B [C ...]",
+            help="Each a record file, a record id or its beginning, a method such as agw or ddag:b-p, or several "
+            "of these joined by commas: runs of one method.",
+        ),
+    ],
+    protocol: Annotated[str, typer.Option("--protocol", help="Of the records that a method's name means.")] = "",
+    dataset: Annotated[str, typer.Option("--dataset", help="Likewise, such as sysu-mm01-twin.")] = "",
+    draw: Annotated[str, typer.Option("--draw", help="Likewise: seeded or official.")] = "",
+    query_mode: Annotated[str, typer.Option("--query-mode", help="Likewise: all or single.")] = "all",
+    rerank: Annotated[str, typer.Option("--rerank", help="Likewise: none or k-reciprocal.")] = "none",
+    breakdown: Annotated[
+        bool | None,
+        typer.Option(
+            "--breakdown/--no-breakdown",
+            help="Differences by query camera, gallery camera and trial. Default: of two methods, not of more.",
+            show_default=False,
+        ),
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples and sign flips.")] = 10000,
+    level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
+    json_: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the comparison as JSON, fractions.")
+    ] = None,
+    leaderboards: Annotated[
+        Path | None,
+        typer.Option("--leaderboards", help="Folder of records; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
+    ] = None,
+) -> None:
+    """Compare methods query by query: difference in mAP and rank-1, its interval and p, and whether it is noise.
+
+    Several runs (seeds) of a method are averaged query by query. Intervals resample identities, p values swap the two
+    methods identity by identity, and Holm's correction covers all pairs. The exit code is 0 whatever the outcome.
+
+    Example: vibench compare agw ddag:b-p --protocol sysu-all
+    """
+    from dataclasses import asdict
+
+    from rich.markup import escape
+
+    from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
+    from vibench.cli.console import err, out, progress
+    from vibench.errors import UsageError
+    from vibench.files import write_json
+    from vibench.leaderboard.comparison import Resampling
+    from vibench.leaderboard.comparison import compare as compare_runs
+    from vibench.leaderboard.selection import Wanted, select
+    from vibench.leaderboard.store import find_records, leaderboards_folder
+    from vibench.protocols import load_protocol
+
+    if len(sides) < 2:
+        raise UsageError(
+            f"{' '.join(sides)}: name two methods or records at least, such as 'vibench compare agw ddag'."
+        )
+    if protocol:
+        load_protocol(protocol)
+    stored, problems = find_records(leaderboards_folder(leaderboards))
+    wanted = Wanted(dataset, protocol, draw, query_mode, rerank)
+    chosen = [select(side, stored, wanted) for side in sides]
+    result = compare_runs(chosen, Resampling(resamples, seed, level), breakdown=breakdown, progress=progress)
+    out.print(differences_table(result))
+    for table in parts_tables(result):
+        out.print()
+        out.print(table)
+    out.print()
+    for verdict in verdicts(result):
+        out.print(escape(verdict), soft_wrap=True)
+    for note in result.notes:
+        out.print(f"note: {note}", soft_wrap=True, markup=False)
+    if problems:
+        err.print(f"attention: {len(problems)} files of the store were passed over; see 'vibench leaderboard'.")
+    if json_ is not None:
+        write_json(json_, asdict(result))
