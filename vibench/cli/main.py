@@ -24,6 +24,7 @@ from vibench.cli.methods import methods
 from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
 from vibench.cli.protocols import protocols
+from vibench.cli.report import report
 from vibench.cli.train import train
 from vibench.errors import VibenchError
 
@@ -73,6 +74,7 @@ app.command("eval")(evaluate)
 app.command("import")(import_)
 app.command("profile")(profile)
 app.command("leaderboard")(leaderboard)
+app.command("report")(report)
 
 
 def main(arguments: list[str] | None = None) -> None:
