@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.render import board_title
 from vibench.protocols import load_protocol, protocol_names
 from vibench.report.charts.cameras import CameraRow, CameraScore, cameras_chart
@@ -14,7 +14,7 @@ from vibench.report.charts.chart import Chart
 from vibench.report.charts.cmc import Curve, cmc_chart
 from vibench.report.charts.cost import CostAxis, CostPoint, cost_chart
 from vibench.report.charts.trials import Strip, Trial, trials_chart
-from vibench.report.columns import COSTS
+from vibench.report.columns import COSTS, DEVICE, Column
 from vibench.report.entries import Entry, EntrySection, measured_entries
 
 _COST_AXES = {
@@ -56,7 +56,7 @@ def _cost_charts(entries: Sequence[Entry], title: str) -> list[Chart]:
         if column.title not in _COST_AXES:
             continue
         axis = _COST_AXES[column.title]
-        points = _points(entries, column.value)
+        points = _points(entries, column)
         devices = sorted({device for device, _ in points}) if column.timing else [""]
         for number, device in enumerate(devices, start=1):
             chosen = [point for found, point in points if not column.timing or found == device]
@@ -71,15 +71,15 @@ def _cost_charts(entries: Sequence[Entry], title: str) -> list[Chart]:
     return charts
 
 
-def _points(entries: Sequence[Entry], value: Callable[[Row], float | str | None]) -> list[tuple[str, CostPoint]]:
+def _points(entries: Sequence[Entry], column: Column) -> list[tuple[str, CostPoint]]:
     """Device and point of every entry that has the cost."""
     return [
         (
-            entry.row.cost.device,
+            str(entry.value(DEVICE) or ""),
             CostPoint(entry.subject, entry.row.test_time_information, float(cost), entry.row.scores["r1"].value),
         )
         for entry in entries
-        if (cost := value(entry.row)) is not None
+        if (cost := entry.value(column)) is not None
     ]
 
 

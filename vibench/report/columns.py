@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +24,8 @@ class Column:
     """Which values are best; empty where none is."""
     timing: bool = False
     """Depends on the machine: compares only within one device."""
+    of_row: bool = False
+    """A row over several runs has a value of its own; else the runs have, and the row shows what they come to."""
 
 
 def _megabytes(size: int | None) -> float | None:
@@ -39,6 +41,7 @@ def _extraction_milliseconds(row: Row) -> float | None:
     return 1000.0 / speed if speed else None
 
 
+DEVICE = Column("device", "GPU or CPU model of the timings.", lambda row: row.cost.device or None)
 COSTS = (
     Column("train s", "Wall seconds of training.", lambda row: row.run.train_seconds, 0, "lower", timing=True),
     Column("train img/s", "Training images per second.", lambda row: row.run.images_per_second, 0, "higher", True),
@@ -66,25 +69,11 @@ COSTS = (
     Column("dimensions", "Numbers in one embedding.", lambda row: row.cost.embedding_size, 0, "lower"),
 )  # fmt: skip
 SETUP = (
-    Column("device", "GPU or CPU model of the timings.", lambda row: row.cost.device or None),
+    DEVICE,
     Column("input", "Height and width of the network's input.", lambda row: row.run.input or None),
     Column("backbone", "Backbone network.", lambda row: row.run.backbone or None),
     Column("pretraining", "What the backbone started from.", lambda row: row.run.pretrained or None),
     Column("precision", "Number format of training.", lambda row: row.run.precision or None),
-    Column("source", "Where the row comes from.", lambda row: row.source),
-    Column("date", "Day of the evaluation, or year of the paper.", lambda row: row.date or None),
+    Column("source", "Where the row comes from.", lambda row: row.source, of_row=True),
+    Column("date", "Day of the evaluation, or year of the paper.", lambda row: row.date or None, of_row=True),
 )
-
-
-def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
-    """The columns that say something in at least one row."""
-    return [column for column in columns if any(column.value(row) is not None for row in rows)]
-
-
-def best_value(column: Column, rows: Sequence[Row]) -> float | None:
-    """The best number of a column; None where nothing is better, or where devices differ and matter."""
-    values = [value for row in rows if isinstance(value := column.value(row), (int, float))]
-    devices = {row.cost.device for row in rows if column.value(row) is not None}
-    if not column.better or len(values) < 2 or (column.timing and len(devices) > 1):
-        return None
-    return max(values) if column.better == "higher" else min(values)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from vibench.leaderboard.board import UNRANKED, Board, Row, Score, Section
-from vibench.leaderboard.record import Record
+from vibench.leaderboard.record import Cost, Record
 from vibench.report.charts.cameras import CameraScore
 from vibench.report.charts.chart import Subject
+from vibench.report.columns import Column
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class Entry:
     rank: int | None
     row: Row
     """Of several seeds their mean, with the deviation over seeds."""
+    runs: tuple[Row, ...]
+    """The rows that were folded into this one, by seed; of a single run and of a published row, itself."""
     outcomes: tuple[Outcome, ...]
-    """Records behind the row, by seed; none behind a published row."""
-    seeds: tuple[Row, ...] = ()
-    """The rows that were folded into this one, in the order of ``outcomes``; empty for a single run."""
+    """The records of ``runs``; none of a published row."""
 
     @property
     def label(self) -> str:
@@ -44,6 +45,16 @@ class Entry:
     def subject(self) -> Subject:
         """Whom a chart's marks are about."""
         return Subject(self.label, tuple(outcome.record.id for outcome in self.outcomes))
+
+    def value(self, column: Column) -> float | str | None:
+        """What the entry shows in a column: of several runs their mean, or the one text that they share."""
+        if column.of_row:
+            return column.value(self.row)
+        values = [column.value(run) for run in self.runs]
+        numbers = [value for value in values if isinstance(value, (int, float))]
+        if len(numbers) == len(values):
+            return math.fsum(numbers) / len(numbers)
+        return values[0] if len(set(values)) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -85,10 +96,10 @@ def _entries(section: Section, outcomes: Mapping[str, Outcome]) -> tuple[Entry, 
 
 def _entry(rows: Sequence[Row], outcomes: Mapping[str, Outcome]) -> Entry:
     if rows[0].source == "published":
-        return Entry(None, rows[0], ())
+        return Entry(None, rows[0], (rows[0],), ())
     rows = sorted(rows, key=lambda row: (row.run.seed or 0, row.evidence))
     behind = tuple(outcomes[row.evidence] for row in rows)
-    return Entry(None, rows[0], behind) if len(rows) == 1 else Entry(None, _mean_row(rows), behind, tuple(rows))
+    return Entry(None, rows[0] if len(rows) == 1 else _mean_row(rows), tuple(rows), behind)
 
 
 def _apart_from_seed(record: Record, row: Row) -> tuple[object, ...]:
@@ -109,19 +120,8 @@ def _mean_row(rows: Sequence[Row]) -> Row:
         date=max(row.date for row in rows),
         evidence=", ".join(row.evidence for row in rows),
         notes=(f"mean of {len(rows)} runs, seeds {seeds}; ± is the standard deviation over them",),
-        run=replace(
-            first.run,
-            id="",
-            seed=None,
-            checkpoint_sha256="",
-            train_seconds=_mean([row.run.train_seconds for row in rows]),
-            images_per_second=_mean([row.run.images_per_second for row in rows]),
-        ),
-        cost=replace(
-            first.cost,
-            extraction_images_per_second=_mean([row.cost.extraction_images_per_second for row in rows]),
-            matching_ms_per_query=_mean([row.cost.matching_ms_per_query for row in rows]),
-        ),
+        run=replace(first.run, id="", seed=None, checkpoint_sha256="", train_seconds=None, images_per_second=None),
+        cost=Cost(),
     )
 
 
@@ -129,12 +129,6 @@ def _mean_score(values: Sequence[float]) -> Score:
     """Mean and sample standard deviation, the unbiased one: seeds are a sample of what training may give."""
     mean = math.fsum(values) / len(values)
     return Score(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean; None where a value is missing."""
-    present = [value for value in values if value is not None]
-    return math.fsum(present) / len(present) if len(present) == len(values) else None
 
 
 def _merit(row: Row) -> tuple[float, float]:

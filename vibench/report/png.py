@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from vibench.files import atomic_path
-from vibench.report.drawing import Circle, Drawing, Line, Mark, Polygon, Shape
+from vibench.report.drawing import Circle, Drawing, Line, Mark, Polygon, Shape, Text, shortened
 from vibench.report.markup import displayable
 from vibench.report.palette import LIGHT
 
 PIXELS_PER_INCH = 100
 SHARPNESS = 2
 """Pixels of the picture per pixel of the drawing."""
+_TITLE = 26.0
+"""Height of the title, which on the page is the figure's caption."""
 
 
 def have_matplotlib() -> bool:
@@ -26,12 +28,13 @@ def write_png(path: Path, drawing: Drawing) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    size = (drawing.width / PIXELS_PER_INCH, drawing.height / PIXELS_PER_INCH)
+    size = (drawing.width / PIXELS_PER_INCH, (drawing.height + _TITLE) / PIXELS_PER_INCH)
     figure = Figure(figsize=size, dpi=PIXELS_PER_INCH * SHARPNESS, facecolor=LIGHT["surface"])
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0))
+    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, -_TITLE))
     axes.axis("off")
-    _draw(axes, drawing.shapes)
+    title = shortened(drawing.title, drawing.width - 20, 10.5)
+    _draw(axes, (Text((10, 16 - _TITLE), title, size=10.5, bold=True), *drawing.shapes))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         FigureCanvasAgg(figure).print_png(handle, metadata={"Software": None, "Title": displayable(drawing.title)})
 

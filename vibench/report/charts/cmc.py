@@ -12,7 +12,9 @@ from vibench.report.numbers import ABSENT, percent
 
 LINES = 8
 """More lines than this cannot be told apart."""
-RANKS = (1, 5, 10, 20, 50)
+RANKS = (1, 5, 10, 20)
+LAST_RANK = 20
+"""Behind it curves of VI-ReID run together."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,14 @@ class Curve:
 def cmc_chart(curves: Sequence[Curve], title: str) -> Chart:
     """The first `LINES` of the curves, at least one of which is drawn; each needs at least two ranks."""
     drawn = [curve for curve in curves if len(curve.values) > 1][:LINES]
-    last = max(len(curve.values) for curve in drawn)
-    low, high = percent_span(value for curve in drawn for value in curve.values)
+    last = min(LAST_RANK, max(len(curve.values) for curve in drawn))
+    low, high = percent_span(value for curve in drawn for value in curve.values[:last])
     x, y = Scale(1, last, 52, WIDTH - 14), Scale(low, high, 252, 12)
     shapes: list[Shape] = frame(x, y, "rank", "matched within rank (%)")
     keys = []
     for number, curve in enumerate(drawn):
         colour, dash = line_style(number)
-        points = tuple((x(rank), y(value)) for rank, value in enumerate(curve.values, start=1))
+        points = tuple((x(rank), y(value)) for rank, value in enumerate(curve.values[:last], start=1))
         spoken = says(curve.subject, f"{percent(curve.values[0])} % at rank 1")
         shapes.append(Mark(spoken, curve.subject.records, (Line(points, colour, 2.0, dash),)))
         keys.append(Key(curve.subject.label, curve.subject.records, colour, dash))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vibench.report.axes import WIDTH, Key, Scale, cost_scale, frame, legend, percent_span, symbol_of
 from vibench.report.charts.chart import Chart, ChartRow, Subject, says
-from vibench.report.drawing import Circle, Drawing, Line, Mark, Shape, Text, symbol
+from vibench.report.drawing import Circle, Drawing, Line, Mark, Point, Shape, Text, symbol
 from vibench.report.numbers import amount, percent
 from vibench.report.palette import SERIES
 from vibench.report.pareto import pareto_front
@@ -43,6 +43,7 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
     keys: list[Key] = []
     rows: list[ChartRow] = []
     groups = list(dict.fromkeys(point.group for point in points))
+    taken = [(x(point.cost), y(point.score)) for point in points]
     for at, group in enumerate(groups):
         members = [point for point in points if point.group == group]
         best = pareto_front([(point.cost, point.score) for point in members])
@@ -57,7 +58,7 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
             centre = (x(point.cost), y(point.score))
             ring = (Circle(centre, 7.5, colour), Circle(centre, 6.0, "surface")) if holds else ()
             mark = symbol(form, centre, colour, 3.8)
-            beside = Text((centre[0] + 9, centre[1] - 6), str(number), "ink", 10)
+            beside = _place(str(number), centre, taken)
             spoken = ", ".join(part for part in (spoken, on_front) if part)
             shapes.append(Mark(says(point.subject, spoken), point.subject.records, (*ring, mark, beside)))
             keys.append(Key(f"{number} {point.subject.label}", point.subject.records, colour, shape=form))
@@ -79,6 +80,18 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
         "A ring marks the Pareto front: no method of the same test-time information is better at no higher cost."
         + (" Symbols: " + ", ".join(f"{symbol_of(at)} {name}" for at, name in enumerate(groups)) + "."),
     )
+
+
+def _place(number: str, centre: Point, taken: list[Point]) -> Text:
+    """The number beside its point, where of four places the fewest points and numbers are near."""
+
+    def crowd(place: Point) -> int:
+        return sum(abs(place[0] - x) < 13 and abs(place[1] - y) < 10 for x, y in taken)
+
+    places = [(centre[0] + dx, centre[1] + dy) for dx, dy in ((14, -9), (14, 9), (-14, -9), (-14, 9))]
+    best = min(places, key=crowd)
+    taken.append(best)
+    return Text((best[0], best[1] + 4), number, size=10, anchor="middle")
 
 
 def _steps(front: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:

@@ -48,12 +48,12 @@ def trials_chart(strips: Sequence[Strip], title: str) -> Chart:
     for number, strip in enumerate(drawn):
         middle = 12 + _ROW * (number + 0.5)
         values = np.array([trial.score for trial in strip.trials])
-        low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+        lower, median, upper = np.quantile(values, (0.25, 0.5, 0.75))
         label = Text((_LEFT - 8, middle + 4), shortened(strip.subject.label, _LEFT - 14, 11), anchor="end")
         shapes.append(Mark(strip.subject.label, strip.subject.records, (label,)))
         if len(values) >= ENOUGH:
-            spoken = says(strip.subject, f"half of the trials from {percent(low)} % to {percent(high)} %")
-            quartiles = box(x(low), middle - 8, x(high) - x(low), 16, "heat-2")
+            spoken = says(strip.subject, f"half of the trials from {percent(lower)} % to {percent(upper)} %")
+            quartiles = box(x(lower), middle - 8, x(upper) - x(lower), 16, "heat-2")
             line = Line(((x(median), middle - 8), (x(median), middle + 8)), "ink", 1.6)
             shapes.append(Mark(spoken, strip.subject.records, (quartiles, line)))
         for at, trial in enumerate(strip.trials):
@@ -61,7 +61,7 @@ def trials_chart(strips: Sequence[Strip], title: str) -> Chart:
             # Spread across the strip by turns, so that equal scores do not hide one another.
             point = Circle((x(trial.score), middle + 4 * (at % 3 - 1)), 2.6, "series-1")
             shapes.append(Mark(spoken, (trial.record,), (point,)))
-        cells = (str(len(values)), *(percent(value) for value in (values.min(), low, median, high, values.max())))
+        cells = (str(len(values)), *(percent(value) for value in (values.min(), lower, median, upper, values.max())))
         rows.append(ChartRow(strip.subject, cells))
     return Chart(
         "trials",
