@@ -33,9 +33,9 @@ def report(
     written = write_report(
         leaderboards_folder(leaderboards), output, published=load_published(), runs=runs, progress=progress
     )
-    for problem in written.problems:
+    for problem in written.rendered.problems:
         err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
-    out.print(escape(f"{written.page}: {written.boards} boards, {written.records} records"), soft_wrap=True)
+    out.print(escape(f"{output}: {written.rendered.boards} boards, {written.rendered.records} records"), soft_wrap=True)
     if written.pictures is None:
         out.print("without PNGs: they need matplotlib (pip install 'vibench\\[plots]')", soft_wrap=True)
     elif written.pictures:

@@ -37,12 +37,12 @@ class Scale:
 
     @property
     def ticks(self) -> tuple[float, ...]:
-        """Round values inside the scale: about five, or 1, 2 and 5 of every decade."""
+        """Round values inside the scale: about five, or 1, 2 and 5 of every decade, of many decades 1 alone."""
         if self.logarithmic:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            steps = (1, 2, 5) if len(decades) < 4 else (1,)
-            found = [step * 10.0**decade for decade in decades for step in steps]
-            return tuple(value for value in found if self.low <= value <= self.high)
+            found = [(step, step * 10.0**decade) for decade in decades for step in (1, 2, 5)]
+            found = [(step, value) for step, value in found if self.low <= value <= self.high]
+            return tuple(value for step, value in found if step == 1 or len(found) < 10)
         step = _round_step((self.high - self.low) / 5)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return tuple(round(number * step, 12) for number in range(first, last + 1))

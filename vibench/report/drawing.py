@@ -108,6 +108,18 @@ def text_width(text: str, size: float) -> float:
     return size * (0.6 * (len(text) - wide) + wide)
 
 
+def wrapped(text: str, width: float, size: float) -> list[str]:
+    """The text in lines of about ``width`` at most, broken between words."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def shortened(text: str, width: float, size: float) -> str:
     """The text, cut with an ellipsis where it would be wider than ``width``."""
     if text_width(text, size) <= width:

@@ -86,7 +86,8 @@ _READING = (
     "Scores in percent. Measured rows: mean ± standard deviation over trials, or over seeds where several are folded "
     "into one row. Published rows as printed; * marks a number that papers contradict. Ranks count within a section. "
     "Green cells are the best ranked ones of their section and column; timings have a best only within one device. "
-    "Every measured number links to its record, by which it can be traced to model, data, rules and machine."
+    "A matrix by query camera stands where queries come from several cameras. Every measured number links to its "
+    "record, by which it can be traced to model, data, rules and machine."
 )
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from vibench.files import atomic_path
-from vibench.report.drawing import Circle, Drawing, Line, Mark, Polygon, Shape, Text, shortened
+from vibench.report.drawing import Circle, Drawing, Line, Mark, Polygon, Shape, Text, wrapped
 from vibench.report.markup import displayable
 from vibench.report.palette import LIGHT
 
 PIXELS_PER_INCH = 100
 SHARPNESS = 2
 """Pixels of the picture per pixel of the drawing."""
-_TITLE = 26.0
-"""Height of the title, which on the page is the figure's caption."""
+_TITLE_SIZE, _TITLE_LINE = 10.5, 15.0
+"""Of the title, which on the page is the figure's caption, in pixels of the drawing."""
 
 
 def have_matplotlib() -> bool:
@@ -28,14 +29,21 @@ def write_png(path: Path, drawing: Drawing) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    size = (drawing.width / PIXELS_PER_INCH, (drawing.height + _TITLE) / PIXELS_PER_INCH)
+    lines = wrapped(drawing.title, drawing.width, _TITLE_SIZE)
+    above = 10 + _TITLE_LINE * len(lines)
+    size = (drawing.width / PIXELS_PER_INCH, (drawing.height + above) / PIXELS_PER_INCH)
     figure = Figure(figsize=size, dpi=PIXELS_PER_INCH * SHARPNESS, facecolor=LIGHT["surface"])
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, -_TITLE))
+    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, -above))
     axes.axis("off")
-    title = shortened(drawing.title, drawing.width - 20, 10.5)
-    _draw(axes, (Text((10, 16 - _TITLE), title, size=10.5, bold=True), *drawing.shapes))
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+    title = (
+        Text((10, _TITLE_LINE * (number + 1) - above), line, size=_TITLE_SIZE, bold=True)
+        for number, line in enumerate(lines)
+    )
+    _draw(axes, (*title, *drawing.shapes))
+    with atomic_path(path) as temporary, temporary.open("wb") as handle, warnings.catch_warnings():
+        # Its own face has no Chinese letters, for instance; it draws a box instead.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         FigureCanvasAgg(figure).print_png(handle, metadata={"Software": None, "Title": displayable(drawing.title)})
 
 

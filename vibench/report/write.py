@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +23,57 @@ from vibench.report.runs import training_charts
 
 
 @dataclass(frozen=True)
+class Rendered:
+    """The page as a text, and what it shows."""
+
+    html: str
+    charts: tuple[tuple[str, Chart], ...]
+    """Every chart of the page with a name of its own that is fit for a file."""
+    boards: int
+    records: int
+    problems: tuple[str, ...]
+    """A sentence per file that could not be read."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What was written."""
 
     page: Path
-    boards: int
-    records: int
+    rendered: Rendered
     pictures: tuple[Path, ...] | None
     """One PNG per chart; None where matplotlib is not installed."""
-    problems: tuple[str, ...]
-    """A sentence per file that could not be read."""
+
+
+def render_report(
+    leaderboards: Path, page: Path, *, published: Published | None = None, runs: Path | None = None
+) -> Rendered:
+    """The page of all records below ``leaderboards``, as it is to lie at ``page``.
+
+    ``published`` adds the published numbers to the boards of real data, and ``runs`` the training curves of the run
+    folders below it. Raises `UsageError` where ``runs`` is no folder.
+    """
+    if runs is not None and not runs.is_dir():
+        raise UsageError(f"{runs}: is no folder of training runs; name one with --runs.")
+    records, problems = read_records(leaderboards)
+    outcomes, unread = read_outcomes(leaderboards, records, page)
+    parts = []
+    for board in build_boards(records, published_rows(published) if published else ()):
+        sections = entry_sections(board, outcomes)
+        charts = (*board_charts(board, sections), *ablation_charts(board, sections, published))
+        parts.append(BoardPart(board, sections, charts))
+    training, unreadable = training_charts(runs, outcomes) if runs else ([], [])
+    named = [(f"{part.board.dataset}-{part.board.name}-{chart.name}", chart) for part in parts for chart in part.charts]
+    # A missing per-query file has been reported with its record.
+    reported = {problem.partition(":")[0] for problem in problems}
+    unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
+    return Rendered(
+        to_html(parts, training, outcomes),
+        (*named, *((chart.name, chart) for chart in training)),
+        len(parts),
+        len(outcomes),
+        (*problems, *unread, *unreadable),
+    )
 
 
 def write_report(
@@ -44,38 +84,20 @@ def write_report(
     runs: Path | None = None,
     progress: Progress = silent,
 ) -> Report:
-    """Write the page of all records below ``leaderboards``, and its charts into ``<page without suffix>-charts/``.
+    """Write the page of `render_report`, and its charts as PNGs into ``<page without suffix>-charts/`` beside it.
 
-    ``published`` adds the published numbers to the boards of real data, and ``runs`` the training curves of the run
-    folders below it. Raises `UsageError` where ``page`` is a folder or ``runs`` is none.
+    Raises `UsageError` where ``page`` is a folder.
     """
     if page.is_dir():
         raise UsageError(f"{page}: is a folder; name the file of the page, such as {page / 'report.html'}.")
-    if runs is not None and not runs.is_dir():
-        raise UsageError(f"{runs}: is no folder of training runs; name one with --runs.")
-    records, problems = read_records(leaderboards)
-    outcomes, unread = read_outcomes(leaderboards, records, page)
-    boards = build_boards(records, published_rows(published) if published else ())
-    parts = []
-    for board in boards:
-        sections = entry_sections(board, outcomes)
-        charts = (*board_charts(board, sections), *ablation_charts(board, sections, published))
-        parts.append(BoardPart(board, sections, charts))
-    training, unreadable = training_charts(runs, outcomes) if runs else ([], [])
-    write_text(page, to_html(parts, training, outcomes))
-    named = [(f"{part.board.dataset}-{part.board.name}-{chart.name}", chart) for part in parts for chart in part.charts]
-    named += [(chart.name, chart) for chart in training]
-    pictures = _write_pictures(page.with_name(f"{page.stem}-charts"), named, progress)
-    missing = {problem.partition(":")[0] for problem in problems}
-    unread = [problem for problem in unread if problem.partition(":")[0] not in missing]
-    return Report(page, len(boards), len(outcomes), pictures, (*problems, *unread, *unreadable))
-
-
-def _write_pictures(folder: Path, charts: Sequence[tuple[str, Chart]], progress: Progress) -> tuple[Path, ...] | None:
+    rendered = render_report(leaderboards, page, published=published, runs=runs)
+    write_text(page, rendered.html)
     if not have_matplotlib():
-        return None
-    with progress("drawing charts", len(charts)) as advance:
-        for name, chart in charts:
-            write_png(folder / f"{name}.png", chart.drawing)
+        return Report(page, rendered, None)
+    pictures = []
+    with progress("drawing charts", len(rendered.charts)) as advance:
+        for name, chart in rendered.charts:
+            pictures.append(page.with_name(f"{page.stem}-charts") / f"{name}.png")
+            write_png(pictures[-1], chart.drawing)
             advance(1)
-    return tuple(folder / f"{name}.png" for name, _ in charts)
+    return Report(page, rendered, tuple(pictures))

@@ -83,13 +83,13 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
 
 
 def _place(number: str, centre: Point, taken: list[Point]) -> Text:
-    """The number beside its point, where of four places the fewest points and numbers are near."""
+    """The number beside its point: where of the places inside the chart the fewest points and numbers are near."""
 
     def crowd(place: Point) -> int:
         return sum(abs(place[0] - x) < 13 and abs(place[1] - y) < 10 for x, y in taken)
 
     places = [(centre[0] + dx, centre[1] + dy) for dx, dy in ((14, -9), (14, 9), (-14, -9), (-14, 9))]
-    best = min(places, key=crowd)
+    best = min((place for place in places if 10 < place[0] < WIDTH - 10 and place[1] > 10), key=crowd)
     taken.append(best)
     return Text((best[0], best[1] + 4), number, size=10, anchor="middle")
 
