@@ -143,7 +143,7 @@ def test_tables_and_charts_can_be_read_aloud(page: Page) -> None:
     assert all({"role", "aria-labelledby", "aria-describedby"} <= svg.keys() for svg in page.all("svg"))
     boxes = [box for box in page.all("div") if box.get("class") == "scroll"]
     assert len(boxes) == len(page.all("table")) + len(page.all("svg"))
-    assert all(box["tabindex"] == "0" and box["aria-label"] and box["role"] == "region" for box in boxes)
+    assert all(box["tabindex"] == "0" and box["aria-label"] and box["role"] == "group" for box in boxes)
     assert all(button["type"] == "button" for button in page.all("button"))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and all(after <= before + 1 for before, after in pairwise(levels))

@@ -193,7 +193,7 @@ def _evidence(subject: Subject, outcomes: Mapping[str, Outcome]) -> Markup:
 
 def _scrolling(content: Markup, label: str) -> Markup:
     """A box that scrolls sideways, by keyboard too, so that the page never does."""
-    return element("div", content, class_="scroll", tabindex=0, role="region", aria_label=label)
+    return element("div", content, class_="scroll", tabindex=0, role="group", aria_label=label)
 
 
 @cache
