@@ -29,7 +29,8 @@ def write_png(path: Path, drawing: Drawing) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = wrapped(drawing.title, drawing.width, _TITLE_SIZE)
+    # Bold letters are wider.
+    lines = wrapped(drawing.title, 0.85 * drawing.width, _TITLE_SIZE)
     above = 10 + _TITLE_LINE * len(lines)
     size = (drawing.width / PIXELS_PER_INCH, (drawing.height + above) / PIXELS_PER_INCH)
     figure = Figure(figsize=size, dpi=PIXELS_PER_INCH * SHARPNESS, facecolor=LIGHT["surface"])

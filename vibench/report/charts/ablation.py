@@ -10,7 +10,7 @@ from vibench.report.charts.chart import Chart, ChartRow, Subject, says
 from vibench.report.drawing import Drawing, Line, Mark, Shape, Text, box, shortened
 from vibench.report.numbers import percent, with_deviation
 
-_LEFT, _BAR = 158.0, 15.0
+_LEFT, _BAR = 190.0, 15.0
 
 
 @dataclass(frozen=True)
