@@ -15,6 +15,7 @@ from vibench.leaderboard.render import write_boards
 from vibench.leaderboard.store import read_records, write_record
 from vibench.methods.recipe import load_recipe
 from vibench.progress import Progress, silent
+from vibench.report.write import write_report
 from vibench.scoring import Rules, load_protocols, score_models
 from vibench.trained import models_of_run
 from vibench.training.run import RunFolder, TrainingSpec, prepare, resume
@@ -103,6 +104,8 @@ def run_demo(
         say(f"attention: {problem}")
     boards = build_boards(records, ())
     write_boards(leaderboards, boards)
+    report = write_report(leaderboards, out / "report.html", runs=out / "runs", progress=progress)
+    say(f"every board, chart and training curve on one page: {report.page}")
     return boards
 
 

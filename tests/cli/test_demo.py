@@ -30,6 +30,10 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
     )  # fmt: skip
     board = (tmp_path / "demo" / "leaderboards" / "index.md").read_text()
     assert "sysu-all" in board and "regdb-t2v" in board
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert "Synthetic people." in page and 'href="#training"' in page
+    assert all(f"./leaderboards/records/{record.dataset}/" in page and record.id in page for record in records)
+    assert "report.html" in done.stdout and "report.html" in done.stderr
     assert "synthetic" in done.stdout.splitlines()[-1] or "synthetic" in "".join(done.stdout.splitlines()[-4:])
     assert max(map(len, done.stdout.splitlines()[:10])) <= 80
 

@@ -30,7 +30,6 @@ def demo(
     from vibench.cli.console import out as console
     from vibench.cli.records_table import records_table
     from vibench.demo import run_demo
-    from vibench.leaderboard.render import INDEX
     from vibench.leaderboard.terminal import terminal_table
 
     start = time.monotonic()
@@ -49,7 +48,7 @@ def demo(
     run, pictures = out / "runs" / "sysu-mm01-twin" / f"agw-s{seed}", out / "data" / "sysu-mm01-twin"
     console.print(
         "\nThe people are synthetic: compare these rows with each other, not with papers. "
-        f"Look next at {out / 'leaderboards' / INDEX} and at the pictures in {pictures}; then try: "
+        f"Look next at the page {out / 'report.html'} and at the pictures in {pictures}; then try: "
         f"vibench eval {run} --protocol sysu-all --rerank k-reciprocal",
         soft_wrap=True,
         markup=False,

@@ -25,6 +25,7 @@ from vibench.cli.methods import methods
 from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
 from vibench.cli.protocols import protocols
+from vibench.cli.report import report
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
 from vibench.errors import VibenchError
@@ -77,6 +78,7 @@ app.command("profile")(profile)
 app.command("leaderboard")(leaderboard)
 app.command("visualize")(visualize)
 app.command("compare")(compare)
+app.command("report")(report)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,56 @@
+"""What the page reads beside the records: links and scores by camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from tests.leaderboard.records import make_per_query, make_record
+from tests.report.scenes import put
+from vibench.leaderboard.store import record_path
+from vibench.report.outcomes import camera_scores, read_outcomes, relative_link
+
+
+def test_scores_by_camera_are_means_over_queries_then_trials() -> None:
+    trials = [make_per_query(seed) for seed in range(3)]
+    found = camera_scores(trials)
+    assert list(found) == [3, 6]
+    for camera, score in found.items():
+        r1, ap = [], []
+        for trial in trials:
+            rows = [row for row in range(4) if trial.camera[row] == camera and trial.first_hit[row] > 0]
+            r1.append(np.mean([trial.first_hit[row] == 1 for row in rows]))
+            ap.append(np.mean([trial.ap[row] for row in rows]))
+        assert score.r1 == pytest.approx(100 * np.mean(r1))
+        assert score.map == pytest.approx(100 * np.mean(ap))
+
+
+def test_links_lead_from_the_page_to_the_record(tmp_path: Path) -> None:
+    record = make_record("<b>'\"&")
+    folder = tmp_path / "my boards #1"
+    put(folder, record)
+    for page in (tmp_path / "report.html", tmp_path / "deep" / "er" / "report.html", folder / "records" / "x.html"):
+        outcomes, _ = read_outcomes(folder, [record], page)
+        link = outcomes[record.id].link
+        assert (page.parent / unquote(link)).resolve() == record_path(folder, record).resolve()
+        assert "#" not in link and " " not in link
+
+
+def test_a_folder_cannot_pose_as_a_scheme(tmp_path: Path) -> None:
+    link = relative_link(tmp_path / "javascript:alert(1)" / "a.json", tmp_path / "report.html")
+    assert link.startswith("./") and ":" not in link
+
+
+def test_records_that_were_moved_are_found_and_missing_outcomes_reported(tmp_path: Path) -> None:
+    record = make_record()
+    put(tmp_path, record)
+    path = record_path(tmp_path, record)
+    moved = tmp_path / "records" / "elsewhere" / path.name
+    moved.parent.mkdir()
+    path.rename(moved)
+    outcomes, problems = read_outcomes(tmp_path, [record], tmp_path / "report.html")
+    assert outcomes[record.id].link == f"./records/elsewhere/{path.name}"
+    assert not outcomes[record.id].cameras and len(problems) == 1 and "evaluate again" in problems[0]

@@ -1,0 +1,173 @@
+"""A board as an HTML table that sorts and unfolds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vibench.evaluation.result import METRICS
+from vibench.leaderboard.board import UNRANKED, Row, Score
+from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.render import METRIC_TITLES
+from vibench.report.columns import COSTS, DEVICE, SETUP, Column
+from vibench.report.entries import Entry, EntrySection
+from vibench.report.markup import Markup, element, escape, join
+from vibench.report.numbers import ABSENT, amount, with_deviation
+
+_MEANINGS = {
+    "r1": "Rank-1: share of queries whose first match is right, in percent.",
+    "r5": "Share of queries with a right match among the first 5 identities, in percent.",
+    "r10": "Share of queries with a right match among the first 10 identities, in percent.",
+    "r20": "Share of queries with a right match among the first 20 identities, in percent.",
+    "map": "Mean average precision, in percent.",
+    "minp": "Mean inverse negative penalty, in percent.",
+}
+
+
+def board_table(sections: Sequence[EntrySection], identity: str, caption: str) -> Markup:
+    """The table of a board; ``identity`` begins the ids of rows that unfold."""
+    entries = [entry for section in sections for entry in section.entries]
+    metrics = [_metric_column(metric) for metric in METRICS]
+    columns = [
+        column for column in (*metrics, *COSTS, *SETUP) if any(entry.value(column) is not None for entry in entries)
+    ]
+    heads = [
+        _head("rank", "Place within the section, by rank-1, then mAP.", "number", "ascending"),
+        _head("method", "Method, variant and seeds.", "text", "ascending"),
+        *(_column_head(column, entries) for column in columns),
+        _head("evidence", "The record of a measured row, or where a published one is printed.", "", ""),
+        _head("remarks", "Why a row is not ranked, and what else to know.", "", ""),
+    ]
+    bodies = [_body(section, columns, f"{identity}/{at}", len(heads)) for at, section in enumerate(sections)]
+    return element(
+        "table", element("caption", caption), element("thead", element("tr", *heads)), *bodies, class_="board"
+    )
+
+
+def _metric_column(metric: str) -> Column:
+    def value(row: Row) -> float | None:
+        return row.scores[metric].value if metric in row.scores else None
+
+    return Column(METRIC_TITLES[metric], _MEANINGS[metric], value, better="higher", of_row=True)
+
+
+def _column_head(column: Column, entries: Sequence[Entry]) -> Markup:
+    text = any(isinstance(entry.value(column), str) for entry in entries)
+    first = "descending" if column.better == "higher" else "ascending"
+    return _head(column.title, column.meaning, "text" if text else "number", first)
+
+
+def _head(title: str, meaning: str, kind: str, first: str) -> Markup:
+    """A column's head; with a ``kind`` it sorts, first in the direction ``first``."""
+    if not kind:
+        return element("th", title, scope="col", title=meaning)
+    button = element("button", title, type="button", class_="sort", title=meaning)
+    return element("th", button, scope="col", data_kind=kind, data_first=first)
+
+
+def _body(section: EntrySection, columns: Sequence[Column], identity: str, width: int) -> Markup:
+    ranked = [entry for entry in section.entries if entry.rank is not None]
+    best = {column.title: _best_value(column, ranked) for column in columns}
+    lines = [
+        element("tr", element("th", section_title(section.title), scope="rowgroup", colspan=width), class_="section")
+    ]
+    for number, entry in enumerate(section.entries):
+        lines += _lines(entry, columns, best, f"{identity}/{number}")
+    return element("tbody", *lines)
+
+
+def section_title(title: str) -> str:
+    """What the heading of a section says."""
+    if title == UNRANKED:
+        return "Shown, not ranked"
+    return f"Test-time information: {'not stated' if title == 'unknown' else title}"
+
+
+def _best_value(column: Column, entries: Sequence[Entry]) -> float | None:
+    """The best number of a column; None where nothing is better, or where devices differ and matter."""
+    having = [entry for entry in entries if isinstance(entry.value(column), (int, float))]
+    devices = {entry.value(DEVICE) for entry in having}
+    if not column.better or len(having) < 2 or (column.timing and len(devices) > 1):
+        return None
+    values = [float(entry.value(column) or 0.0) for entry in having]
+    return max(values) if column.better == "higher" else min(values)
+
+
+def _lines(entry: Entry, columns: Sequence[Column], best: dict[str, float | None], identity: str) -> list[Markup]:
+    """The line of an entry, and behind it one for each run that it folds."""
+    marked = best if entry.rank is not None else {}
+    if len(entry.runs) < 2:
+        return [_line(entry, _name(entry.row), columns, marked)]
+    ids = [f"{identity}/{at}" for at in range(len(entry.runs))]
+    fold = element(
+        "button",
+        f"{len(ids)} seeds",
+        type="button",
+        class_="fold",
+        aria_expanded="true",
+        aria_controls=" ".join(ids),
+    )
+    lines = [_line(entry, [*_name(entry.row), " ", fold], columns, marked)]
+    for one, run, outcome in zip(ids, entry.runs, entry.outcomes, strict=True):
+        name = [*_name(run), f", seed {run.run.seed}"]
+        lines.append(_line(Entry(None, run, (run,), (outcome,)), name, columns, {}, one))
+    return lines
+
+
+def _name(row: Row) -> list[str]:
+    return [row.method, *([" ", element("span", row.variant, class_="variant")] if row.variant else [])]
+
+
+def _line(
+    entry: Entry,
+    name: Sequence[str],
+    columns: Sequence[Column],
+    best: dict[str, float | None],
+    identity: str | None = None,
+) -> Markup:
+    ids = " ".join(entry.subject.records) or None
+    origin = f"{'record' if len(entry.outcomes) == 1 else 'records'} {ids}" if ids else entry.row.evidence
+    rank = ABSENT if entry.rank is None else str(entry.rank)
+    # The cell's number stands in data-value, so that sorting never has to read "54.50 ± 2.87".
+    cells = [element("td", rank, class_="number", data_value=entry.rank, data_record=ids)]
+    cells.append(element("th", *name, scope="row"))
+    for column in columns:
+        value = entry.value(column)
+        if value is None:
+            cells.append(element("td", ABSENT, class_="number" if column.better else None))
+        elif isinstance(value, str):
+            cells.append(element("td", value))
+        else:
+            shown = _shown(entry.row, column, value)
+            top = value == best.get(column.title)
+            content = [element("strong", shown), element("span", " best", class_="unseen")] if top else [shown]
+            class_ = "number best" if top else "number"
+            plain = repr(float(value))
+            cells.append(element("td", *content, class_=class_, data_value=plain, data_record=ids, title=origin))
+    cells.append(element("td", _evidence(entry), class_="evidence"))
+    cells.append(element("td", _remarks(entry.row), class_="remarks"))
+    return element("tr", *cells, class_="seed" if identity else None, id=identity)
+
+
+def _shown(row: Row, column: Column, value: float) -> str:
+    metric = next((name for name, title in METRIC_TITLES.items() if title == column.title), "")
+    score: Score | None = row.scores.get(metric)
+    if score is None:
+        return amount(value, column.digits)
+    flag = "*" if score.conflicts else ""
+    return (score.printed or with_deviation(score.value, score.deviation)) + flag
+
+
+def _evidence(entry: Entry) -> Markup:
+    if not entry.outcomes:
+        return escape(entry.row.evidence)
+    return join([element("a", outcome.record.id, href=outcome.link) for outcome in entry.outcomes], ", ")
+
+
+def _remarks(row: Row) -> str:
+    conflicts = [f"* {metric or 'row'}: {found.kind}, {found.comment}" for metric, found in _conflicts(row)]
+    return "; ".join([*row.obstacles, *row.marks, *dict.fromkeys(conflicts), *row.notes])
+
+
+def _conflicts(row: Row) -> list[tuple[str, Conflict]]:
+    cells = [(METRIC_TITLES[metric], found) for metric, score in row.scores.items() for found in score.conflicts]
+    return [*cells, *(("", found) for found in row.conflicts)]

@@ -1,0 +1,1 @@
+"""Charts: pure functions from dataclasses of numbers to a `Chart`."""

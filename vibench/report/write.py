@@ -1,0 +1,103 @@
+"""From a leaderboards folder to the page on disk, and its charts as pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vibench.errors import UsageError
+from vibench.files import write_text
+from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.consensus import published_rows
+from vibench.leaderboard.published import Published
+from vibench.leaderboard.store import read_records
+from vibench.progress import Progress, silent
+from vibench.report.ablations import ablation_charts
+from vibench.report.board_charts import board_charts
+from vibench.report.charts.chart import Chart
+from vibench.report.entries import entry_sections
+from vibench.report.outcomes import read_outcomes
+from vibench.report.page import BoardPart, to_html
+from vibench.report.png import have_matplotlib, write_png
+from vibench.report.runs import training_charts
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The page as a text, and what it shows."""
+
+    html: str
+    charts: tuple[tuple[str, Chart], ...]
+    """Every chart of the page with a name of its own that is fit for a file."""
+    boards: int
+    records: int
+    problems: tuple[str, ...]
+    """A sentence per file that could not be read."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written."""
+
+    page: Path
+    rendered: Rendered
+    pictures: tuple[Path, ...] | None
+    """One PNG per chart; None where matplotlib is not installed."""
+
+
+def render_report(
+    leaderboards: Path, page: Path, *, published: Published | None = None, runs: Path | None = None
+) -> Rendered:
+    """The page of all records below ``leaderboards``, as it is to lie at ``page``.
+
+    ``published`` adds the published numbers to the boards of real data, and ``runs`` the training curves of the run
+    folders below it. Raises `UsageError` where ``runs`` is no folder.
+    """
+    if runs is not None and not runs.is_dir():
+        raise UsageError(f"{runs}: is no folder of training runs; name one with --runs.")
+    records, problems = read_records(leaderboards)
+    outcomes, unread = read_outcomes(leaderboards, records, page)
+    parts = []
+    for board in build_boards(records, published_rows(published) if published else ()):
+        sections = entry_sections(board, outcomes)
+        charts = (*board_charts(board, sections), *ablation_charts(board, sections, published))
+        parts.append(BoardPart(board, sections, charts))
+    training, unreadable = training_charts(runs, outcomes) if runs else ([], [])
+    named = [(f"{part.board.dataset}-{part.board.name}-{chart.name}", chart) for part in parts for chart in part.charts]
+    # A missing per-query file has been reported with its record.
+    reported = {problem.partition(":")[0] for problem in problems}
+    unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
+    return Rendered(
+        to_html(parts, training, outcomes),
+        (*named, *((chart.name, chart) for chart in training)),
+        len(parts),
+        len(outcomes),
+        (*problems, *unread, *unreadable),
+    )
+
+
+def write_report(
+    leaderboards: Path,
+    page: Path,
+    *,
+    published: Published | None = None,
+    runs: Path | None = None,
+    progress: Progress = silent,
+) -> Report:
+    """Write the page of `render_report`, and its charts as PNGs into ``<page without suffix>-charts/`` beside it.
+
+    Raises `UsageError` where ``page`` is a folder.
+    """
+    if page.is_dir():
+        raise UsageError(f"{page}: is a folder; name the file of the page, such as {page / 'report.html'}.")
+    rendered = render_report(leaderboards, page, published=published, runs=runs)
+    write_text(page, rendered.html)
+    if not have_matplotlib():
+        return Report(page, rendered, None)
+    pictures = []
+    with progress("drawing charts", len(rendered.charts)) as advance:
+        for name, chart in rendered.charts:
+            pictures.append(page.with_name(f"{page.stem}-charts") / f"{name}.png")
+            write_png(pictures[-1], chart.drawing)
+            advance(1)
+    return Report(page, rendered, tuple(pictures))
