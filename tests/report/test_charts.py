@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vibench.report.charts.ablation import Bar, VariantBars, ablation_chart
-from vibench.report.charts.cameras import CameraRow, CameraScore, cameras_chart
+from vibench.report.charts.cameras import CameraColumns, CameraRow, CameraScore, cameras_chart
 from vibench.report.charts.chart import Chart, Subject
 from vibench.report.charts.cmc import Curve, cmc_chart
 from vibench.report.charts.cost import CostAxis, CostPoint, cost_chart
@@ -75,14 +75,15 @@ def _charts(draw: Callable) -> Chart:  # type: ignore[type-arg]
     if kind == "cost":
         costs = draw(st.lists(st.floats(0.0, 1e9), min_size=len(rows), max_size=len(rows)))
         groups = draw(st.lists(st.sampled_from(["none", "gallery", "a"]), min_size=len(rows), max_size=len(rows)))
-        points = [CostPoint(s, g, c, r1) for (s, r1), c, g in zip(rows, costs, groups, strict=True)]
+        points = [CostPoint(s, g, c, r1, c > 5) for (s, r1), c, g in zip(rows, costs, groups, strict=True)]
         return cost_chart(points, AXIS, "t")
     if kind == "trials":
         count = draw(st.integers(1, 10))
         return trials_chart([Strip(s, (Trial(s.records[0], "trial 0", r1),) * count) for s, r1 in rows], "t")
     if kind == "cameras":
-        cameras = draw(st.integers(1, 9))
-        return cameras_chart([CameraRow(s, (CameraScore(r1, r1),) * cameras) for s, r1 in rows], ["c"] * cameras, "t")
+        labels = ("camera",) * draw(st.integers(1, 9))
+        matrix = [CameraRow(subject, (CameraScore(r1, r1),) * len(labels)) for subject, r1 in rows]
+        return cameras_chart(matrix, CameraColumns("cameras", "query camera", labels, ""), "t")
     if kind == "ablation":
         return ablation_chart(
             [VariantBars(s.label, Bar(s, r1, 1.0), Bar(s, r1, shown="1.0")) for s, r1 in rows], "m", "t"
@@ -116,10 +117,10 @@ def test_cmc_draws_the_mean_curve_and_says_what_it_leaves_out() -> None:
 
 def test_cost_rings_the_front_of_each_group_alone() -> None:
     points = [
-        CostPoint(_subject("cheap", 1), "none", 10.0, 40.0),
-        CostPoint(_subject("dear", 2), "none", 20.0, 60.0),
-        CostPoint(_subject("beaten", 3), "none", 20.0, 50.0),
-        CostPoint(_subject("helped", 4), "gallery", 30.0, 45.0),
+        CostPoint(_subject("cheap", 1), "none", 10.0, 40.0, True),
+        CostPoint(_subject("dear", 2), "none", 20.0, 60.0, True),
+        CostPoint(_subject("beaten", 3), "none", 20.0, 50.0, False),
+        CostPoint(_subject("helped", 4), "gallery", 30.0, 45.0, True),
     ]
     chart = cost_chart(points, AXIS, "board")
     assert {row.subject.label: row.cells[-1] for row in chart.rows} == {
@@ -132,10 +133,10 @@ def test_cost_rings_the_front_of_each_group_alone() -> None:
 
 def test_cameras_show_what_is_missing() -> None:
     rows = [CameraRow(_subject("a", 1), (CameraScore(50.0, 40.0), None))]
-    chart = cameras_chart(rows, ["camera 3", "camera 6"], "board")
+    chart = cameras_chart(rows, CameraColumns("cameras", "query camera", ("camera 3", "camera 6"), "A note."), "board")
     assert chart.header == ("method", "camera 3, rank-1", "camera 6, rank-1", "camera 3, mAP", "camera 6, mAP")
     assert chart.rows[0].cells == ("50.00", "–", "40.00", "–")
-    assert "query camera alone" in chart.note
+    assert chart.note == "A note."
 
 
 def test_trials_have_a_box_only_where_there_are_enough() -> None:

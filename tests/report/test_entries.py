@@ -11,6 +11,7 @@ from tests.leaderboard.records import make_record
 from tests.report.scenes import put, seeded
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.record import Record
+from vibench.leaderboard.store import record_path
 from vibench.report.columns import COSTS
 from vibench.report.entries import Entry, entry_sections, measured_entries
 from vibench.report.outcomes import read_outcomes
@@ -18,7 +19,8 @@ from vibench.report.outcomes import read_outcomes
 
 def _entries(folder: Path, records: list[Record]) -> list[Entry]:
     put(folder, *records)
-    outcomes, problems = read_outcomes(folder, records, folder / "report.html")
+    by_path = {record_path(folder, record): record for record in records}
+    outcomes, problems = read_outcomes(by_path, folder / "report.html")
     assert not problems
     (board,) = build_boards(records, [])
     return [entry for section in entry_sections(board, outcomes) for entry in section.entries]
@@ -30,19 +32,19 @@ def test_runs_that_differ_in_their_seed_are_one_row(tmp_path: Path) -> None:
     first, second = _entries(tmp_path, [*runs, between])
     assert (first.row.method, second.row.method) == ("baseline", "agw"), "0.505 in the mean ranks behind 0.525"
     assert (first.rank, second.rank) == (1, 2)
-    assert [run.run.seed for run in second.runs] == [0, 1, 2]
+    assert [run.row.run.seed for run in second.folded] == [0, 1, 2]
     assert second.subject.records == (runs[1].id, runs[2].id, runs[0].id)
     score = second.row.scores["r1"]
     assert score.value == pytest.approx(50.5)
     assert score.deviation == pytest.approx(statistics.stdev([50.5, 40.5, 60.5]))
-    train = next(column for column in COSTS if column.title == "train s")
-    assert second.value(train) == pytest.approx(11.0)
+    train = next(column for column in COSTS if column.title == "training s")
+    assert train.value(second.row) == pytest.approx(11.0)
 
 
 @pytest.mark.parametrize("change", [{"variant": "b"}, {"rerank": "k-reciprocal"}, {"query_mode": "single"}])
 def test_runs_that_differ_in_more_are_not(tmp_path: Path, change: dict[str, str]) -> None:
     entries = _entries(tmp_path, [seeded("agw", 0, 0.5), seeded("agw", 1, 0.6, **change)])
-    assert [len(entry.runs) for entry in entries] == [1, 1]
+    assert [(entry.folded, len(entry.outcomes)) for entry in entries] == [((), 1), ((), 1)]
 
 
 def test_records_without_a_seed_stay_apart(tmp_path: Path) -> None:
@@ -56,7 +58,7 @@ def test_only_ranked_rows_are_drawn(tmp_path: Path) -> None:
         make_record("helped", 0.6, rerank="k-reciprocal"),
     ]
     put(tmp_path, *records)
-    outcomes, _ = read_outcomes(tmp_path, records, tmp_path / "report.html")
+    outcomes, _ = read_outcomes({record_path(tmp_path, record): record for record in records}, tmp_path / "report.html")
     (board,) = build_boards(records, [])
     found = measured_entries(entry_sections(board, outcomes))
     assert [entry.row.method for entry in found] == ["helped", "agw"]

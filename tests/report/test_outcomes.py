@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,7 +12,7 @@ import pytest
 from tests.leaderboard.records import make_per_query, make_record
 from tests.report.scenes import put
 from vibench.leaderboard.store import record_path
-from vibench.report.outcomes import camera_scores, read_outcomes, relative_link
+from vibench.report.outcomes import camera_scores, pair_scores, read_outcomes, relative_link
 
 
 def test_scores_by_camera_are_means_over_queries_then_trials() -> None:
@@ -28,12 +29,28 @@ def test_scores_by_camera_are_means_over_queries_then_trials() -> None:
         assert score.map == pytest.approx(100 * np.mean(ap))
 
 
+def test_scores_by_pair_of_cameras_count_the_queries_with_a_match_there() -> None:
+    nan = np.nan
+    trial = replace(
+        make_per_query(0),
+        gallery_camera=np.array([1, 2]),
+        camera_ap=np.array([[0.5, nan], [0.2, 1.0], [1.0, nan], [nan, nan]]),
+        camera_first_hit=np.array([[2, 0], [3, 1], [1, 0], [0, 0]], np.int32),
+    )
+    found = {pair: (score.r1, score.map) for pair, score in pair_scores([trial, trial]).items()}
+    assert found.keys() == {(3, 1), (6, 1), (6, 2)}
+    assert found[3, 1] == pytest.approx((50.0, 75.0))
+    assert found[6, 1] == pytest.approx((0.0, 20.0))
+    assert found[6, 2] == pytest.approx((100.0, 100.0))
+    assert pair_scores([trial, make_per_query(1)]) == {}
+
+
 def test_links_lead_from_the_page_to_the_record(tmp_path: Path) -> None:
     record = make_record("<b>'\"&")
     folder = tmp_path / "my boards #1"
     put(folder, record)
     for page in (tmp_path / "report.html", tmp_path / "deep" / "er" / "report.html", folder / "records" / "x.html"):
-        outcomes, _ = read_outcomes(folder, [record], page)
+        outcomes, _ = read_outcomes({record_path(folder, record): record}, page)
         link = outcomes[record.id].link
         assert (page.parent / unquote(link)).resolve() == record_path(folder, record).resolve()
         assert "#" not in link and " " not in link
@@ -44,13 +61,13 @@ def test_a_folder_cannot_pose_as_a_scheme(tmp_path: Path) -> None:
     assert link.startswith("./") and ":" not in link
 
 
-def test_records_that_were_moved_are_found_and_missing_outcomes_reported(tmp_path: Path) -> None:
+def test_a_moved_record_is_linked_and_its_missing_outcome_reported(tmp_path: Path) -> None:
     record = make_record()
     put(tmp_path, record)
     path = record_path(tmp_path, record)
     moved = tmp_path / "records" / "elsewhere" / path.name
     moved.parent.mkdir()
     path.rename(moved)
-    outcomes, problems = read_outcomes(tmp_path, [record], tmp_path / "report.html")
+    outcomes, problems = read_outcomes({moved: record}, tmp_path / "report.html")
     assert outcomes[record.id].link == f"./records/elsewhere/{path.name}"
-    assert not outcomes[record.id].cameras and len(problems) == 1 and "evaluate again" in problems[0]
+    assert not outcomes[record.id].cameras and len(problems) == 1 and "no such file" in problems[0]

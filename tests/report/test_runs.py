@@ -8,6 +8,7 @@ from tests.leaderboard.records import make_record
 from tests.report.scenes import cost, put
 from vibench.environment import Environment
 from vibench.files import write_json
+from vibench.leaderboard.store import record_path
 from vibench.report.outcomes import read_outcomes
 from vibench.report.runs import training_charts
 
@@ -24,7 +25,7 @@ def _run(folder: Path, identity: str, log: str, dataset: str = "sysu-mm01-twin")
 def test_curves_carry_the_records_of_their_run(tmp_path: Path) -> None:
     record = make_record("agw", **cost(60.0))
     put(tmp_path, record)
-    outcomes, _ = read_outcomes(tmp_path, [record], tmp_path / "report.html")
+    outcomes, _ = read_outcomes({record_path(tmp_path, record): record}, tmp_path / "report.html")
     runs = tmp_path / "runs"
     _run(runs / "twin" / "agw-s0", "run-60", "epoch,lr,total,images_per_second\n0,0.1,3.5,9\n1,0.1,2.25,9\n")
     _run(runs / "twin" / "agw-s1", "run-of-nobody", "epoch,lr,total\n0,0.1,3.0\n")

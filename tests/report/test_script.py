@@ -89,7 +89,7 @@ def test_a_column_of_scores_sorts_best_first_then_worst_then_by_rank(html: str) 
 
 
 def test_what_was_not_measured_comes_last_in_either_direction(html: str) -> None:
-    _, cheap, dear = _states(html, "train s", "train s")
+    _, cheap, dear = _states(html, "training s", "training s")
     assert cheap["rows"][0] == ["", "Fold 3 seeds", "best", "m10", "m9"]
     assert dear["rows"][0] == ["", "m10", "best", "Fold 3 seeds", "m9"]
 

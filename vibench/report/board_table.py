@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vibench.evaluation.result import METRICS
-from vibench.leaderboard.board import UNRANKED, Row, Score
-from vibench.leaderboard.published import Conflict
-from vibench.leaderboard.render import METRIC_TITLES
-from vibench.report.columns import COSTS, DEVICE, SETUP, Column
+from vibench.leaderboard.board import Row, Score
+from vibench.leaderboard.cells import METRIC_TITLES, comparison_remarks, row_conflicts, section_title
+from vibench.leaderboard.footnotes import audit_sentence
+from vibench.report.columns import COSTS, DEVICE, SETUP, Column, difference_column
 from vibench.report.entries import Entry, EntrySection
 from vibench.report.markup import Markup, element, escape, join
 from vibench.report.numbers import ABSENT, amount, with_deviation
@@ -27,9 +27,9 @@ def board_table(sections: Sequence[EntrySection], identity: str, caption: str) -
     """The table of a board; ``identity`` begins the ids of rows that unfold."""
     entries = [entry for section in sections for entry in section.entries]
     metrics = [_metric_column(metric) for metric in METRICS]
-    columns = [
-        column for column in (*metrics, *COSTS, *SETUP) if any(entry.value(column) is not None for entry in entries)
-    ]
+    differences = [difference_column(metric) for metric in ("r1", "map")]
+    known = (*metrics, *differences, *COSTS, *SETUP)
+    columns = [column for column in known if any(column.value(entry.row) is not None for entry in entries)]
     heads = [
         _head("rank", "Place within the section, by rank-1, then mAP.", "number", "ascending"),
         _head("method", "Method, variant and seeds.", "text", "ascending"),
@@ -47,11 +47,11 @@ def _metric_column(metric: str) -> Column:
     def value(row: Row) -> float | None:
         return row.scores[metric].value if metric in row.scores else None
 
-    return Column(METRIC_TITLES[metric], _MEANINGS[metric], value, better="higher", of_row=True)
+    return Column(METRIC_TITLES[metric], _MEANINGS[metric], value, better="higher")
 
 
 def _column_head(column: Column, entries: Sequence[Entry]) -> Markup:
-    text = any(isinstance(entry.value(column), str) for entry in entries)
+    text = any(isinstance(column.value(entry.row), str) for entry in entries)
     first = "descending" if column.better == "higher" else "ascending"
     return _head(column.title, column.meaning, "text" if text else "number", first)
 
@@ -68,49 +68,48 @@ def _body(section: EntrySection, columns: Sequence[Column], identity: str, width
     ranked = [entry for entry in section.entries if entry.rank is not None]
     best = {column.title: _best_value(column, ranked) for column in columns}
     lines = [
-        element("tr", element("th", section_title(section.title), scope="rowgroup", colspan=width), class_="section")
+        element("tr", element("th", section_title(section.section), scope="rowgroup", colspan=width), class_="section")
     ]
     for number, entry in enumerate(section.entries):
         lines += _lines(entry, columns, best, f"{identity}/{number}")
     return element("tbody", *lines)
 
 
-def section_title(title: str) -> str:
-    """What the heading of a section says."""
-    if title == UNRANKED:
-        return "Shown, not ranked"
-    return f"Test-time information: {'not stated' if title == 'unknown' else title}"
-
-
 def _best_value(column: Column, entries: Sequence[Entry]) -> float | None:
     """The best number of a column; None where nothing is better, or where devices differ and matter."""
-    having = [entry for entry in entries if isinstance(entry.value(column), (int, float))]
-    devices = {entry.value(DEVICE) for entry in having}
+    having = [entry for entry in entries if isinstance(column.value(entry.row), (int, float))]
+    devices = {DEVICE.value(entry.row) for entry in having}
     if not column.better or len(having) < 2 or (column.timing and len(devices) > 1):
         return None
-    values = [float(entry.value(column) or 0.0) for entry in having]
+    values = [float(column.value(entry.row) or 0.0) for entry in having]
     return max(values) if column.better == "higher" else min(values)
 
 
 def _lines(entry: Entry, columns: Sequence[Column], best: dict[str, float | None], identity: str) -> list[Markup]:
     """The line of an entry, and behind it one for each run that it folds."""
     marked = best if entry.rank is not None else {}
-    if len(entry.runs) < 2:
+    if not entry.folded:
         return [_line(entry, _name(entry.row), columns, marked)]
-    ids = [f"{identity}/{at}" for at in range(len(entry.runs))]
+    ids = [f"{identity}/{at}" for at in range(len(entry.folded))]
     fold = element(
         "button",
-        f"{len(ids)} seeds",
+        _runs(entry),
         type="button",
         class_="fold",
         aria_expanded="true",
         aria_controls=" ".join(ids),
     )
     lines = [_line(entry, [*_name(entry.row), " ", fold], columns, marked)]
-    for one, run, outcome in zip(ids, entry.runs, entry.outcomes, strict=True):
-        name = [*_name(run), f", seed {run.run.seed}"]
-        lines.append(_line(Entry(None, run, (run,), (outcome,)), name, columns, {}, one))
+    for one, run in zip(ids, entry.folded, strict=True):
+        name = [*_name(run.row), f", seed {run.row.run.seed}"]
+        lines.append(_line(run, name, columns, {}, one))
     return lines
+
+
+def _runs(entry: Entry) -> str:
+    left_out = len(entry.folded) - len(entry.outcomes)
+    seeds = f"{len(entry.outcomes)} seed{'' if len(entry.outcomes) == 1 else 's'}"
+    return f"{seeds} + {left_out} superseded" if left_out else seeds
 
 
 def _name(row: Row) -> list[str]:
@@ -131,7 +130,7 @@ def _line(
     cells = [element("td", rank, class_="number", data_value=entry.rank, data_record=ids)]
     cells.append(element("th", *name, scope="row"))
     for column in columns:
-        value = entry.value(column)
+        value = column.value(entry.row)
         if value is None:
             cells.append(element("td", ABSENT, class_="number" if column.better else None))
         elif isinstance(value, str):
@@ -152,7 +151,7 @@ def _shown(row: Row, column: Column, value: float) -> str:
     metric = next((name for name, title in METRIC_TITLES.items() if title == column.title), "")
     score: Score | None = row.scores.get(metric)
     if score is None:
-        return amount(value, column.digits)
+        return f"{value:+.{column.digits}f}" if column.signed else amount(value, column.digits)
     flag = "*" if score.conflicts else ""
     return (score.printed or with_deviation(score.value, score.deviation)) + flag
 
@@ -164,10 +163,9 @@ def _evidence(entry: Entry) -> Markup:
 
 
 def _remarks(row: Row) -> str:
-    conflicts = [f"* {metric or 'row'}: {found.kind}, {found.comment}" for metric, found in _conflicts(row)]
-    return "; ".join([*row.obstacles, *row.marks, *dict.fromkeys(conflicts), *row.notes])
-
-
-def _conflicts(row: Row) -> list[tuple[str, Conflict]]:
-    cells = [(METRIC_TITLES[metric], found) for metric, score in row.scores.items() for found in score.conflicts]
-    return [*cells, *(("", found) for found in row.conflicts)]
+    conflicts = [
+        f"* {METRIC_TITLES.get(metric, 'row')}: {found.kind}, {found.comment}" for metric, found in row_conflicts(row)
+    ]
+    audits = [audit_sentence(audit) for audit in row.audits]
+    printed = comparison_remarks(row, row.published) if row.published else []
+    return "; ".join(dict.fromkeys([*row.obstacles, *row.marks, *printed, *audits, *conflicts, *row.notes]))

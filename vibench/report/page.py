@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from vibench.leaderboard.board import Board
-from vibench.leaderboard.render import board_title
+from vibench.leaderboard.cells import board_title
 from vibench.report.board_table import board_table
 from vibench.report.charts.chart import Chart, ChartRow, Subject
 from vibench.report.entries import EntrySection, Outcome

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from vibench.errors import UsageError
 from vibench.files import write_text
+from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
-from vibench.leaderboard.consensus import published_rows
+from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import Published
-from vibench.leaderboard.store import read_records
+from vibench.leaderboard.store import find_records
 from vibench.progress import Progress, silent
-from vibench.report.ablations import ablation_charts
+from vibench.report.ablations import ablation_figure
 from vibench.report.board_charts import board_charts
 from vibench.report.charts.chart import Chart
 from vibench.report.entries import entry_sections
@@ -55,12 +56,16 @@ def render_report(
     """
     if runs is not None and not runs.is_dir():
         raise UsageError(f"{runs}: is no folder of training runs; name one with --runs.")
-    records, problems = read_records(leaderboards)
-    outcomes, unread = read_outcomes(leaderboards, records, page)
+    records, problems = find_records(leaderboards)
+    outcomes, unread = read_outcomes(records, page)
+    printed = [*published_rows(published), *ablation_rows(published)] if published else []
+    boards = build_boards(records.values(), printed)
+    ablations = ablation_boards(boards, published.papers if published else {})
     parts = []
-    for board in build_boards(records, published_rows(published) if published else ()):
+    for board in boards:
         sections = entry_sections(board, outcomes)
-        charts = (*board_charts(board, sections), *ablation_charts(board, sections, published))
+        figures = [ablation_figure(ablation) for ablation in ablations if ablation.board is board]
+        charts = (*board_charts(board, sections), *(chart for chart in figures if chart is not None))
         parts.append(BoardPart(board, sections, charts))
     training, unreadable = training_charts(runs, outcomes) if runs else ([], [])
     named = [(f"{part.board.dataset}-{part.board.name}-{chart.name}", chart) for part in parts for chart in part.charts]

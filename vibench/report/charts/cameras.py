@@ -17,7 +17,7 @@ _LEFT, _TOP, _CELL = 158.0, 46.0, 26.0
 
 @dataclass(frozen=True)
 class CameraScore:
-    """Scores of the queries of one camera, in percent, mean over trials and seeds."""
+    """Scores of the queries of one camera, or of one pair of cameras, in percent."""
 
     r1: float
     map: float
@@ -25,15 +25,28 @@ class CameraScore:
 
 @dataclass(frozen=True)
 class CameraRow:
-    """One method's scores by query camera."""
+    """One method's scores, by the matrix' columns."""
 
     subject: Subject
     scores: tuple[CameraScore | None, ...]
-    """One per camera; None where a camera has no query with a reachable match."""
+    """One per column; None where no query has a reachable match there."""
 
 
-def cameras_chart(rows: Sequence[CameraRow], cameras: Sequence[str], title: str) -> Chart:
-    """Rank-1 of each method (row) for the queries of each camera (column), for the first `ROWS` methods."""
+@dataclass(frozen=True)
+class CameraColumns:
+    """What the columns of a matrix stand for."""
+
+    name: str
+    """Part of a file name."""
+    title: str
+    """What the columns are, as the head of the drawing says."""
+    labels: tuple[str, ...]
+    note: str
+
+
+def cameras_chart(rows: Sequence[CameraRow], columns: CameraColumns, title: str) -> Chart:
+    """Rank-1 of each method (row) for the queries of each camera or pair (column), for the first `ROWS` methods."""
+    cameras = columns.labels
     drawn = rows[:ROWS]
     width = (WIDTH - _LEFT - 14) / len(cameras)
     values = [score.r1 for row in drawn for score in row.scores if score is not None]
@@ -42,7 +55,7 @@ def cameras_chart(rows: Sequence[CameraRow], cameras: Sequence[str], title: str)
         Text((_LEFT + width * (at + 0.5), _TOP - 10), shortened(camera, width - 4, 11), anchor="middle")
         for at, camera in enumerate(cameras)
     ]
-    shapes.append(Text((_LEFT + (WIDTH - _LEFT - 14) / 2, 16), "query camera, rank-1 (%)", anchor="middle"))
+    shapes.append(Text((_LEFT + (WIDTH - _LEFT - 14) / 2, 16), f"{columns.title}, rank-1 (%)", anchor="middle"))
     for number, row in enumerate(drawn):
         top = _TOP + _CELL * number
         label = Text((_LEFT - 8, top + 17), shortened(row.subject.label, _LEFT - 14, 11), anchor="end")
@@ -58,10 +71,10 @@ def cameras_chart(rows: Sequence[CameraRow], cameras: Sequence[str], title: str)
             text = Text((left + width / 2, top + 17), f"{score.r1:.1f}", anchor="middle")
             shapes.append(Mark(spoken, row.subject.records, (cell, text)))
     return Chart(
-        "cameras",
+        columns.name,
         Drawing(
-            f"Rank-1 by query camera, {title}",
-            f"A matrix of methods against the query cameras {', '.join(cameras)}; darker cells of a light page, or "
+            f"Rank-1 by {columns.title}, {title}",
+            f"A matrix of methods against {columns.title} {', '.join(cameras)}; darker cells of a light page, or "
             f"brighter ones of a dark page, are higher, from {percent(low)} % to {percent(high)} %.",
             WIDTH,
             _TOP + _CELL * len(drawn) + 10,
@@ -79,13 +92,5 @@ def cameras_chart(rows: Sequence[CameraRow], cameras: Sequence[str], title: str)
             )
             for row in drawn
         ),
-        " ".join(
-            part
-            for part in (
-                left_out(len(drawn), len(rows)),
-                "Records keep the outcome of every query, which belongs to its whole gallery, so that the matrix is by "
-                "query camera alone.",
-            )
-            if part
-        ),
+        " ".join(part for part in (left_out(len(drawn), len(rows)), columns.note) if part),
     )

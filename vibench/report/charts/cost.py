@@ -10,7 +10,6 @@ from vibench.report.charts.chart import Chart, ChartRow, Subject, says
 from vibench.report.drawing import Circle, Drawing, Line, Mark, Point, Shape, Text, symbol
 from vibench.report.numbers import amount, percent
 from vibench.report.palette import SERIES
-from vibench.report.pareto import pareto_front
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,11 @@ class CostPoint:
 
     subject: Subject
     group: str
-    """Its test-time information: only methods of equal information compare."""
+    """Its section: only methods of equal test-time information compare."""
     cost: float
     score: float
+    on_front: bool
+    """Nothing of its group has more for no more, or as much for less."""
 
 
 def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart:
@@ -46,23 +47,22 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
     taken = [(x(point.cost), y(point.score)) for point in points]
     for at, group in enumerate(groups):
         members = [point for point in points if point.group == group]
-        best = pareto_front([(point.cost, point.score) for point in members])
-        front = sorted({(x(p.cost), y(p.score)) for p, holds in zip(members, best, strict=True) if holds})
+        front = sorted({(x(point.cost), y(point.score)) for point in members if point.on_front})
         colour, form = SERIES[at % len(SERIES)], symbol_of(at)
         if len(front) > 1:
             shapes.append(Line(_steps(front), colour, 1.2, (4, 3)))
-        for point, holds in zip(members, best, strict=True):
+        for point in members:
             number = len(rows) + 1
             spoken = f"{percent(point.score)} % at {amount(point.cost, axis.digits)}, {axis.title}"
-            on_front = "nothing is better at its cost" if holds else ""
+            on_front = "nothing is better at its cost" if point.on_front else ""
             centre = (x(point.cost), y(point.score))
-            ring = (Circle(centre, 7.5, colour), Circle(centre, 6.0, "surface")) if holds else ()
+            ring = (Circle(centre, 7.5, colour), Circle(centre, 6.0, "surface")) if point.on_front else ()
             mark = symbol(form, centre, colour, 3.8)
             beside = _place(str(number), centre, taken)
             spoken = ", ".join(part for part in (spoken, on_front) if part)
             shapes.append(Mark(says(point.subject, spoken), point.subject.records, (*ring, mark, beside)))
             keys.append(Key(f"{number} {point.subject.label}", point.subject.records, colour, shape=form))
-            cells = (group, percent(point.score), amount(point.cost, axis.digits), "yes" if holds else "no")
+            cells = (group, percent(point.score), amount(point.cost, axis.digits), "yes" if point.on_front else "no")
             rows.append(ChartRow(point.subject, cells))
     shown, height = legend(keys, 300)
     return Chart(
