@@ -62,9 +62,7 @@ def leaderboard(
     from vibench.protocols import load_protocol
 
     if sum((bool(by), conflicts, audits, recompute)) > 1:
-        raise UsageError(
-            "--by, --conflicts, --audits and --recompute each do something of their own; give one of them."
-        )
+        raise UsageError("--by, --conflicts, --audits and --recompute exclude each other; give one of them.")
     for name in protocol or []:
         load_protocol(name)
     kinds = cost_kinds(by) if by else ()
