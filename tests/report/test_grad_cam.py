@@ -34,10 +34,10 @@ class Linear(Method):
         self.head = nn.Linear(4, 5)
 
     def losses(self, batch: Any) -> dict[str, Tensor]:
-        raise NotImplementedError
+        return {}
 
     def parameter_groups(self, recipe: Any) -> list[dict[str, Any]]:
-        raise NotImplementedError
+        return []
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         feature = self.head(self.stem(images).mean(dim=(2, 3)))
