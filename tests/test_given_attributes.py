@@ -199,13 +199,15 @@ def invoke(*arguments: object) -> str:
 
 def test_eval_with_labels(run: Path, tmp_path: Path) -> None:
     where = ("--device", "cpu", "--amp", "off", "--json", tmp_path / "out.json")
-    output = invoke("eval", run, "--protocol", "sysu-all", "--test-attributes", "gt", *where)
+    modes = ("--query-mode", "all", "--query-mode", "single")
+    output = invoke("eval", run, "--protocol", "sysu-all", "--test-attributes", "gt", *modes, *where)
     assert "attributes gt" in " ".join(output.split()) and "attributes-only on sysu-mm01-twin" in output
     assert "ties broken at random" in output
     records = json.loads((tmp_path / "out.json").read_text())
-    assert [(one["method"], one["test_time_information"]) for one in records] == [
-        ("paenet", "attributes"),
-        ("attributes-only", "attributes"),
+    assert [(one["method"], one["query_mode"], one["test_time_information"]) for one in records] == [
+        ("paenet", "all", "attributes"),
+        ("attributes-only", "all", "attributes"),
+        ("paenet", "single", "attributes"),
     ]
 
 

@@ -12,6 +12,7 @@ import torch
 
 import vibench
 from tests.training import toy
+from tests.training.toy_runs import train_toy, train_toy_trials
 from vibench.data.cache import open_cache
 from vibench.data.normalise import normalise
 from vibench.datasets.registry import get_dataset
@@ -19,11 +20,9 @@ from vibench.devices import Precision
 from vibench.errors import UsageError, VibenchError
 from vibench.evaluation.features import read_features, write_features
 from vibench.evaluation.result import METRICS
-from vibench.methods.recipe import load_recipe
 from vibench.scoring import Rules, Scored, load_protocols, read_features_files, score_features, score_models
 from vibench.trained import TrainedModel, model_of_checkpoint, models_of_run
 from vibench.training.checkpoint import read_checkpoint, save_checkpoint
-from vibench.training.run import TrainingSpec, train
 
 SYSU = ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi")
 CPU = torch.device("cpu")
@@ -38,22 +37,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
-def _train(dataset: str, root: Path, folder: Path, trial: int | None = None) -> Path:
-    recipe = load_recipe("toy", "", dataset, SETTINGS)
-    return train(TrainingSpec(recipe, root, trial, 0, "off", "none", folder), device="cpu").path
-
-
 @pytest.fixture(scope="module")
 def sysu_run(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _train("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu")
+    return train_toy("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu", SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def regdb_runs(regdb_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "regdb"
-    for trial in (1, 2):
-        _train("regdb-twin", regdb_twin, folder / f"trial-{trial:02d}", trial)
-    return folder
+    return train_toy_trials(regdb_twin, tmp_path_factory.mktemp("runs") / "regdb", SETTINGS)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training import toy  # noqa: F401  (registers the method)
-from vibench.methods.recipe import load_recipe
-from vibench.training.run import TrainingSpec, train
+from tests.training.toy_runs import train_toy, train_toy_trials
 
 SETTINGS = (
     "batches_per_epoch=1",
@@ -28,19 +26,11 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory):
         yield folder
 
 
-def _train(dataset: str, root: Path, folder: Path, trial: int | None = None) -> Path:
-    recipe = load_recipe("toy", "", dataset, SETTINGS)
-    return train(TrainingSpec(recipe, root, trial, 0, "off", "none", folder), device="cpu").path
-
-
 @pytest.fixture(scope="module")
 def sysu_run(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _train("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu")
+    return train_toy("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu", SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def regdb_runs(regdb_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "regdb"
-    for trial in (1, 2):
-        _train("regdb-twin", regdb_twin, folder / f"trial-{trial:02d}", trial)
-    return folder
+    return train_toy_trials(regdb_twin, tmp_path_factory.mktemp("runs") / "regdb", SETTINGS)
