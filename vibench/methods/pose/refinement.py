@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vibench.errors import UsageError
 from vibench.methods.pose.layers import convolution
+from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 
 REFINE_BLOCKS = 3
 _ESTIMATOR_PREFIX = "refinement_stages.0.trunk."
@@ -71,14 +72,18 @@ def load_refinement(trunk: nn.Module, path: Path) -> None:
     the estimator's 17 heatmaps ask for as many here.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from KeyError to UnpicklingError on a foreign file
+        content = read_torch_file(path)
+    except TorchFileError as error:
         raise UsageError(
-            f"[model] refinement_weights = {path}: cannot be read ({str(error).partition(chr(10))[0]}); name the "
-            "checkpoint of a pose estimator."
+            f"[model] refinement_weights = {path}: cannot be read ({error}); name the checkpoint of a pose estimator."
         ) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    found = {str(name).removeprefix("module."): value for name, value in state.items()}
+    if not is_plain_state(state):
+        raise UsageError(
+            f"[model] refinement_weights = {path}: holds no plain state dict (name -> tensor); name the checkpoint of "
+            "a pose estimator."
+        )
+    found = {name.removeprefix("module."): value for name, value in state.items()}
     stage = {
         name.removeprefix(_ESTIMATOR_PREFIX): value
         for name, value in found.items()
