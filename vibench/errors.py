@@ -51,7 +51,8 @@ def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
     """`` (did you mean 'x'?)`` for the nearest of ``known``, or an empty string."""
     import difflib
 
-    near = difflib.get_close_matches(word, list(known), n=1)
+    # Nothing that long is a slip of the pen, and comparing takes time.
+    near = difflib.get_close_matches(word, list(known), n=1) if len(word) < 100 else []
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 

@@ -288,17 +288,13 @@ def _read_coco(folder: Path) -> None:
 def _source_heatmaps(folder: Path) -> None:
     form = HeatmapForm(32, 32)
     detector = Detector(torch.device("cpu"))
-    summarise_heatmaps(
-        source_heatmaps(str(folder / "k.npz"), get_dataset("sysu-mm01"), folder, form, detector)
-    )
+    summarise_heatmaps(source_heatmaps(str(folder / "k.npz"), get_dataset("sysu-mm01"), folder, form, detector))
 
 
 def _write_ready_heatmaps(folder: Path) -> None:
     write_sysu(folder)
     names = [row for row in sysu_mm01.index(folder).query("split in ('train', 'val')")["path"]]
-    np.savez_compressed(
-        folder / "k.npz", heatmaps=np.full((len(names), 8, 8), 0.5, np.float32), paths=np.array(names)
-    )
+    np.savez_compressed(folder / "k.npz", heatmaps=np.full((len(names), 8, 8), 0.5, np.float32), paths=np.array(names))
 
 
 def _write_run(folder: Path) -> None:
@@ -378,7 +374,14 @@ READERS: tuple[Reader, ...] = (
     Reader("--size", "text", "option", _option("288x144"), _read_option(parse_size), names_file=False),
     Reader("--size of a twin", "text", "option", _option("96x48"), _read_option(parse_twin_size), names_file=False),
     Reader("--auxiliary", "text", "option", _option("1,4,all"), _read_option(auxiliary_sizes), names_file=False),
-    Reader("--plugin", "text", "option", _option(str(Path(toy.__file__).parent)), _read_option(find_plugin), names_file=False),
+    Reader(
+        "--plugin",
+        "text",
+        "option",
+        _option(str(Path(toy.__file__).parent)),
+        _read_option(find_plugin),
+        names_file=False,
+    ),
     Reader("new-method", "text", "option", _option("my-method"), _read_option(parse_name), names_file=False),
     Reader("SYSU-MM01 ids", "lines", "exp/train_id.txt", write_sysu, sysu_mm01.index),
     Reader("SYSU-MM01 ids .mat", "mat", "exp/train_id.mat", _write_sysu_with_mat, sysu_mm01.index),
@@ -396,7 +399,9 @@ READERS: tuple[Reader, ...] = (
     Reader("labelled features", "npz", "f.npz", _write_labelled_features, _evaluate, names_file=False),
     Reader("record", "json", record_path(Path(), RECORD).name, _write_record, _read_record),
     Reader("outcomes", "npz", record_path(Path(), RECORD).with_suffix(".npz").name, _write_record, _read_per_query),
-    Reader("checkpoint", "torch", "last.pt", lambda f: save_checkpoint(f / "last.pt", toy_checkpoint()), _read_checkpoint),
+    Reader(
+        "checkpoint", "torch", "last.pt", lambda f: save_checkpoint(f / "last.pt", toy_checkpoint()), _read_checkpoint
+    ),
     Reader(
         "official checkpoint",
         "torch",
@@ -438,6 +443,8 @@ READERS: tuple[Reader, ...] = (
             f"published/{name}",
             lambda folder: shutil.copytree(published_folder(), folder / "published"),
             lambda folder: load_published(folder / "published"),
+            # The tables refer to one another.
+            names_file=False,
         )
         for name in sorted(path.name for path in published_folder().glob("*.csv"))
     ),

@@ -15,7 +15,6 @@ few drawn at random.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 from collections.abc import Iterable
@@ -29,9 +28,11 @@ import PIL
 
 from vibench.data.cache_build import CHUNK_IMAGES, FORMAT, RESAMPLING, CachePlan, build_cache, chunk_crc
 from vibench.data.lock import exclusive
+from vibench.data.npz import open_npy
+from vibench.datasets.listing import is_number
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, VibenchError, suggestion
-from vibench.files import canonical_json, sha256_file, sha256_text
+from vibench.files import canonical_json, parse_json, read_text, sha256_file, sha256_text
 from vibench.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def open_cache(
             ) from error
         if reason and _fingerprint(settings, root, index) != plan.fingerprint:
             raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
-    images = np.load(plan.folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    images = open_npy(plan.images)
     origin = f"built: {reason}" if reason else "reused"
     return ImageCache(plan.folder, images, index, plan.fingerprint, origin)
 
@@ -140,7 +141,7 @@ def open_cache(
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width from ``HEIGHTxWIDTH``, e.g. ``288x144``; `UsageError` for another form."""
     height, _, width = text.partition("x")
-    if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+    if not (is_number(height) and is_number(width)):
         raise UsageError(f"the image size '{text}' is not of the form HEIGHTxWIDTH, e.g. 288x144")
     return int(height), int(width)
 
@@ -173,8 +174,8 @@ def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex) -> st
 def _unusable(plan: CachePlan, verify: bool) -> str:
     """Why the cache in the plan's folder cannot be used as it is; empty when it can."""
     try:
-        finished = json.loads(plan.marker.read_text(encoding="utf-8"))
-        fingerprint, checksums = finished["fingerprint"], finished["crc32"]
+        finished = parse_json(read_text(plan.marker))
+        fingerprint, checksums = finished["fingerprint"], list(finished["crc32"])
         touched, index_sha256 = finished["images_mtime_ns"], finished["index_sha256"]
     except FileNotFoundError:
         return "an earlier build was interrupted" if plan.journal.exists() else "no cache yet"
@@ -183,11 +184,11 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
     if fingerprint != plan.fingerprint:
         return "the images or their splits have changed"
     try:
-        images = np.load(plan.images, mmap_mode="r", allow_pickle=False)
+        images = open_npy(plan.images)
         if sha256_file(plan.index) != index_sha256:
             return "index.csv is damaged"
         untouched = plan.images.stat().st_mtime_ns == touched
-    except (OSError, ValueError, EOFError):
+    except Exception:  # a damaged header raises almost anything inside NumPy
         return "images.npy or index.csv is damaged"
     if images.shape != plan.shape or images.dtype != np.uint8 or len(checksums) != plan.chunks:
         return "images.npy is damaged"

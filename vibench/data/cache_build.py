@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vibench.data.npz import open_npy
 from vibench.datasets.image_file import read_rgb
 from vibench.errors import VibenchError
-from vibench.files import sha256_file, write_json, write_text
+from vibench.files import read_text, sha256_file, write_json, write_text
 from vibench.parallel import map_in_processes
 from vibench.progress import Progress, silent
 
@@ -28,7 +29,7 @@ FORMAT = 1
 """Version of the cache's files; part of the fingerprint."""
 CHUNK_IMAGES = 128
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
-_JOURNAL_LINE = re.compile(r"([0-9]+) ([0-9]+)\n")
+_JOURNAL_LINE = re.compile(r"([0-9]{1,9}) ([0-9]{1,10})\n")
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,11 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
 def _finished_chunks(plan: CachePlan) -> dict[int, int]:
     """Checksums of the chunks that an interrupted build of the same images has finished."""
     try:
-        fingerprint, *lines = plan.journal.read_text(encoding="ascii").splitlines(keepends=True)
-        shape = np.load(plan.partial, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError):
+        fingerprint, *lines = read_text(plan.journal, "ascii").splitlines(keepends=True)
+        images = open_npy(plan.partial)
+    except Exception:  # a damaged header raises almost anything inside NumPy
         return {}
-    if fingerprint != f"{plan.fingerprint}\n" or shape != plan.shape:
+    if fingerprint != f"{plan.fingerprint}\n" or images.shape != plan.shape or images.dtype != np.uint8:
         return {}
     # A line without its end was being written when the build was killed.
     entries = [match for match in map(_JOURNAL_LINE.fullmatch, lines) if match is not None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,17 +96,23 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = read_torch_file(path)
     except TorchFileError as error:
         raise UsageError(f"{path}: not a readable vibench checkpoint, or a damaged one ({error}).") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not is_checkpoint(content):
         raise UsageError(
             f"{path}: a PyTorch file but not a vibench checkpoint; convert an official one with 'vibench import'."
         )
     version = content.get("format_version")
-    if version != FORMAT_VERSION:
+    if not isinstance(version, int) or version != FORMAT_VERSION:
         raise UsageError(
-            f"{path}: checkpoint format {version} is not the format {FORMAT_VERSION} that this vibench reads; "
+            f"{path}: checkpoint format {str(version)[:20]} is not the format {FORMAT_VERSION} that this vibench reads; "
             "use the vibench version that wrote it."
         )
     return _parse(path, content)
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Whether what a PyTorch file holds is a checkpoint of vibench's, of any version."""
+    marked = isinstance(content, dict) and isinstance(content.get("format"), str)
+    return marked and content["format"] == FORMAT
 
 
 def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
@@ -118,7 +125,8 @@ def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
     if recipe.method != checkpoint.method:
         raise UsageError(f"{path}: is of the method {checkpoint.method}, its recipe of {recipe.method}; it is damaged.")
     # A recipe can ask for a network of any size: it is compared with the weights before it takes any memory.
-    with torch.device("meta"):
+    with suppress(NotImplementedError, RuntimeError), torch.device("meta"):
+        # Somebody's method may compute with numbers while it is built, and there are none here.
         check_weights(build_method(recipe, checkpoint.num_classes, pretrained="none"), checkpoint.model, path)
     method = build_method(recipe, checkpoint.num_classes, pretrained="none")
     load_weights(method, checkpoint.model, path)

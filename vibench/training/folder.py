@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from typing import Any, TypeVar
 
 from vibench.environment import Environment
 from vibench.errors import UsageError
-from vibench.files import write_json
+from vibench.files import parse_json, read_text, write_json
 from vibench.methods.recipe import Recipe, recipe_from_dict
 from vibench.profiling.memory import PeakMemory
 from vibench.toml import parse_table, read_toml
@@ -179,7 +178,7 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
 
 def _read_json(kind: type[T], path: Path) -> T:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:

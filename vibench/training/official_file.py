@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vibench.errors import UsageError
 from vibench.nn.torch_file import TorchFileError, is_plain, read_torch_file
-from vibench.training.checkpoint import FORMAT
+from vibench.training.checkpoint import is_checkpoint
 
 STATE_ENTRIES = ("net", "state_dict")
 """Entries of the outer dictionary that may hold the state dict."""
@@ -30,7 +30,6 @@ METRICS = ("mAP", "mINP")
 
 _PARALLEL_PREFIX = "module."
 """What `torch.nn.DataParallel` puts before every name."""
-
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,16 @@ def _load(path: Path) -> Any:
                 f"{path}: needs the code of {error.code} to be loaded, which could do anything; only tensors and NumPy "
                 'numbers are read, so save it anew where you trust it, as torch.save({"net": net.state_dict()}, FILE).'
             ) from None
-        raise UsageError(f"{path}: is no file that PyTorch wrote, or a damaged one ({error}); fetch it again.") from None
+        raise UsageError(
+            f"{path}: is no file that PyTorch wrote, or a damaged one ({error}); fetch it again."
+        ) from None
 
 
 def _parts(content: Any, path: Path) -> tuple[Mapping[Any, Any], dict[str, Tensor]]:
     """The outer dictionary, empty where there is none, and the state dict."""
     if not isinstance(content, Mapping):
         raise UsageError(f"{path}: holds a {type(content).__name__}, not a state dict or a dictionary with one.")
-    if content.get("format") == FORMAT:
+    if is_checkpoint(content):
         raise UsageError(f"{path}: is a vibench checkpoint already; evaluate it with 'vibench eval --checkpoint'.")
     wrapped = next((content[name] for name in STATE_ENTRIES if isinstance(content.get(name), Mapping)), None)
     state = content if wrapped is None else wrapped
@@ -169,7 +170,7 @@ def _values(value: Any) -> np.ndarray | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return np.array([value])
+        return np.array([value]) if abs(value) < 2**63 else None
     if is_plain(value):
         return value.detach().double().numpy()
     if isinstance(value, _Number) and len(value.arguments) == 2:

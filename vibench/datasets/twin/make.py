@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ from vibench.datasets.twin.plan import DEFAULT_SIZE, Shot, plan_twin
 from vibench.datasets.twin.render import Renderer
 from vibench.datasets.twin.truth import PROVENANCE, provenance, write_truth
 from vibench.errors import UsageError
+from vibench.files import parse_json, read_text
 from vibench.progress import Progress, silent
 
 _SMALLEST = (32, 16)
@@ -76,12 +76,12 @@ def twin_exists(layout: str, scale: str, seed: int, out: Path, size: tuple[int, 
     if not any(out.iterdir()):
         return False
     try:
-        present = json.loads((out / PROVENANCE).read_text(encoding="utf-8"))
+        present = parse_json(read_text(out / PROVENANCE))
     except (OSError, ValueError):
         raise UsageError(f"{out} is not empty and holds no twin; choose another --out") from None
     for key, value in wanted.items():
         if not isinstance(present, dict) or present.get(key) != value:
-            found = present.get(key) if isinstance(present, dict) else present
+            found = str(present.get(key) if isinstance(present, dict) else present)[:100]
             raise UsageError(
                 f"{out} holds another twin ({key} is {found}, wanted {value}); choose another --out or remove it"
             )
