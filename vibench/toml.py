@@ -26,6 +26,7 @@ LARGEST_TOML = 1 << 20
 """Bytes of a TOML file."""
 _DEEPEST = 16
 _MOST_ENTRIES = 100_000
+_MOST_DOTS = 500
 _TOO_DEEP = "its tables and lists are nested too deeply"
 _LARGEST_NUMBER = 2**64
 """No whole number that is asked for is larger; seeds have 64 bits at most."""
@@ -48,6 +49,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def parse_toml(text: str) -> dict[str, Any]:
     """The top table of a TOML text; `ValueError` for whatever is none, and for what is nested too deeply."""
+    # Python's reader remembers every beginning of a dotted key: one of 20,000 parts takes gigabytes.
+    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        raise ValueError(f"a line of it has more than {_MOST_DOTS} dots")
     try:
         table = tomllib.loads(text)
     except RecursionError:

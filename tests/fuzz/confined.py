@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.nasties import TRAP, nasties
+from tests.fuzz.nasties import TRAP, Content, nasties
 from tests.fuzz.reader import Fault, Place, Reader, judge
 
 ADDRESS_SPACE = 6 << 30
@@ -72,6 +72,9 @@ def main() -> None:
     """Exit 1 where there is a fault."""
     from tests.fuzz.readers import READERS
 
+    for nasty in {nasty for reader in READERS for nasty in nasties(reader.form).values()}:
+        if isinstance(nasty, Content):
+            nasty.content()  # for all processes
     count, faults = 0, []
     wanted = [reader for reader in READERS if not sys.argv[1:] or reader.name in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as name:
@@ -80,6 +83,7 @@ def main() -> None:
             folder.mkdir()
             tried, wrong = run_nasties(reader, folder)
             count += tried
+            print(f"{reader.name}: {tried} nasties", file=sys.stderr)
             faults += wrong
     for fault in faults:
         print(fault)
