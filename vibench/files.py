@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-
 LARGEST_TEXT = 64 << 20
 """Bytes of a text file: lists, tables, recipes and descriptions are far smaller."""
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

@@ -94,9 +94,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
-            raise ValueError(
-                "'name' must be letters, digits, '.', '_' and '-': records lie in a folder of that name."
-            )
+            raise ValueError("'name' must be letters, digits, '.', '_' and '-': records lie in a folder of that name.")
         if self.version < 1 or self.trials < 1:
             raise ValueError("'version' and 'trials' must be at least 1.")
         if self.trials >= LARGEST_COUNT or not 0 <= self.shots < LARGEST_COUNT:

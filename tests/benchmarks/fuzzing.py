@@ -39,10 +39,7 @@ def fuzz(reader: Reader, place: Place, cases: int, seed: int, seconds: float, ke
     start = time.perf_counter()
     for number in range(cases):
         random = Random(f"{seed} {reader.name} {number}")
-        if number % 2:
-            content = mutate_bytes(place.valid, random)
-        else:
-            content = FORMS[reader.form].mutate(place.valid, random)
+        content = mutate_bytes(place.valid, random) if number % 2 else FORMS[reader.form].mutate(place.valid, random)
         try:
             tally.verdicts[judge(reader, place.with_content(content))] += 1
         except Fault as fault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -50,4 +49,3 @@ def test_a_mapped_array_is_as_long_as_it_says(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(ValueError):
             open_npy(path)
-    os.unlink(path)

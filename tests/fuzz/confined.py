@@ -1,4 +1,4 @@
-"""Runs all nasties, every reader in a process of its own with bounded memory and time: ``python -m tests.fuzz.confined``.
+"""Runs all nasties, every reader in a process with bounded memory and time: ``python -m tests.fuzz.confined [READER]``.
 
 Prints one line per fault and, last, how many nasties there were. A reader that is killed, by the bounds or by itself,
 is a fault of the nasty it was at.

@@ -202,7 +202,9 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
     "json": {
         "deep lists": Content(lambda: b"[" * 1_000_000),
         "deep objects": Content(lambda: b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
-        "deep in a known place": _change(lambda valid: valid.rstrip()[:-1] + b', "id": ' + b"[" * 900 + b"]" * 900 + b"}"),
+        "deep in a known place": _change(
+            lambda valid: valid.rstrip()[:-1] + b', "id": ' + b"[" * 900 + b"]" * 900 + b"}"
+        ),
         "many digits": Content(lambda: b'{"schema_version": ' + b"9" * 100_000 + b"}"),
         "NaN": _change(lambda valid: valid.replace(b": 0", b": NaN")),
         "half a letter": _change(lambda valid: valid.replace(b'": "', b'": "\\ud800')),
@@ -234,8 +236,12 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
         "texts of 2 GiB": Content(lambda: _npz_of_names(_header("'<U536870911'", "(1,)"))),
         "no bytes per entry": Content(lambda: _npz_of_names(_header("'<U0'", "(1000000000,)"))),
         "a deep header": Content(lambda: _npz_of_names(_header("'<f4'", "(" * 4000 + ")" * 4000))),
-        "a type that is code": Content(lambda: _npz_of_names(_header("__import__('os').mkdir('" + TRAP + "')", "(1,)"))),
-        "objects": Content(lambda: _npz(features=np.array([Code()]), paths=np.array([Code()]), keypoints=np.array([Code()]))),
+        "a type that is code": Content(
+            lambda: _npz_of_names(_header("__import__('os').mkdir('" + TRAP + "')", "(1,)"))
+        ),
+        "objects": Content(
+            lambda: _npz(features=np.array([Code()]), paths=np.array([Code()]), keypoints=np.array([Code()]))
+        ),
         "many members": Content(lambda: _zip({f"{number}.npy": b"" for number in range(20_000)}, packed=False)),
         "a foreign archive": Content(lambda: _zip({"../../out.txt": b"a"})),
     },
@@ -249,7 +255,9 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
         "a bomb": Content(lambda: _mat(_mat_element(15, zlib.compress(bytes(80 << 20))))),
         "deep cells": Content(lambda: _mat(_mat_array(1, (1, 1), b"rand_perm_cam", _nested_cells(3000)))),
         "a cell of 10^18": Content(lambda: _mat(_mat_array(1, (2**31 - 1, 2**31 - 1), b"id"))),
-        "numbers that are not there": Content(lambda: _mat(_mat_array(6, (2**30, 2**30), b"id", _mat_element(9, bytes(8))))),
+        "numbers that are not there": Content(
+            lambda: _mat(_mat_array(6, (2**30, 2**30), b"id", _mat_element(9, bytes(8))))
+        ),
         "an element of 4 GiB": Content(lambda: _mat(struct.pack("<II", 14, 2**32 - 1))),
         "a negative shape": Content(lambda: _mat(_mat_array(6, (-1, 4), b"id", _mat_element(9, bytes(8))))),
         "many dimensions": Content(lambda: _mat(_mat_array(6, (1,) * 5000, b"id", _mat_element(9, bytes(8))))),
@@ -264,7 +272,9 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
         "deep lists": Content(lambda: _torch_zip(_deep_pickle())),
         "deep lists in an entry": _change(lambda valid: _changed_entry(valid, "recipe", {"model": _deep(300)})),
         "10^14 entries": _change(lambda valid: _changed_entry(valid, "recipe", {"model": _laughs()})),
-        "10^15 numbers": _change(lambda valid: _changed_entry(valid, "model", {"a": torch.zeros(1).expand(10**9, 10**6)})),
+        "10^15 numbers": _change(
+            lambda valid: _changed_entry(valid, "model", {"a": torch.zeros(1).expand(10**9, 10**6)})
+        ),
         "10^12 classes": _change(
             lambda valid: _changed_entry(_changed_entry(valid, "train_pids", []), "num_classes", 10**12)
         ),
@@ -273,13 +283,19 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
     "image": {
         "a PNG of 60000 x 60000": Content(lambda: _png(60_000, 60_000)),
         "a PNG bomb": Content(lambda: _png(20_000, 20_000, zlib.compress(bytes(20_000 * 60_001 // 16)))),
-        "a text bomb": Content(lambda: _png(8, 8, zlib.compress(bytes(200)), _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(64 << 20))))),
-        "a profile bomb": Content(lambda: _png(8, 8, zlib.compress(bytes(200)), _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(64 << 20))))),
+        "a text bomb": Content(
+            lambda: _png(8, 8, zlib.compress(bytes(200)), _chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(64 << 20))))
+        ),
+        "a profile bomb": Content(
+            lambda: _png(8, 8, zlib.compress(bytes(200)), _chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(64 << 20))))
+        ),
         "a JPEG of 65500 x 65500": Content(lambda: _jpeg(65_500, 65_500)),
         "a JPEG of no size": Content(lambda: _jpeg(0, 0)),
         "a BMP of 10^9 x 10^9": Content(lambda: _bmp(10**9, 10**9)),
         "a negative BMP": Content(lambda: _bmp(-5, -(2**31))),
-        "PostScript": Content(lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(" + TRAP.encode() + b") run\n"),
+        "PostScript": Content(
+            lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(" + TRAP.encode() + b") run\n"
+        ),
         "a TIFF": Content(lambda: _image("TIFF")),
         "a GIF": Content(lambda: _image("GIF")),
         "CMYK": Content(lambda: _image("JPEG", "CMYK")),
@@ -287,7 +303,7 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
         "SVG": Content(lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
     },
     "text": {},
-}  # fmt: skip
+}
 
 
 def _matlab(variables: dict[str, Any]) -> bytes:

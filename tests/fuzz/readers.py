@@ -6,21 +6,19 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy.io import savemat
 from torch import nn
 
 from tests.datasets.mini import write_image, write_llcm, write_regdb, write_sysu, write_sysu_truth
 from tests.fuzz.reader import Reader
 from tests.leaderboard.scored import scored_record
-from tests.training import toy  # noqa: F401  (registers the method)
+from tests.training import toy
 from vibench.auxiliary import auxiliary_sizes
 from vibench.cli.data_twin import _parse_size as parse_twin_size
 from vibench.data.attribute_sources import OFFICIAL_IDENTITIES, read_source
@@ -28,35 +26,37 @@ from vibench.data.attributes import read_attributes, write_attributes
 from vibench.data.cache import _place, open_cache, parse_size
 from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps, summarise_heatmaps
 from vibench.data.heatmaps import heatmaps_of
-from vibench.data.keypoint_rcnn import load_network
 from vibench.data.keypoints import read_coco
 from vibench.datasets import llcm, regdb, sysu_mm01
 from vibench.datasets.attribute_names import ATTRIBUTES
-from vibench.datasets.check import check_dataset
 from vibench.datasets.image_file import read_rgb
 from vibench.datasets.permutations import read_permutations, write_permutations
 from vibench.datasets.registry import get_dataset
-from vibench.datasets.twin.make import twin_exists
 from vibench.environment import Environment
 from vibench.errors import UsageError
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, named_feature, read_features, write_features
 from vibench.leaderboard.published import load_published
-from vibench.leaderboard.record import from_json, to_json
 from vibench.leaderboard.recompute import disagreements
+from vibench.leaderboard.record import from_json, to_json
 from vibench.leaderboard.store import read_per_query, read_record, record_path, write_record
 from vibench.methods.plugin import find_plugin
 from vibench.methods.pose.refinement import load_refinement
-from vibench.methods.recipe import load_recipe, recipe_dict, recipe_from_dict, recipe_sha256, recipe_toml
+from vibench.methods.recipe import (
+    effective_sections,
+    load_recipe,
+    recipe_dict,
+    recipe_from_dict,
+    recipe_sha256,
+    recipe_toml,
+)
 from vibench.methods.recipe_file import read_recipe_file
-from vibench.methods.recipe import effective_sections
 from vibench.nn.pretrained import load_pretrained
 from vibench.protocols import load_protocol
 from vibench.report.outcomes import camera_scores, pair_scores
 from vibench.report.runs import training_charts
 from vibench.resources import protocols_folder, published_folder
 from vibench.scaffold.new_method import parse_name
-from vibench.toml import parse_table
 from vibench.training.checkpoint import Checkpoint, load_method, save_checkpoint
 from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.log import EpochReport, TrainingLog, read_log
@@ -293,7 +293,7 @@ def _source_heatmaps(folder: Path) -> None:
 
 def _write_ready_heatmaps(folder: Path) -> None:
     write_sysu(folder)
-    names = [row for row in sysu_mm01.index(folder).query("split in ('train', 'val')")["path"]]
+    names = list(sysu_mm01.index(folder).query("split in ('train', 'val')")["path"])
     np.savez_compressed(folder / "k.npz", heatmaps=np.full((len(names), 8, 8), 0.5, np.float32), paths=np.array(names))
 
 
@@ -320,7 +320,7 @@ def _read_log(folder: Path) -> None:
     rows = read_log(folder / "log.csv")
     TrainingLog(folder / "log.csv", 1)
     assert not rows or rows[-1]["total"] is not None
-    charts, problems = training_charts(folder, {})
+    _charts, problems = training_charts(folder, {})
     assert not problems, problems
 
 

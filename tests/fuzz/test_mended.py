@@ -171,7 +171,7 @@ def test_an_image_is_as_large_as_it_says_before_it_is_decoded(tmp_path: Path) ->
     for content in (nasties._png(60_000, 60_000), nasties._jpeg(65_500, 65_500), nasties._bmp(10**9, 10**9)):
         (tmp_path / "a.jpg").write_bytes(content)
         for read in (read_rgb, image_size):
-            with pytest.raises(ImageFileError, match=r"a\.jpg is unreadable \(it declares [0-9]+ x [0-9]+ pixels"):
+            with pytest.raises(ImageFileError, match=r"a\.jpg is unreadable \(it declares more than [0-9]+ pixels"):
                 read(tmp_path / "a.jpg")
 
 
@@ -223,7 +223,6 @@ def test_tensors_without_memory_are_not_plain() -> None:
         {"num_classes": True, "train_pids": ()},
         {"epoch": -1},
         {"seed": 10**400},
-        {"model": {"stem.0.weight": torch.zeros(1).expand(10**9, 10**6)}},
         {"recipe": {"method": "toy", "variant": "", "dataset": "regdb", "model": [[]]}},
         {"recipe": {**recipe_dict(load_recipe("baseline")), "dataset": "regdb"}},
     ],
@@ -233,6 +232,14 @@ def test_a_checkpoint_that_asks_for_the_impossible(tmp_path: Path, changes: dict
     assert load_method(tmp_path / "c.pt").training is False
     save_checkpoint(tmp_path / "c.pt", dataclasses.replace(toy_checkpoint(), **changes))
     refused(lambda: load_method(tmp_path / "c.pt"), "c.pt")
+
+
+def test_a_weight_that_is_larger_than_its_file(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c.pt", toy_checkpoint())
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    content["model"]["classifier.weight"] = torch.zeros(1).expand(10**9, 10**6)
+    torch.save(content, tmp_path / "c.pt")
+    refused(lambda: load_method(tmp_path / "c.pt"), "c.pt", "something else than named tensors")
 
 
 def test_a_format_that_is_a_tensor(tmp_path: Path) -> None:
@@ -258,7 +265,9 @@ def test_a_log_that_vibench_did_not_write(tmp_path: Path, row: str) -> None:
     refused(lambda: read_log(tmp_path / "log.csv"), "log.csv")
 
 
-@pytest.mark.parametrize("text", ['{"epochs": ' + "[" * 9000, '{"epochs": 1e999}', '{"train_seconds": ' + "9" * 400 + "}"])
+@pytest.mark.parametrize(
+    "text", ['{"epochs": ' + "[" * 9000, '{"epochs": 1e999}', '{"train_seconds": ' + "9" * 400 + "}"]
+)
 def test_a_timing_beyond_floats(tmp_path: Path, text: str) -> None:
     (tmp_path / "timing.json").write_text(text)
     refused(lambda: RunFolder(tmp_path).timing(), "timing.json")

@@ -89,15 +89,16 @@ def _content(path: Path) -> bytes:
 
 
 def _opened(path: Path, content: bytes) -> Image.Image:
+    too_large = ImageFileError(str(path), "unreadable", f"it declares more than {LARGEST_IMAGE} pixels")
     with warnings.catch_warnings():
         # The size is checked here, and what else Pillow finds odd does not change a pixel.
         warnings.simplefilter("ignore")
-        image = Image.open(BytesIO(content), formats=FORMATS)
-    width, height = image.size
-    if width * height > LARGEST_IMAGE:
-        raise ImageFileError(
-            str(path), "unreadable", f"it declares {width} x {height} pixels, more than {LARGEST_IMAGE} in all"
-        )
+        try:
+            image = Image.open(BytesIO(content), formats=FORMATS)
+        except Image.DecompressionBombError:
+            raise too_large from None
+    if image.width * image.height > LARGEST_IMAGE:
+        raise too_large
     return image
 
 

@@ -98,10 +98,12 @@ def read_ids(root: Path, split: str) -> tuple[int, ...]:
     if text.exists() or not matlab.exists():
         return read_id_list(text)
 
+    import numpy as np
+
     from vibench.datasets.matlab import read_variable
 
     values = read_variable(matlab, "id")
-    if values.dtype.kind not in "iuf" or not ((values >= 0) & (values < 10**9) & (values % 1 == 0)).all():
+    if values.dtype.kind not in "iuf" or not ((values >= 0) & (values < 10**9) & (values == np.floor(values))).all():
         raise UsageError(f"variable id of {matlab} holds no integers; copy the file again from the data set's archive")
     return unique_ids((int(pid) for pid in values.ravel()), matlab)
 

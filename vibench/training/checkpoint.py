@@ -103,8 +103,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     version = content.get("format_version")
     if not isinstance(version, int) or version != FORMAT_VERSION:
         raise UsageError(
-            f"{path}: checkpoint format {str(version)[:20]} is not the format {FORMAT_VERSION} that this vibench reads; "
-            "use the vibench version that wrote it."
+            f"{path}: checkpoint format {str(version)[:20]} is not the format {FORMAT_VERSION} that this vibench "
+            "reads; use the vibench version that wrote it."
         )
     return _parse(path, content)
 
