@@ -85,8 +85,8 @@ def main() -> None:
             count += tried
             print(f"{reader.name}: {tried} nasties", file=sys.stderr)
             faults += wrong
-    for fault in faults:
-        print(fault)
+            for fault in wrong:
+                print(fault, flush=True)
     print(f"{count} nasties for {len(wanted)} readers, {len(faults)} faults")
     sys.exit(1 if faults else 0)
 

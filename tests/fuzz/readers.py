@@ -173,9 +173,10 @@ def _write_record(folder: Path) -> None:
 def _read_record(folder: Path) -> object:
     path = folder / record_path(folder, RECORD).name
     # What a record may hold is stricter than its JSON: also read what an edited name would let pass.
-    record = from_json(path.read_bytes().decode("utf-8", "replace"), str(path))
-    to_json(record)
-    record_path(folder, record).relative_to(folder)
+    if path.is_file() and path.stat().st_size < 1 << 20:
+        record = from_json(path.read_bytes().decode("utf-8", "replace"), str(path))
+        to_json(record)
+        record_path(folder, record).relative_to(folder)
     return read_record(path)
 
 

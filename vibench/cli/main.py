@@ -28,7 +28,7 @@ from vibench.cli.protocols import protocols
 from vibench.cli.report import report
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
-from vibench.errors import VibenchError
+from vibench.errors import VibenchError, one_line
 
 app = typer.Typer(
     name="vibench",
@@ -96,6 +96,12 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        # What no reader or writer has expected: a name that is too long, a disk that fails.
+        if debug or error.filename is None:
+            raise
+        err.print(f"[bold red]error:[/] {escape(one_line(f'{error.filename}: {error.strerror}'))}.", soft_wrap=True)
+        sys.exit(VibenchError.exit_code)
     except KeyboardInterrupt:
         if debug:
             raise

@@ -204,6 +204,8 @@ def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
             raise UsageError(f"{path}: the checkpoint's entry '{name}' is {str(values[name])[:99]}; it is damaged.")
     if values["num_classes"] < 1:
         raise UsageError(f"{path}: the checkpoint tells {values['num_classes']} identities apart; it is damaged.")
+    if not is_plain_state(values["loss_sums"]):
+        raise UsageError(f"{path}: the checkpoint's entry 'loss_sums' holds something else than named tensors.")
     if not is_plain_state(values["model"]):
         raise UsageError(f"{path}: the checkpoint's entry 'model' holds something else than named tensors.")
     if not all(isinstance(pid, int) for pid in values["train_pids"]):

@@ -193,7 +193,13 @@ class _Session:
         loader = TrainingLoader(images.images, rows, training, self.recipe, seed, self.device, inputs)
         self.trainer = Trainer(method, loader, self.device, precision, seed)
         if checkpoint is not None:
-            self.trainer.restore(checkpoint)
+            try:
+                self.trainer.restore(checkpoint)
+            except Exception as error:  # optimisers raise almost anything on the state of another
+                raise UsageError(
+                    f"{run.checkpoint_path}: its optimiser's state does not fit ({type(error).__name__}); put the run's "
+                    "own checkpoint back, or train anew into another folder with --out."
+                ) from None
 
     def train(self, stop: Callable[[], bool], write_epoch: Callable[[EpochReport], None]) -> None:
         """Train epoch after epoch, each with its row in the log, its checkpoint and its timing."""
