@@ -13,7 +13,6 @@ queries with ties only, which are ranked once for each order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -77,11 +76,11 @@ class Ranker:
     """Ranks queries against the candidate gallery of trials that share query images, skip rule and CMC rule."""
 
     def __init__(
-        self, candidates: Sought, drawn: Tensor, skip: Skip, cmc: str, tie_orders: Sequence[TieOrder] = ()
+        self, candidates: Sought, drawn: Tensor, skip: Skip, cmc: str, tie_order: TieOrder | None = None
     ) -> None:
         """``drawn`` (C, T) bool tells which trial has which candidate, at least one each.
 
-        The order of the candidates breaks ties, in the trials of ``tie_orders`` theirs; a query without ties is ranked
+        The order of the candidates breaks ties, in the trials of ``tie_order`` another; a query without ties is ranked
         once for all trials.
         """
         self.candidates = candidates
@@ -101,10 +100,10 @@ class Ranker:
             _first_repeated(*_columns_per_identity(columns, codes[columns], len(self._pids)))
             for columns in (drawn[:, trial].nonzero()[:, 0] for trial in range(drawn.shape[1] if self._unique else 0))
         ]
-        self._others = [
-            (order, Ranker(candidates[order.columns], drawn[order.columns][:, order.trials], skip, cmc))
-            for order in tie_orders
-        ]
+        self._tie_order = tie_order
+        if tie_order is not None:
+            columns, trials = tie_order.columns, tie_order.trials
+            self._other = Ranker(candidates[columns], drawn[columns][:, trials], skip, cmc)
 
     def bytes_per_query(self) -> int:
         """Peak memory that `rank` takes per query, scores included, roughly."""
@@ -121,13 +120,20 @@ class Ranker:
         self._put_skipped_last(scores, query, matches, real & ~reachable)
         order = stable_order(scores)
         outcome = self._outcome(order, code, matches, reachable)
-        tied = has_ties(scores, order).nonzero()[:, 0] if self._others else code[:0]
-        if len(tied):
-            for other, ranker in self._others:
-                again = ranker.rank(scores[tied][:, other.columns], query[tied])
-                for field in fields(Outcome):
-                    getattr(outcome, field.name)[tied[:, None], other.trials] = getattr(again, field.name)
+        if self._tie_order is not None:
+            self._rank_ties_anew(outcome, scores, order, query, self._tie_order)
         return outcome
+
+    def _rank_ties_anew(
+        self, outcome: Outcome, scores: Tensor, order: Tensor, query: Sought, tie_order: TieOrder
+    ) -> None:
+        """Put right what ``outcome`` says of the queries with ties in the trials of ``tie_order``."""
+        tied = has_ties(scores, order).nonzero()[:, 0]
+        if len(tied) == 0:
+            return
+        again = self._other.rank(scores[tied][:, tie_order.columns], query[tied])
+        for field in fields(Outcome):
+            getattr(outcome, field.name)[tied[:, None], tie_order.trials] = getattr(again, field.name)
 
     def _outcome(self, order: Tensor, code: Tensor, matches: Tensor, reachable: Tensor) -> Outcome:
         """From ranked lists (Q, C), the queries' identities (Q,) and their true matches (Q, M)."""
