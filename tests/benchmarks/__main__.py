@@ -13,19 +13,19 @@ import argparse
 import multiprocessing
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.target import Options, Target
+from tests.benchmarks.target import Options, Target, measure_here
 from vibench.files import write_json, write_text
 
-BENCHMARKS = ("evaluation",)
+BENCHMARKS = ("evaluation", "regdb_splits", "reranking", "gallery_growth", "start_up", "first_step")
 """Modules of this folder, in the order of the table."""
 
 COLUMNS = ("what", "measured", "target", "met", "reference in the same run", "hardware")
@@ -33,16 +33,8 @@ COLUMNS = ("what", "measured", "target", "met", "reference in the same run", "ha
 
 def measure(name: str, options: Options) -> list[Target]:
     """The targets of the benchmark ``name``, measured in a fresh process; raises what it raises."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_targets, (name, options))
-
-
-def _targets(name: str, options: Options) -> list[Target]:
-    import torch
-
-    torch.set_num_threads(options.threads)
-    found: Callable[[Options], list[Target]] = import_module(f"tests.benchmarks.{name}").targets
-    return found(options)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(measure_here, name, options).result()
 
 
 def cells(target: Target, quick: bool) -> tuple[str, ...]:
