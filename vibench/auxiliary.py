@@ -71,6 +71,8 @@ def auxiliary_scores(
             f"--auxiliary: {embedded.models[0].checkpoint.method}, so evaluated, ranks every query by itself; "
             "leave the option out."
         )
+    if len(rules.draws) > 1:
+        raise UsageError(f"--auxiliary: takes one --draw, not {len(rules.draws)}; evaluate the draws one by one.")
     drawn = [1 if size in ("1", ALL) else partitions for size in sizes]
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     with progress("partitioning queries", sum(drawn)) as advance:

@@ -45,7 +45,8 @@ class Rules:
     """Under which rules to evaluate."""
 
     protocols: tuple[Protocol, ...]
-    draw: str = "seeded"
+    draws: tuple[str, ...] = ("seeded",)
+    """Several share their work."""
     permutations: Path | None = None
     """File of the official draws; None: that of the data set, where it is on disk."""
     distance: str | None = None
@@ -107,7 +108,7 @@ def score_models(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Evaluate one model, or one model per train/test split, and return one record per protocol.
+    """Evaluate one model, or one model per train/test split, and return one record per protocol and draw.
 
     With attribute labels given (``gt``), another record per protocol follows: what the labels reach by themselves.
     Raises `UsageError` for protocols of another data set and for models that do not belong together, and
@@ -145,7 +146,7 @@ def embed_models(
 
 
 def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = silent) -> list[Scored]:
-    """One record per protocol of what `embed_models` extracted; errors as `score_models`."""
+    """One record per protocol and draw of what `embed_models` extracted; errors as `score_models`."""
     models, method = embedded.models, embedded.method
     first = models[0]
     evaluations = evaluate_embedded(embedded, rules, own_distances(embedded, rules), progress=progress)
@@ -198,7 +199,7 @@ def score_attributes(
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol.
+    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol and draw.
 
     ``indices`` are the test images of each split. Of the rules, protocols, draws and the table of labels count.
     """
@@ -214,7 +215,7 @@ def score_attributes(
         },
         rules.protocols,
         dataset=dataset.name,
-        draw=rules.draw,
+        draw=rules.draws,
         permutations=_permutations(rules, root),
         device=str(place),
         distances=hamming_distances(),
@@ -252,7 +253,7 @@ def evaluate_embedded(
         {split: extraction.features for split, extraction in embedded.extractions.items()},
         rules.protocols,
         dataset=first.dataset.name,
-        draw=rules.draw,
+        draw=rules.draws,
         distance=rules.distance or embedded.method.distance,
         permutations=_permutations(rules, first.root),
         rerank=rules.rerank,
@@ -273,7 +274,7 @@ def score_features(
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Evaluate features that came from anywhere, one record per protocol, labelled ``name``.
+    """Evaluate features that came from anywhere, one record per protocol and draw, labelled ``name``.
 
     Several features are those of several train/test splits: of the splits they name in their meta data, else in
     order. ``digests`` are the SHA-256 of the files they were read from.
@@ -287,7 +288,7 @@ def score_features(
         _by_split(features),
         rules.protocols,
         dataset=dataset,
-        draw=rules.draw,
+        draw=rules.draws,
         distance=rules.distance or "cosine",
         permutations=_permutations(rules, None),
         rerank=rules.rerank,
@@ -355,7 +356,7 @@ def _check_together(models: Sequence[TrainedModel]) -> None:
 
 
 def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
-    if rules.draw != "official":
+    if "official" not in rules.draws:
         return None
     if rules.permutations is not None:
         return read_permutations(rules.permutations)

@@ -24,7 +24,10 @@ def evaluate(
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="A protocol of 'vibench protocols'; repeatable.")] = None,
-    draw: Annotated[str, typer.Option(help="SYSU-MM01's galleries: seeded or official.")] = "seeded",
+    draw: Annotated[
+        list[str] | None,
+        typer.Option(help="SYSU-MM01's galleries: seeded or official. Repeatable. Default: seeded."),
+    ] = None,
     perm: Annotated[
         Path | None, typer.Option(help="File of the official draws. Default: exp/rand_perm_cam.mat of the data set.")
     ] = None,
@@ -112,8 +115,9 @@ def evaluate(
 
     labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
+    draws = tuple(dict.fromkeys(draw or ["seeded"]))
     rules = [
-        Rules(protocols, draw, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
+        Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
     ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or attributes_only):

@@ -1,6 +1,6 @@
 """The ``vibench`` command: registers one file per command and turns errors into one sentence and an exit code.
 
-Command modules import typer, rich and the standard library only at their top; torch, numpy and pandas are imported
+Command modules import typer and the standard library only at their top; rich, torch, numpy and pandas are imported
 inside the functions, so that ``vibench --help`` answers at once.
 """
 
@@ -83,10 +83,6 @@ app.command("report")(report)
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script: exit 0 on success, 1 on a failed run, 2 on bad usage."""
-    from rich.markup import escape
-
-    from vibench.cli.console import err
-
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     try:
@@ -94,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     except VibenchError as error:
         if debug:
             raise
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        _complain("error:", str(error))
         sys.exit(error.exit_code)
     except OSError as error:
         # What no reader or writer has expected: a name that is too long, a disk that fails.
@@ -105,8 +101,16 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         if debug:
             raise
-        err.print("[bold red]interrupted[/]")
+        _complain("interrupted")
         sys.exit(130)
+
+
+def _complain(what: str, sentence: str = "") -> None:
+    from rich.markup import escape
+
+    from vibench.cli.console import err
+
+    err.print(f"[bold red]{what}[/] {escape(sentence)}".rstrip(), soft_wrap=True)
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:
