@@ -13,6 +13,9 @@ where there is none (`needs_cuda`); what the sizes of ``--quick`` give has no ve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+
+import torch
 
 from vibench.environment import cpu_model
 
@@ -54,6 +57,12 @@ class Target:
         return (self.at_most is None or self.measured <= self.at_most) and (
             self.at_least is None or self.measured >= self.at_least
         )
+
+
+def measure_here(name: str, options: Options) -> list[Target]:
+    """The targets of the benchmark module ``name``, measured in this process."""
+    torch.set_num_threads(options.threads)
+    return import_module(f"tests.benchmarks.{name}").targets(options)
 
 
 def needs_cuda(what: str, unit: str, *, at_most: float | None = None, at_least: float | None = None) -> Target:
