@@ -47,7 +47,7 @@ class RefineBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.initial = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU())
+        self.initial = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))
         self.trunk = nn.Sequential(
             convolution(outputs, outputs, bias=True), convolution(outputs, outputs, dilation=2, bias=True)
         )
@@ -101,7 +101,7 @@ def load_refinement(trunk: nn.Module, path: Path) -> None:
 
 def heatmap_head(channels: int, heatmaps: int) -> nn.Sequential:
     """From refined features to heatmaps: 1x1 convolution with ReLU, 1x1 convolution."""
-    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, heatmaps, 1))
+    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, heatmaps, 1))
 
 
 def _pair(inputs: int, middle: int, outputs: int, stride: int = 1) -> nn.Sequential:
