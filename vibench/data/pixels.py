@@ -13,8 +13,8 @@ def read_images(images: np.ndarray, rows: np.ndarray, pin: bool = False) -> Tens
     Raises `IndexError` for a row that is none.
     """
     found = torch.empty((len(rows), *images.shape[1:]), dtype=torch.uint8, pin_memory=pin)
-    if len(rows) and not (0 <= rows.min() and rows.max() < len(images)):
-        raise IndexError(f"row {int(rows.max())} of {len(images)} images")
+    if len(rows) and (rows.min() < 0 or rows.max() >= len(images)):
+        raise IndexError(f"rows {int(rows.min())} to {int(rows.max())} of {len(images)} images")
     # With mode="raise" numpy would gather into a buffer of its own first.
     np.take(images, rows, axis=0, out=found.numpy(), mode="clip")
     return found

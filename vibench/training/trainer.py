@@ -153,9 +153,11 @@ class Trainer:
         self._scaler.update()
 
     def _end_epoch(self, mean_losses: dict[str, float]) -> None:
-        for name, parameter in self.method.named_parameters():
-            # A gradient of the last step can be NaN although its loss was not.
-            if not torch.isfinite(parameter).all():
-                raise NonFiniteLoss(f"the weight '{name}' was not finite at the end of epoch {self.epoch}")
+        # A gradient of the last step can be NaN although its loss was not.
+        weights = dict(self.method.named_parameters())
+        finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).tolist()
+        if not all(finite):
+            name = next(name for name, is_finite in zip(weights, finite, strict=True) if not is_finite)
+            raise NonFiniteLoss(f"the weight '{name}' was not finite at the end of epoch {self.epoch}")
         self.method.end_of_epoch(self.epoch, {name: mean for name, mean in mean_losses.items() if name != TOTAL})
         self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}
