@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +26,7 @@ from vibench.data.greyscale import turn_grey, turn_grey_there
 from vibench.data.heatmap_augmentation import crop_and_flip_heatmaps, erase_heatmaps
 from vibench.data.normalise import normalise
 from vibench.data.pixels import read_images
+from vibench.data.prefetch import prefetched
 from vibench.data.sampler import IdentitySampler
 from vibench.data.training_inputs import TrainingInputs
 from vibench.datasets.index import SampleIndex
@@ -111,36 +111,10 @@ class TrainingLoader:
     def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of epoch ``epoch`` (from 0), from step ``start_step`` on, prepared by a background thread."""
         plan = self._sampler.epoch(epoch)
-        ready: queue.Queue[_HostBatch | BaseException | None] = queue.Queue(maxsize=PREFETCHED)
-        abandoned = threading.Event()
-
-        def hand_over(item: _HostBatch | BaseException | None) -> None:
-            while not abandoned.is_set():
-                try:
-                    return ready.put(item, timeout=0.1)
-                except queue.Full:
-                    continue
-
-        def prepare() -> None:
-            try:
-                for step in range(start_step, len(plan)):
-                    if abandoned.is_set():
-                        return
-                    hand_over(self._host_batch(plan[step], epoch, step))
-                hand_over(None)
-            except BaseException as error:
-                hand_over(error)
-
-        worker = threading.Thread(target=prepare, name="vibench-loader", daemon=True)
-        worker.start()
-        try:
-            while (item := ready.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield self._device_batch(item)
-        finally:
-            abandoned.set()
-            worker.join()
+        host_batches = (self._host_batch(plan[step], epoch, step) for step in range(start_step, len(plan)))
+        with closing(prefetched(host_batches, PREFETCHED, "vibench-loader")) as ready:
+            for batch in ready:
+                yield self._device_batch(batch)
 
     def _host_batch(self, plan: np.ndarray, epoch: int, step: int) -> _HostBatch:
         recipe = self._recipe.augmentation
