@@ -97,6 +97,8 @@ class Embedded:
     """Per split."""
     device: torch.device
     precision: Precision
+    compiled: bool
+    """Whether code of `torch.compile` extracted them."""
 
 
 def score_models(
@@ -105,6 +107,7 @@ def score_models(
     *,
     device: str = "auto",
     amp: str = "auto",
+    compiled: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> list[Scored]:
@@ -115,7 +118,7 @@ def score_models(
     `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
     ``allow_leaking``; its record is then marked as leaking.
     """
-    embedded = embed_models(models, rules, device=device, amp=amp, cache=cache, progress=progress)
+    embedded = embed_models(models, rules, device=device, amp=amp, compiled=compiled, cache=cache, progress=progress)
     return score_embedded(embedded, rules, progress=progress)
 
 
@@ -125,6 +128,7 @@ def embed_models(
     *,
     device: str = "auto",
     amp: str = "auto",
+    compiled: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Embedded:
@@ -138,11 +142,17 @@ def embed_models(
     extractions: dict[int, Extraction] = {}
     for model in models:
         method, extractions[model.split] = model.extract(
-            place, precision, feature=rules.feature or EMBEDDING, cache=cache, given=rules.given, progress=progress
+            place,
+            precision,
+            feature=rules.feature or EMBEDDING,
+            cache=cache,
+            given=rules.given,
+            compiled=compiled,
+            progress=progress,
         )
         if method.has_own_distance():
             ranking[model.split] = method
-    return Embedded(tuple(models), method, ranking, extractions, place, precision)
+    return Embedded(tuple(models), method, ranking, extractions, place, precision, compiled)
 
 
 def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = silent) -> list[Scored]:
@@ -166,7 +176,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                 environment=environment,
                 dataset_version=first.checkpoint.dataset_version,
                 test_time_information=information,
-                run=_run_info(models, embedded.precision.name),
+                run=_run_info(embedded),
                 cost=cost,
                 leaking=any(model.leaked for model in models),
                 notes=(
@@ -414,8 +424,9 @@ def _masking_notes(rules: Rules) -> tuple[str, ...]:
     return ("a query exchanges nothing with gallery images of its own location, which its ranking skips",)
 
 
-def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
-    first = models[0]
+def _run_info(embedded: Embedded) -> RunInfo:
+    models, first = embedded.models, embedded.models[0]
+    compiled = {"training": first.checkpoint.compiled, "extraction": embedded.compiled}
     timings = [model.timing for model in models if model.timing is not None]
     seconds = sum(timing.train_seconds for timing in timings)
     size = first.recipe.input
@@ -431,7 +442,8 @@ def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
         input=f"{size.height}x{size.width}",
         backbone=str(getattr(first.recipe.model, "backbone", "")),
         pretrained=first.checkpoint.pretrained,
-        precision=precision,
+        precision=embedded.precision.name,
+        compiled="+".join(what for what, was in compiled.items() if was),
     )
 
 

@@ -90,6 +90,9 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
+    ] = False,
 ) -> None:
     """Evaluate a RUN, a checkpoint or features under one or more protocols and store one record for each.
 
@@ -128,7 +131,7 @@ def evaluate(
         scored = _score_features(features, rules, name, dataset, device)
     else:
         models = _models(run, checkpoint, method, trial, root, allow_leaking)
-        embedded = embed_models(models, rules[0], device=device, amp=amp, progress=progress)
+        embedded = embed_models(models, rules[0], device=device, amp=amp, compiled=compile_, progress=progress)
         scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
         # What attribute labels reach alone is the same in every query mode.
         scored = list({one.record.id: one for one in scored}.values())

@@ -59,6 +59,8 @@ class RunInfo:
     """``imagenet``, ``none`` or the name of a weights file."""
     precision: str = ""
     """``fp32``, ``bf16`` or ``fp16``."""
+    compiled: str = ""
+    """What ran as compiled by `torch.compile`: ``training``, ``extraction`` or ``training+extraction``; or nothing."""
 
 
 @dataclass(frozen=True)

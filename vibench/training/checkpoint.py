@@ -64,6 +64,8 @@ class Checkpoint:
     """State of the loss scaler; empty unless ``precision`` is ``fp16``."""
     loss_sums: dict[str, Tensor] = field(default_factory=dict)
     """Per loss, its sum over the ``step`` steps of an unfinished epoch."""
+    compiled: bool = False
+    """Whether `torch.compile` made the code that trained it."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -190,6 +192,7 @@ def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Itera
 
 def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
     values: dict[str, Any] = {}
+    content = {**_ADDED, **content}
     for entry in dataclasses.fields(Checkpoint):
         if entry.name not in content:
             raise UsageError(f"{path}: the checkpoint lacks its entry '{entry.name}'; it is damaged.")
@@ -225,9 +228,14 @@ _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("source", "method", "variant", "dataset", "dataset_version", "pretrained", "precision"), (str,)),
     **dict.fromkeys(("num_classes", "seed", "epoch", "step"), (int,)),
     **dict.fromkeys(("recipe", "model", "optimizer", "scaler", "loss_sums"), (dict,)),
+    "compiled": (bool,),
     "trial": (int, type(None)),
     "train_pids": (list, tuple),
 }
+
+
+_ADDED = {"compiled": False}
+"""Entries that checkpoints of the first vibench versions lack, and what they would say."""
 
 
 def _canonical(value: Any) -> Any:

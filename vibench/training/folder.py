@@ -67,6 +67,8 @@ class RunDescription:
     """The train/test split, from 1, of a data set that has several."""
     inputs: dict[str, InputFile] = field(default_factory=dict)
     """The files of the method's needs, by the need's name."""
+    compiled: bool = False
+    """Whether the losses are computed by code of `torch.compile`."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class TrainingSpec:
     """Attribute labels; None: those of the data set's folder."""
     heatmaps: Path | None = None
     """Keypoint heatmaps; None: those of the data set's folder."""
+    compiled: bool = False
+    """Train by code of `torch.compile`."""
 
 
 def train(
@@ -121,6 +123,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         trial=spec.trial,
         inputs=inputs,
+        compiled=spec.compiled,
     )
     run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
     _require_unused(run)
@@ -191,7 +194,7 @@ class _Session:
         inputs = load_inputs(files, method, dataset, data_root, index)
         rows, seed = images.rows(training["path"]), self.description.seed
         loader = TrainingLoader(images.images, rows, training, self.recipe, seed, self.device, inputs)
-        self.trainer = Trainer(method, loader, self.device, precision, seed)
+        self.trainer = Trainer(method, loader, self.device, precision, seed, self.description.compiled)
         if checkpoint is not None:
             try:
                 self.trainer.restore(checkpoint)
@@ -244,6 +247,7 @@ class _Session:
             seed=described.seed,
             pretrained=_weights_name(described.pretrained),
             precision=described.precision,
+            compiled=described.compiled,
             **self.trainer.state(),
         )
 
@@ -366,6 +370,7 @@ def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[st
         "pretrained": spec.pretrained,
         "precision": precision,
         **{name: file.sha256 for name, file in inputs.items()},
+        **({"compiled": True} if spec.compiled else {}),
     }
     trial = "" if spec.trial is None else f"t{spec.trial:02d}"
     parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)
