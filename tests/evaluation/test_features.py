@@ -92,7 +92,7 @@ def test_unusable_files(tmp_path: Path) -> None:
     whole = save(tmp_path / "whole.npz", features=VALUES, paths=NAMES).read_bytes()
     for name, content in (("cut.npz", whole[: len(whole) // 2]), ("text.npz", b"hello"), ("empty.npz", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UsageError, match=f"{name} : is no readable .npz file"):
+        with pytest.raises(UsageError, match=f"{name}: is no readable .npz file"):
             read_features(tmp_path / name)
     np.save(tmp_path / "one.npy", VALUES)
     with pytest.raises(UsageError, match=r"single \.npy array"):

@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         # What no reader or writer has expected: a name that is too long, a disk that fails.
         if debug or error.filename is None:
             raise
-        err.print(f"[bold red]error:[/] {escape(one_line(f'{error.filename}: {error.strerror}'))}.", soft_wrap=True)
+        _complain("error:", one_line(f"{error.filename}: {error.strerror}") + ".")
         sys.exit(VibenchError.exit_code)
     except KeyboardInterrupt:
         if debug:

@@ -200,8 +200,8 @@ class _Session:
                 self.trainer.restore(checkpoint)
             except Exception as error:  # optimisers raise almost anything on the state of another
                 raise UsageError(
-                    f"{run.checkpoint_path}: its optimiser's state does not fit ({type(error).__name__}); put the run's "
-                    "own checkpoint back, or train anew into another folder with --out."
+                    f"{run.checkpoint_path}: its optimiser's state does not fit ({type(error).__name__}); put the "
+                    "run's own checkpoint back, or train anew into another folder with --out."
                 ) from None
 
     def train(self, stop: Callable[[], bool], write_epoch: Callable[[EpochReport], None]) -> None:
