@@ -222,7 +222,7 @@ def test_tensors_without_memory_are_not_plain() -> None:
         {"num_classes": 0, "train_pids": ()},
         {"num_classes": True, "train_pids": ()},
         {"epoch": -1},
-        {"seed": 10**400},
+        {"seed": 10**400}, {"seed": 10**5000},
         {"recipe": {"method": "toy", "variant": "", "dataset": "regdb", "model": [[]]}},
         {"recipe": {**recipe_dict(load_recipe("baseline")), "dataset": "regdb"}},
     ],
