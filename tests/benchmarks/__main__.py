@@ -73,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table(*COLUMNS, title="Speed targets" + (", quick sizes" if options.quick else ""))
     found: list[Target] = []
     console, status = Console(), Console(stderr=True)
+    if not console.is_terminal:
+        console.width = 180
     for name in arguments_.only or BENCHMARKS:
         status.print(f"measuring {name} ...", style="dim")
         found += measure(name, options)
