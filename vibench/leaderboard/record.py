@@ -153,6 +153,8 @@ class Record:
             # Version 1 had no such field at first, and its records keep the ids they were given then.
             if not content[key]:
                 del content[key]
+        if not content["run"]["compiled"]:
+            del content["run"]["compiled"]
         return sha256_text(canonical_json(_rounded(content)))[:12]
 
     @property
