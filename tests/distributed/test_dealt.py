@@ -33,4 +33,4 @@ def test_a_method_that_gathers_nothing_is_refused() -> None:
     method = build_method(load_recipe("toy", dataset="sysu-mm01"), num_classes=4)
     device = torch.device("cpu")
     with pytest.raises(UsageError, match=r"toy cannot train on 2 processes: .*Method.dealt_modules"):
-        Trainer(method, None, device, resolve_precision("off", device), 0, World(0, 2))  # type: ignore[arg-type]
+        Trainer(method, None, device, resolve_precision("off", device), 0, world=World(0, 2))  # type: ignore[arg-type]

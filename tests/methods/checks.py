@@ -106,7 +106,7 @@ def two_step_trainer(
     images = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
     place = torch.device(device)
     loader = TrainingLoader(images, np.arange(count), index, method.recipe, 0, place, _inputs(method, count))
-    return Trainer(method, loader, place, resolve_precision(amp, place), 0, world)
+    return Trainer(method, loader, place, resolve_precision(amp, place), 0, world=world)
 
 
 def _inputs(method: Method, count: int) -> TrainingInputs:
