@@ -47,6 +47,7 @@ class Trainer:
         precision: Precision,
         seed: int,
         compiled: bool = False,
+        *,
         world: World = ALONE,
         sync_batch_norm: bool = True,
     ) -> None:
