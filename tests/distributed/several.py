@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY
 from vibench.distributed.world import World, connected
 from vibench.errors import VibenchError
 
-PATIENCE = timedelta(seconds=60)
+PATIENCE = timedelta(minutes=10)
+"""Longer than any of them takes on a busy machine."""
 
 
 def on_processes(function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2) -> list[Any]:
@@ -31,7 +32,11 @@ def on_processes(function: Callable[..., Any], folder: Path, *arguments: Any, si
     command = [sys.executable, "-m", "tests.distributed.several", str(folder), str(size)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     processes = [subprocess.Popen([*command, str(rank)], cwd=REPOSITORY, env=environment) for rank in range(size)]
-    codes = [process.wait(timeout=240) for process in processes]
+    try:
+        codes = [process.wait(timeout=PATIENCE.total_seconds()) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     results = [folder / f"result-{rank}.pt" for rank in range(size)]
     return [
         torch.load(result, weights_only=False) if result.exists() else code
