@@ -206,5 +206,6 @@ class TrainingLoader:
             modality=of["modality"],
             cameras=of["camera"],
             visible_views=len(recipe.visible_views),
+            dealt=None,
             **{name: values.to(self._device, non_blocking=True) for name, values in host.inputs.items()},
         )

@@ -69,6 +69,12 @@ class RunDescription:
     """The files of the method's needs, by the need's name."""
     compiled: bool = False
     """Whether the losses are computed by code of `torch.compile`."""
+    processes: int = 1
+    """Processes that share each batch."""
+    sync_batch_norm: bool = True
+    """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
+    deterministic: bool = False
+    """Trained with `vibench.determinism.deterministic`."""
 
 
 @dataclass(frozen=True)
