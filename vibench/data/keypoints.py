@@ -138,7 +138,7 @@ def _images(path: Path, content: dict[str, Any], wanted: set[str]) -> tuple[dict
             raise UsageError(f"{path}: entry {number} of 'images' has no 'id'.")
         if name in sizes:
             raise UsageError(f"{path}: 'images' names {name!r} more than once.")
-        width, height = image.get("width"), image.get("height")
+        width, height = image.get("width", 0), image.get("height", 0)
         said = all(_is_number(side) and side >= 1 for side in (width, height))
         image_of[image["id"]], sizes[name] = name, (width, height) if said else None
     return image_of, sizes
