@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -158,9 +158,10 @@ class Watch:
     A heartbeat counts when it is seen to change, by the clock of this process: clocks of machines differ and jump.
     """
 
-    def __init__(self, lost_after: float) -> None:
+    def __init__(self, lost_after: float, clock: Callable[[], float] = time.monotonic) -> None:
         """An attempt that was not seen to change for ``lost_after`` seconds is dead."""
         self._lost_after = lost_after
+        self._clock = clock
         self._seen: dict[Path, tuple[int, float]] = {}
 
     def alive(self, attempt: Attempt) -> bool:
@@ -171,7 +172,7 @@ class Watch:
                 return lives
         heartbeat = attempt.heartbeat
         beat = -1 if heartbeat is None else heartbeat.beat
-        now = time.monotonic()
+        now = self._clock()
         before, since = self._seen.get(attempt.folder, (None, now))
         if before != beat:
             since = now

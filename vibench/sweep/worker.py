@@ -157,15 +157,14 @@ def _logging(out: Path, job: Job) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(number) for number in (1, 2)]
-    handle = os.open(log_path(out, job.id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        for number in (1, 2):
-            os.dup2(handle, number)
-        os.close(handle)
-        yield
+        with log_path(out, job.id).open("a", encoding="utf-8", buffering=1) as log:
+            for number in (1, 2):
+                os.dup2(log.fileno(), number)
+            # Python's own streams need not be those of the process.
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         for number, saved in zip((1, 2), before, strict=True):
             os.dup2(saved, number)
             os.close(saved)
