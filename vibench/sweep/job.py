@@ -129,8 +129,10 @@ def job_list_path(out: Path, plan: str) -> Path:
 
 
 def write_job_list(out: Path, plan: str, jobs: JobList) -> None:
-    """Write the list of a plan's jobs."""
-    write_json_table(job_list_path(out, plan), jobs)
+    """Write the list of a plan's jobs, unless it says the same already."""
+    path = job_list_path(out, plan)
+    if not path.exists() or read_job_list(out, plan) != jobs:
+        write_json_table(path, jobs)
 
 
 def read_job_list(out: Path, plan: str) -> JobList:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,12 @@ class FragileOptions(ToyOptions):
     failures: int = 0
     """So many times the first training step fails."""
     tally: str = ""
-    """File that counts the failures."""
+    """File that counts failures, or notes that the signal was sent."""
     pause: float = 0.0
     """Seconds that every step takes longer."""
+    signal_step: int = -1
+    """At this step the process sends itself a signal, once; -1: never."""
+    signal: str = "SIGTERM"
 
 
 @register
@@ -31,12 +36,14 @@ class Fragile(Toy):
     options = FragileOptions
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        options = self.recipe.model
+        options, tally = self.recipe.model, Path(self.recipe.model.tally)
         if options.failures:
-            tally = Path(options.tally)
             failed = len(tally.read_text()) if tally.exists() else 0
             if failed < options.failures:
                 tally.write_text("x" * (failed + 1))
                 raise RuntimeError(f"induced failure {failed + 1}")
+        if self.steps == options.signal_step and not tally.exists():
+            tally.write_text("sent")
+            os.kill(os.getpid(), getattr(signal, options.signal))
         time.sleep(options.pause)
         return super().losses(batch)
