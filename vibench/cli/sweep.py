@@ -62,10 +62,10 @@ def sweep(
         from vibench.cli.sweep_status import show_dry_run
 
         return show_dry_run(read.out, jobs)
-    _run(read, jobs, stop_after)
+    _run(plan, read, jobs, stop_after)
 
 
-def _run(plan: Plan, jobs: Sequence[Job], stop_after: float | None) -> None:
+def _run(file: Path, plan: Plan, jobs: Sequence[Job], stop_after: float | None) -> None:
     from vibench.cli.console import err, progress
     from vibench.sweep.run import SweepStopped, run_sweep
     from vibench.training.interrupt import stop_requests
@@ -74,7 +74,7 @@ def _run(plan: Plan, jobs: Sequence[Job], stop_after: float | None) -> None:
         err.print(line, soft_wrap=True, markup=False)
 
     executor = _executor(plan, jobs)
-    say(f"{len(jobs)} jobs in {plan.out}; watch them with: vibench sweep {plan.name}.toml --status")
+    say(f"{len(jobs)} jobs in {plan.out}; watch them with: vibench sweep {file} --status")
     with stop_requests() as requested:
         stop = _until(stop_after, requested)
         result = run_sweep(plan, jobs, executor, stop=stop, say=say, progress=progress)

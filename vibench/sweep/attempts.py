@@ -8,7 +8,8 @@
                                  end.json         how it ended, written by the process that worked: `End`
     <out>/jobs/<id>/log.txt               what all attempts printed
 
-Nothing is ever removed, changed or locked (locks do not reach across machines on every network file system).
+Nothing is ever removed or locked (locks do not reach across machines on every network file system), and nothing but
+the heartbeat is ever changed.
 The attempt with the highest number counts. One without ``end.json`` belongs to its process for as long as that lives;
 after that anybody may claim the next number, and the attempt is lost. A process that was only thought dead, paused
 perhaps, finds the next number taken at its next heartbeat and ends itself.

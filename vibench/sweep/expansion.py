@@ -118,6 +118,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
         check_trial(dataset, trial)
     pretrained = _pretrained(plan, entry)
     evaluating = _rules(plan, entry, recipe, dataset)
+    inputs = _input_digests(training_needs(recipe), dataset, root)
     for seed in entry.seeds or plan.sweep.seeds:
         defining = {
             "recipe": recipe_dict(recipe),
@@ -125,7 +126,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
             "seed": seed,
             "pretrained": _weights_identity(pretrained),
             "precision": setting.precision,
-            **_input_digests(recipe, dataset, root),
+            **inputs,
         }
         label = " ".join(part for part in (recipe.method, recipe.variant, recipe.dataset, f"s{seed}") if part)
         experiment = "-".join(part for part in (recipe.method, recipe.variant, f"s{seed}", _hash(defining)[:8]) if part)
@@ -236,9 +237,10 @@ def _rules(plan: Plan, entry: JobsTable, recipe: Recipe, dataset: Dataset) -> di
     return {"rules": rules, "fingerprints": fingerprints}
 
 
-def _input_digests(recipe: Recipe, dataset: Dataset, root: Path) -> dict[str, str]:
-    found = find_inputs(training_needs(recipe), dataset, root, None, None)
-    return {name: file.sha256 for name, file in found.items()}
+@lru_cache(maxsize=64)
+def _input_digests(needs: frozenset[str], dataset: Dataset, root: Path) -> dict[str, str]:
+    """SHA-256 of the label files that a method trains on."""
+    return {name: file.sha256 for name, file in find_inputs(needs, dataset, root, None, None).items()}
 
 
 def _weights_identity(pretrained: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vibench.errors import UsageError
 from vibench.json_table import read_json_table, write_json_table
 
 KINDS = ("train", "evaluate", "profile")
@@ -113,9 +114,7 @@ def log_path(out: Path, job_id: str) -> Path:
 
 def write_job(out: Path, job: Job) -> None:
     """Write ``job.json``, unless it says the same already."""
-    path = job_folder(out, job.id) / "job.json"
-    if not path.exists() or read_job(out, job.id) != job:
-        write_json_table(path, job)
+    _write(job_folder(out, job.id) / "job.json", job)
 
 
 def read_job(out: Path, job_id: str) -> Job:
@@ -130,9 +129,7 @@ def job_list_path(out: Path, plan: str) -> Path:
 
 def write_job_list(out: Path, plan: str, jobs: JobList) -> None:
     """Write the list of a plan's jobs, unless it says the same already."""
-    path = job_list_path(out, plan)
-    if not path.exists() or read_job_list(out, plan) != jobs:
-        write_json_table(path, jobs)
+    _write(job_list_path(out, plan), jobs)
 
 
 def read_job_list(out: Path, plan: str) -> JobList:
@@ -144,3 +141,13 @@ def listed_jobs(out: Path) -> tuple[str, ...]:
     """The ids of the jobs of all plans of a folder; not those that no plan names any more."""
     lists = (read_job_list(out, path.stem) for path in sorted((out / "plans").glob("*.json")))
     return tuple(dict.fromkeys(job_id for found in lists for job_id in found.jobs))
+
+
+def _write(path: Path, value: Any) -> None:
+    try:
+        same = read_json_table(type(value), path) == value
+    except UsageError:
+        # Absent, or of another version of vibench: the plan says all that is in it.
+        same = False
+    if not same:
+        write_json_table(path, value)

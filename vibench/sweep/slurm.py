@@ -138,6 +138,7 @@ class SlurmExecutor:
 
     def _reason(self, submission: Submission) -> str:
         folder = _submitit_folder(self._out)
+        over = f"job {submission.cluster_job} of the cluster ended before it began"
         for name in (f"{submission.cluster_job}_0_log.err", f"{submission.cluster_job}_0_log.out"):
             try:
                 lines = (folder / name).read_text(encoding="utf-8", errors="replace").split("\n")
@@ -145,10 +146,8 @@ class SlurmExecutor:
                 continue
             said = next((line.strip() for line in reversed(lines) if line.strip()), "")
             if said:
-                return (
-                    f"job {submission.cluster_job} of the cluster ended before it began; its output ends: {said[:300]}"
-                )
-        return f"job {submission.cluster_job} of the cluster ended before it began, without any output"
+                return f"{over} and said last: {said[:300]}"
+        return f"{over}, without any output"
 
 
 def _submitit(plan: Plan, table: SlurmTable) -> Any:
