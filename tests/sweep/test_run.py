@@ -181,7 +181,8 @@ def test_profiles_are_files(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
     from vibench.sweep import execution
 
     measure = execution.profile_method
-    monkeypatch.setattr(execution, "profile_method", lambda *given, **named: measure(*given, seconds=0.05, **named))
+    quick = {"parts": ("embedding",), "seconds": 0.05, "largest_batch": 2}
+    monkeypatch.setattr(execution, "profile_method", lambda *given, **named: measure(*given, **quick, **named))
     plan = make_plan(sweep="profile = true")
     result, _, _ = sweep(plan)
     assert [job.kind for job in result.done] == ["train", "evaluate", "profile"]

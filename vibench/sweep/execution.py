@@ -8,12 +8,12 @@ from pathlib import Path
 
 from vibench.datasets.registry import get_dataset
 from vibench.devices import resolve_device, resolve_precision
-from vibench.files import write_json
 from vibench.given_attributes import GivenAttributes
 from vibench.leaderboard.store import record_path, write_record
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.registry import build_method
-from vibench.profiling.profile import profile_method
+from vibench.profiling.measure import profile_method
+from vibench.profiling.profile import write_profile
 from vibench.profiling.target import TRAINING_IDENTITIES
 from vibench.progress import Progress
 from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
@@ -53,10 +53,10 @@ def _evaluate(out: Path, job: Evaluating, progress: Progress) -> tuple[str, ...]
     folder = Path(job.leaderboards)
     results: dict[str, None] = {}
     for feature, source in product(job.features, job.test_attributes):
-        first = Rules(protocols, job.draws[0], feature=feature, given=GivenAttributes(source))
+        first = Rules(protocols, job.draws, feature=feature, given=GivenAttributes(source))
         embedded = embed_models(models, first, device=job.device, amp=job.precision, progress=progress)
-        for draw, rerank, mode in product(job.draws, job.reranks, job.query_modes):
-            rules = dataclasses.replace(first, draw=draw, rerank=rerank, query_mode=mode)
+        for rerank, mode in product(job.reranks, job.query_modes):
+            rules = dataclasses.replace(first, rerank=rerank, query_mode=mode)
             for one in score_embedded(embedded, rules, progress=progress):
                 write_record(folder, one.record, one.per_query)
                 results[str(record_path(folder, one.record).relative_to(folder))] = None
@@ -68,6 +68,5 @@ def _profile(out: Path, job: Profiling, progress: Progress) -> tuple[str, ...]:
     recipe = recipe_from_dict(job.recipe, job.file)
     method = build_method(recipe, TRAINING_IDENTITIES[get_dataset(recipe.dataset).layout], "none")
     measured = profile_method(method, device, resolve_precision(job.precision, device), progress=progress)
-    content = {**dataclasses.asdict(measured), "images_per_second": measured.images_per_second}
-    write_json(out / job.file, content)
+    write_profile(out / job.file, measured)
     return (job.file,)

@@ -171,7 +171,6 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
 
 
 def _profile(setting: _Setting, recipe: Recipe) -> Job:
-    # The data set is part of a recipe, but what embedding costs does not follow from its images.
     defining = {"recipe": recipe_dict(recipe), "precision": setting.precision, "device": setting.device}
     digest = _hash(defining)
     name = "-".join(part for part in (recipe.method, recipe.variant, recipe.dataset, digest[:8]) if part)

@@ -56,7 +56,7 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Profiling:
-    """What embedding costs, of a recipe with random weights."""
+    """What a recipe costs, by a network with random weights."""
 
     recipe: dict[str, Any]
     precision: str

@@ -8,7 +8,7 @@
     retries = 2                         # how often a failed job is tried again, per start of the sweep
     amp = "bf16"                        # precision: auto | off | bf16 | fp16
     pretrained = "imagenet"             # imagenet | none | a weights file
-    profile = true                      # measure what embedding costs, once per recipe
+    profile = true                      # measure what it costs, once per recipe
     set = ["schedule.epochs=40"]        # changes of every recipe
 
     [roots]                             # where data sets lie, if not in the default places
@@ -63,7 +63,7 @@ class SweepTable:
     pretrained: str = "imagenet"
     """``imagenet``, ``none`` or a weights file, relative to the plan's folder."""
     profile: bool = False
-    """Measure what embedding costs as well, once per recipe."""
+    """Measure what embedding, training and matching cost as well, once per recipe."""
     leaderboards: str = ""
     """Where records and boards go, relative to the plan's folder; default: ``leaderboards`` in ``out``."""
     plugins: tuple[str, ...] = ()
