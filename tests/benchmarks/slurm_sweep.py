@@ -5,7 +5,8 @@
 60 trainings of the toy method on the tiny twin and their 60 evaluations. Some trainings fail at first, some always.
 While they run, at random moments (seeded): running jobs are queued again (``scontrol requeue``), workers are killed
 (SIGKILL), the node goes down and returns, slurmd is killed and started again, and so is the sweep itself. At the end
-every checkpoint is compared, to the byte, with that of the same training left in peace.
+every checkpoint is compared, to the byte, with that of the same training left in peace. Started again in the same
+folder it goes on; what was done to the sweep is counted in ``disturbances.txt``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -88,14 +89,18 @@ class Disturber:
 
     random: random.Random
     plan: Path
-    log: Path
+    folder: Path
     sweep: subprocess.Popen[bytes] | None = None
-    done: Counter[str] = field(default_factory=Counter)
+
+    def done(self) -> Counter[str]:
+        """How often what was done."""
+        file = self.folder / "disturbances.txt"
+        return Counter(file.read_text(encoding="utf-8").split() if file.exists() else ())
 
     def start(self) -> None:
         """Start the sweep."""
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-        with self.log.open("ab") as log:
+        with (self.folder / "sweep.log").open("ab") as log:
             command = [sys.executable, "-m", "vibench", "sweep", str(self.plan)]
             self.sweep = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
@@ -123,7 +128,8 @@ class Disturber:
             subprocess.run(["slurmd"], check=False)
         else:
             return
-        self.done[kind] += 1
+        with (self.folder / "disturbances.txt").open("a", encoding="utf-8") as file:
+            print(kind, file=file)
 
 
 def _slurm(*command: str) -> str:
@@ -221,6 +227,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pause", type=float, default=15.0, help="mean seconds between two disturbances")
+    parser.add_argument("--disturbances", type=int, default=60, help="after so many it is left in peace")
     options = parser.parse_args()
     if not _slurm("sinfo", "-h"):
         sys.exit("no Slurm answers on this machine; start one with .ci/slurm")
@@ -229,14 +236,14 @@ def main() -> None:
     os.environ["VIBENCH_CACHE"] = str(folder / "cache")
     make_twin("sysu-mm01", "tiny", 0, folder / "twin", workers=1)
     path = write_plan(folder, options.trainings)
-    disturber = Disturber(random.Random(options.seed), path, folder / "sweep.log")
+    disturber = Disturber(random.Random(options.seed), path, folder)
     started = time.monotonic()
     disturber.start()
     pause = 0.0
     while disturber.sweep is not None and disturber.sweep.poll() is None:
         time.sleep(1)
         pause -= 1
-        if pause <= 0:
+        if pause <= 0 and sum(disturber.done().values()) < options.disturbances:
             disturber.disturb()
             pause = disturber.random.expovariate(1 / options.pause)
     minutes = (time.monotonic() - started) / 60
@@ -245,8 +252,8 @@ def main() -> None:
     table = Table("what", "figure", title="A sweep on Slurm, disturbed (toy method, synthetic data)")
     for row in figures:
         table.add_row(*row)
-    table.add_row("disturbances", ", ".join(f"{number} x {name}" for name, number in sorted(disturber.done.items())))
-    table.add_row("minutes", f"{minutes:.1f}")
+    table.add_row("disturbances", ", ".join(f"{number} x {name}" for name, number in sorted(disturber.done().items())))
+    table.add_row("minutes of the last start", f"{minutes:.1f}")
     table.add_row("lost or wrong", str(len(problems)))
     console = Console(width=110)
     console.print(table)
