@@ -33,6 +33,8 @@ class Extraction:
     images_per_second: float
     """From cached pixels to features on the host."""
     memory: PeakMemory
+    notes: tuple[str, ...] = ()
+    """What a result from these images must say."""
 
 
 def extract_features(
@@ -54,8 +56,10 @@ def extract_features(
     Each modality passes in batches of its own. ``attributes`` (N, 8) are those of the images' people, for a method that
     takes them (`Method.embed_with_attributes`). With ``extras``, what `Method.embed` returns beside the embedding is
     kept as further arrays. ``feature`` names what of it takes the embedding's place, flattened to one row per image.
-    Raises `UsageError` where the method has no such feature, and `VibenchError` where one is NaN or infinite.
+    Raises `UsageError` where the method has no such feature or was trained on images of another size, and
+    `VibenchError` where a feature is NaN or infinite.
     """
+    _check_size(method, cache)
     rows = cache.rows(index["path"])
     modalities = index["modality"].to_numpy(dtype=str)
     arrays: dict[str, np.ndarray] = {}
@@ -87,6 +91,15 @@ def extract_features(
         )
     features = Features(embedding, paths=tuple(index["path"]), extras=arrays, meta=meta or {})
     return Extraction(features, len(index) / seconds, memory.peak)
+
+
+def _check_size(method: Method, cache: ImageCache) -> None:
+    trained, (height, width) = method.recipe.input, cache.images.shape[1:3]
+    if (trained.height, trained.width) != (height, width):
+        raise UsageError(
+            f"{cache.folder}: holds images of {height}x{width}, but {method.name} was trained on "
+            f"{trained.height}x{trained.width}; open the cache of that size."
+        )
 
 
 def _named(outputs: dict[str, Tensor], feature: str, method: Method) -> Tensor:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from vibench.data.cache import open_cache
+from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.devices import Precision
-from vibench.errors import UsageError
+from vibench.errors import UsageError, VibenchWarning
 from vibench.extraction import EMBEDDING, Extraction, extract_features
 from vibench.files import sha256_file
 from vibench.given_attributes import GivenAttributes
@@ -125,6 +126,8 @@ class TrainedModel:
             "precision": precision.name,
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
+        trained = images.index["pid"].isin(self._with_identities.train_pids) & ~images.index["path"].isin(index["path"])
+        shared = shared_images(images, images.index["path"][trained], index["path"])
         given = given or GivenAttributes()
         found = extract_features(
             method,
@@ -138,6 +141,9 @@ class TrainedModel:
             meta=meta,
             progress=progress,
         )
+        if shared:
+            warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
+            found = replace(found, notes=(shared_images_note(shared),))
         return method, found
 
 

@@ -6,9 +6,11 @@ inside the functions, so that ``vibench --help`` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -28,7 +30,7 @@ from vibench.cli.protocols import protocols
 from vibench.cli.report import report
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
-from vibench.errors import VibenchError
+from vibench.errors import VibenchError, VibenchWarning
 
 app = typer.Typer(
     name="vibench",
@@ -89,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    warnings.showwarning = _show_warning
     try:
         app(args=_global_options_first(arguments), prog_name="vibench")
     except VibenchError as error:
@@ -96,11 +99,44 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        # A full disk, a folder that cannot be written: what no module has a better sentence for.
+        err.print(f"[bold red]error:[/] {escape(_os_error_sentence(error))}", soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         if debug:
             raise
         err.print("[bold red]interrupted[/]")
         sys.exit(130)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One sentence for the user where vibench warns; whatever else warns does so with its place."""
+    from rich.markup import escape
+
+    from vibench.cli.console import err
+
+    if issubclass(category, VibenchWarning):
+        err.print(f"[bold yellow]attention:[/] {escape(str(message))}", soft_wrap=True)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
+
+
+def _os_error_sentence(error: OSError) -> str:
+    what = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+    return (
+        f"{what}{error.strerror or error}; what was written before is intact: make room or give access, then run the "
+        "command again."
+    )
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:

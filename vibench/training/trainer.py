@@ -57,6 +57,11 @@ class Trainer:
         epochs = range(self.epoch, self._recipe.schedule.epochs)
         return sum(self._loader.batches(epoch) for epoch in epochs) - self.step
 
+    @property
+    def trained_images(self) -> int:
+        """Images that have passed the network since the start of the run, repetitions included."""
+        return (sum(map(self._loader.batches, range(self.epoch))) + self.step) * self._loader.batch_size
+
     def state(self) -> dict[str, Any]:
         """The fields of a `Checkpoint` that change in training."""
         return {
