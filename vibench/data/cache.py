@@ -15,6 +15,7 @@ with sizes and times that are the same.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -149,6 +150,9 @@ def open_cache(
             ) from error
         if reason and _fingerprint(settings, root, index) != plan.fingerprint:
             raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
+    # Of a build that was killed when it was as good as finished.
+    with contextlib.suppress(OSError):
+        plan.journal.unlink(missing_ok=True)
     images = np.load(plan.folder / "images.npy", mmap_mode="r", allow_pickle=False)
     origin = f"built: {reason}" if reason else "reused"
     finished = json.loads(plan.marker.read_text(encoding="utf-8"))
