@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.kills.campaign import Campaign
-from tests.kills.jobs import JOBS, make_inputs
+from tests.kills.jobs import JOBS, kills_of, make_inputs
 from tests.kills.server import Server
 
 
@@ -22,7 +22,6 @@ def main() -> None:
     parser.add_argument("--only", help="one command, such as train")
     options = parser.parse_args()
     jobs = [job for job in JOBS if options.only in (None, job.name)]
-    each = -(-options.kills // len(jobs))
     table = Table(title="killed with SIGKILL and started again: nothing lost")
     for column in ("command", "steps on files", "kills at steps", "kills by the clock", "compared", "seconds"):
         table.add_column(column, justify="left" if column == "command" else "right")
@@ -32,13 +31,14 @@ def main() -> None:
         server = Server()
         for job in jobs:
             start = time.perf_counter()
-            tally = Campaign(server, job, inputs, Path(scratch) / "scratch", options.seed).run(each)
+            kills = options.kills if options.only else kills_of(job, options.kills)
+            tally = Campaign(server, job, inputs, Path(scratch) / "scratch", options.seed).run(kills)
             seconds = f"{time.perf_counter() - start:.1f}"
             numbers = (tally.steps, tally.at_steps, tally.at_times, tally.completions)
             table.add_row(job.name, *map(str, numbers), seconds)
             total += tally.kills
         server.close()
-    console = Console()
+    console = Console(width=120)
     console.print(table)
     console.print(f"{total} kills survived")
 

@@ -85,6 +85,8 @@ class Job:
     """A command."""
 
     name: str
+    share: int
+    """Of 200 kills, so many are of this command: more where more can go wrong, fewer where each takes long."""
     arguments: Callable[[Inputs, Path], list[str]]
     """What follows ``vibench``, for a working folder as it is now: what a person would type."""
     begin: Callable[[Inputs, Path], None] = _nothing
@@ -121,6 +123,7 @@ def _of_twin(inputs: Inputs) -> list[str]:
 JOBS = (
     Job(
         "data twin",
+        15,
         lambda inputs, folder: [
             "data",
             "twin",
@@ -138,6 +141,7 @@ JOBS = (
     ),
     Job(
         "data cache",
+        35,
         lambda inputs, folder: [
             "data",
             "cache",
@@ -151,25 +155,39 @@ JOBS = (
         work="decode",
         repeated=CACHE_CHUNK,
     ),
-    Job("data attributes", lambda inputs, folder: ["data", "attributes", *_of_twin(inputs), "-o", "attributes.csv"]),
-    Job("data heatmaps", lambda inputs, folder: ["data", "heatmaps", *_of_twin(inputs), "-o", "heatmaps.npz"]),
-    Job("train", _train, work="train", repeated=EPOCH_STEPS),
+    Job(
+        "data attributes", 15, lambda inputs, folder: ["data", "attributes", *_of_twin(inputs), "-o", "attributes.csv"]
+    ),
+    Job("data heatmaps", 15, lambda inputs, folder: ["data", "heatmaps", *_of_twin(inputs), "-o", "heatmaps.npz"]),
+    Job("train", 50, _train, work="train", repeated=EPOCH_STEPS),
     Job(
         "extract",
+        20,
         lambda inputs, folder: ["extract", str(inputs.run), "-o", "features.npz", "--device", "cpu"],
         begin=_cache,
     ),
     Job(
         "eval",
+        30,
         lambda inputs, folder: [
             *("eval", str(inputs.run), "--protocol", "sysu-all", "--protocol", "sysu-indoor-multi"),
             *("--json", "records.json", "--device", "cpu"),
         ],
         begin=_cache,
     ),
-    Job("leaderboard", lambda inputs, folder: ["leaderboard"], begin=_records),
-    Job("report", lambda inputs, folder: ["report", "--runs", str(inputs.folder), "-o", "report.html"], begin=_records),
+    Job("leaderboard", 15, lambda inputs, folder: ["leaderboard"], begin=_records),
+    Job(
+        "report",
+        5,
+        lambda inputs, folder: ["report", "--runs", str(inputs.folder), "-o", "report.html"],
+        begin=_records,
+    ),
 )
+
+
+def kills_of(job: Job, kills: int) -> int:
+    """How many of ``kills`` are of one command."""
+    return -(-kills * job.share // sum(job.share for job in JOBS))
 
 
 _IMPORTED = (
