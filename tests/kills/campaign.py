@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,7 +147,7 @@ class Campaign:
         }
         return self._server.run(
             Request(
-                arguments=self._job.arguments(self._inputs, self._folder),
+                arguments=shlex.split(self._job.command(self._inputs, self._folder)),
                 folder=str(self._folder),
                 environment={**places, **self._job.environment},
                 diary=str(self._scratch / "diary"),

@@ -87,8 +87,8 @@ class Job:
     name: str
     share: int
     """Of 200 kills, so many are of this command: more where more can go wrong, fewer where each takes long."""
-    arguments: Callable[[Inputs, Path], list[str]]
-    """What follows ``vibench``, for a working folder as it is now: what a person would type."""
+    command: Callable[[Inputs, Path], str]
+    """What a person would type behind ``vibench`` in a working folder as it is now."""
     begin: Callable[[Inputs, Path], None] = _nothing
     """Fills the working folder."""
     work: str = ""
@@ -98,14 +98,13 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def _train(inputs: Inputs, folder: Path) -> list[str]:
+def _train(inputs: Inputs, folder: Path) -> str:
     if (folder / "run" / "run.json").exists():
-        return ["train", "--resume", "run", "--device", "cpu"]
-    settings = ["schedule.epochs=3", f"batches_per_epoch={EPOCH_STEPS}"]
-    return [
-        *("train", "toy", "--dataset", "sysu-mm01", "--root", str(inputs.sysu), "--out", "run"),
-        *("--pretrained", "none", "--device", "cpu", *(word for setting in settings for word in ("--set", setting))),
-    ]
+        return "train --resume run --device cpu"
+    return (
+        f"train toy --dataset sysu-mm01 --root '{inputs.sysu}' --out run --pretrained none --device cpu "
+        f"--set schedule.epochs=3 --set batches_per_epoch={EPOCH_STEPS}"
+    )
 
 
 def _cache(inputs: Inputs, folder: Path) -> None:
@@ -116,72 +115,45 @@ def _records(inputs: Inputs, folder: Path) -> None:
     shutil.copytree(inputs.leaderboards, folder / "leaderboards")
 
 
-def _of_twin(inputs: Inputs) -> list[str]:
-    return ["--dataset", "sysu-mm01-twin", "--root", str(inputs.twin), "--from", "twin"]
-
-
 JOBS = (
     Job(
         "data twin",
         15,
-        lambda inputs, folder: [
-            "data",
-            "twin",
-            "--dataset",
-            "regdb",
-            "--scale",
-            "tiny",
-            "--size",
-            "32x16",
-            "--out",
-            "twin",
-        ],
+        lambda inputs, folder: "data twin --dataset regdb --scale tiny --size 32x16 --out twin",
         work="render",
         repeated=TWIN_JOB,
     ),
     Job(
         "data cache",
         35,
-        lambda inputs, folder: [
-            "data",
-            "cache",
-            "--dataset",
-            "sysu-mm01",
-            "--root",
-            str(inputs.sysu),
-            "--size",
-            "24x12",
-        ],
+        lambda inputs, folder: f"data cache --dataset sysu-mm01 --root '{inputs.sysu}' --size 24x12",
         work="decode",
         repeated=CACHE_CHUNK,
     ),
     Job(
-        "data attributes", 15, lambda inputs, folder: ["data", "attributes", *_of_twin(inputs), "-o", "attributes.csv"]
+        "data attributes",
+        15,
+        lambda inputs, folder: (
+            f"data attributes -d sysu-mm01-twin --root '{inputs.twin}' --from twin -o attributes.csv"
+        ),
     ),
-    Job("data heatmaps", 15, lambda inputs, folder: ["data", "heatmaps", *_of_twin(inputs), "-o", "heatmaps.npz"]),
-    Job("train", 50, _train, work="train", repeated=EPOCH_STEPS),
     Job(
-        "extract",
-        20,
-        lambda inputs, folder: ["extract", str(inputs.run), "-o", "features.npz", "--device", "cpu"],
-        begin=_cache,
+        "data heatmaps",
+        15,
+        lambda inputs, folder: f"data heatmaps -d sysu-mm01-twin --root '{inputs.twin}' --from twin -o heatmaps.npz",
     ),
+    Job("train", 50, _train, work="train", repeated=EPOCH_STEPS),
+    Job("extract", 20, lambda inputs, folder: f"extract '{inputs.run}' -o features.npz --device cpu", begin=_cache),
     Job(
         "eval",
         30,
-        lambda inputs, folder: [
-            *("eval", str(inputs.run), "--protocol", "sysu-all", "--protocol", "sysu-indoor-multi"),
-            *("--json", "records.json", "--device", "cpu"),
-        ],
+        lambda inputs, folder: (
+            f"eval '{inputs.run}' --protocol sysu-all --protocol sysu-indoor-multi --json records.json --device cpu"
+        ),
         begin=_cache,
     ),
-    Job("leaderboard", 15, lambda inputs, folder: ["leaderboard"], begin=_records),
-    Job(
-        "report",
-        5,
-        lambda inputs, folder: ["report", "--runs", str(inputs.folder), "-o", "report.html"],
-        begin=_records,
-    ),
+    Job("leaderboard", 15, lambda inputs, folder: "leaderboard", begin=_records),
+    Job("report", 5, lambda inputs, folder: f"report --runs '{inputs.folder}' -o report.html", begin=_records),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -211,7 +211,7 @@ class _Session:
                     with measure_peak_memory(str(self.device)) as memory:
                         report = self.trainer.train_epoch(stop, advance)
                 except NonFiniteLoss as error:
-                    raise NonFiniteLoss(self._non_finite_message(error)) from None
+                    raise NonFiniteLoss(self._non_finite_message(error), error.epoch, error.step) from None
                 # A row without its checkpoint is dropped at the next start; a checkpoint without its row would last.
                 if report.complete:
                     log.append(report)
@@ -269,8 +269,10 @@ class _Session:
             if self.run.checkpoint_path.exists()
             else "no epoch was finished, so there is no checkpoint"
         )
+        paths, pids = self.trainer.batch_images(error.epoch, error.step)
+        batch = f"batch of {_cited(paths)}, identities {_cited(pids)}"
         return (
-            f"{error} of {self.recipe.method} on {self.recipe.dataset}; training has stopped and {kept}. "
+            f"{error} ({batch}) of {self.recipe.method} on {self.recipe.dataset}; training has stopped and {kept}. "
             "Try a lower rate (--set optimizer.lr=...), clipping (--set optimizer.clip_grad_norm=5) or --amp off."
         )
 
@@ -372,6 +374,10 @@ def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[st
     trial = "" if spec.trial is None else f"t{spec.trial:02d}"
     parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)
     return "-".join(part for part in (*parts, sha256_text(canonical_json(defining))[:8]) if part)
+
+
+def _cited(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _weights_name(pretrained: str) -> str:

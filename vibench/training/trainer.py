@@ -62,6 +62,10 @@ class Trainer:
         """Images that have passed the network since the start of the run, repetitions included."""
         return (sum(map(self._loader.batches, range(self.epoch))) + self.step) * self._loader.batch_size
 
+    def batch_images(self, epoch: int, step: int) -> tuple[list[str], list[int]]:
+        """Paths and identities, both without repetition, of the images of a batch, past or to come."""
+        return self._loader.batch_images(epoch, step)
+
     def state(self) -> dict[str, Any]:
         """The fields of a `Checkpoint` that change in training."""
         return {
@@ -161,6 +165,7 @@ class Trainer:
         for name, parameter in self.method.named_parameters():
             # A gradient of the last step can be NaN although its loss was not.
             if not torch.isfinite(parameter).all():
-                raise NonFiniteLoss(f"the weight '{name}' was not finite at the end of epoch {self.epoch}")
+                message = f"the weight '{name}' was not finite at the end of epoch {self.epoch}"
+                raise NonFiniteLoss(message, self.epoch, self.step - 1)
         self.method.end_of_epoch(self.epoch, {name: mean for name, mean in mean_losses.items() if name != TOTAL})
         self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}
