@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,9 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="of all commands together, at least")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="one command, such as train")
+    parser.add_argument("--only", action="append", help="a command, such as train; repeatable")
     options = parser.parse_args()
-    jobs = [job for job in JOBS if options.only in (None, job.name)]
+    jobs = [job for job in JOBS if options.only is None or job.name in options.only]
     table = Table(title="killed with SIGKILL and started again: nothing lost")
     for column in ("command", "steps on files", "kills at steps", "kills by the clock", "compared", "seconds"):
         table.add_column(column, justify="left" if column == "command" else "right")
@@ -31,8 +32,9 @@ def main() -> None:
         server = Server()
         for job in jobs:
             start = time.perf_counter()
-            kills = options.kills if options.only else kills_of(job, options.kills)
+            kills = kills_of(job, options.kills)
             tally = Campaign(server, job, inputs, Path(scratch) / "scratch", options.seed).run(kills)
+            print(f"{job.name}: {tally.kills} kills survived", file=sys.stderr, flush=True)
             seconds = f"{time.perf_counter() - start:.1f}"
             numbers = (tally.steps, tally.at_steps, tally.at_times, tally.completions)
             table.add_row(job.name, *map(str, numbers), seconds)
