@@ -6,8 +6,8 @@ import os
 import random
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ _LONGEST_CHAIN = 3
 """Kills of one piece of work, one after another, before it may come to its end."""
 _OF_UNFINISHED_BUILDS = ("lock", "chunks.partial", "images.partial.npy")
 _SIGKILL = -9
+
+Hardship = Callable[[Path], AbstractContextManager[None]]
+"""Makes life hard in a folder, as long as the context lasts."""
 
 
 class Lost(AssertionError):
@@ -78,6 +81,20 @@ class Campaign:
                 self._kill_and_finish(tally, steps, kills)
         return tally
 
+    def endure(self, hardship: Hardship) -> str:
+        """Run once under a hardship, which must end in one sentence and lose nothing, and then to the end; `Lost` if
+        it does not. Returns the sentence."""
+        with self._workplace():
+            with hardship(self._folder):
+                answer = self._run()
+                said = (self._scratch / "output").read_text()
+                if answer.returncode not in (1, 2) or "Traceback" in said or said.count("error:") != 1:
+                    raise Lost(f"{self._job.name}: ended with {answer.returncode}:\n{said[-2000:]}")
+            self._check_rest()
+            self._require(self._run())
+            self._compare()
+        return said.partition("error:")[2].strip()
+
     def _kill_and_finish(self, tally: Tally, steps: Iterator[int], kills: int) -> None:
         killed = 0
         for _ in range(self._random.randint(1, min(_LONGEST_CHAIN, kills - tally.kills))):
@@ -97,17 +114,21 @@ class Campaign:
         self._require(self._run())
         tally.restarts += killed
         tally.completions += 1
+        self._compare()
+        if self._job.work:
+            most = self._reference.work + killed * self._job.repeated
+            done = self._noted(f"did {self._job.work}")
+            if done > most:
+                raise Lost(f"{self._job.name}: {done} units of work after {killed} kills, more than {most}")
+
+    def _compare(self) -> None:
+        """What is there is what an undisturbed run leaves, and nothing else."""
         final = self._files()
         if final != self._reference.final:
             differing = sorted(set(final.items()) ^ set(self._reference.final.items()))
             raise Lost(f"{self._job.name}: ends in other files than undisturbed: {differing}")
         if rests := self._rests():
             raise Lost(f"{self._job.name}: leaves {rests} behind")
-        if self._job.work:
-            most = self._reference.work + killed * self._job.repeated
-            done = self._noted(f"did {self._job.work}")
-            if done > most:
-                raise Lost(f"{self._job.name}: {done} units of work after {killed} kills, more than {most}")
 
     def _spread(self, kills: int) -> Iterator[int]:
         """Endlessly steps of the command: one drawn from each of ``kills`` equal parts, in random order."""

@@ -47,8 +47,8 @@ def test_another_gallery_is_noticed(record: Record) -> None:
     assert said.startswith("record.json: trial 2 was ranked in another gallery of") and "evaluate again" in said
     (said,) = gallery_problems({HERE: altered(record, gallery=7)})
     assert "trial 2 has a gallery of 7 images, but its protocol draws" in said
-    (said,) = gallery_problems({HERE: replace(record, trials=record.trials[:-1])})
-    assert "has 9 trials, but its protocol 10" in said
+    (said,) = gallery_problems({HERE: altered(record, trial=42)})
+    assert "trial 42 is none of its protocol" in said
 
 
 def test_another_fingerprint_is_noticed(record: Record) -> None:

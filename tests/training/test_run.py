@@ -238,9 +238,7 @@ def test_a_data_set_that_vanishes(make_spec: MakeSpec, tmp_path: Path, sysu_root
     shutil.copytree(sysu_root, copy)
     other = prepare(make_spec("other", root=copy), device="cpu")
     shutil.rmtree(copy)
-    with pytest.raises(
-        UsageError, match=r"copy: the data set sysu-mm01 is no longer there; .* --root"
-    ):
+    with pytest.raises(UsageError, match=r"copy: the data set sysu-mm01 is no longer there; .* --root"):
         resume(other, device="cpu")
 
 

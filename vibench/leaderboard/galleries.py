@@ -120,9 +120,9 @@ def _test_names(dataset: str, version: str) -> list[str] | None:
 
 
 def _gallery_problem(record: Record, drawn: Mapping[int, tuple[int, str]]) -> str:
-    if set(drawn) != {trial.trial for trial in record.trials}:
-        return f"has {len(record.trials)} trials, but its protocol {len(drawn)}"
     for trial in record.trials:
+        if trial.trial not in drawn:
+            return f"trial {trial.trial} is none of its protocol, which has {', '.join(map(str, drawn))}"
         images, names = drawn[trial.trial]
         if trial.gallery != images:
             return f"trial {trial.trial} has a gallery of {trial.gallery} images, but its protocol draws {images}"
