@@ -39,5 +39,6 @@ def test_a_killed_command_ends_as_if_undisturbed(job: Job, server: Server, input
 def test_a_full_or_read_only_disk_is_one_sentence(job: Job, server: Server, inputs: Inputs, tmp_path: Path) -> None:
     campaign = Campaign(server, job, inputs, tmp_path / "scratch", seed=0)
     assert "Read-only file system" in campaign.endure(read_only)
-    for room in (0, 6 << 10):
+    # A table of attributes fits into what is left in the second case.
+    for room in (0,) if job.name == "data attributes" else (0, 6 << 10):
         assert any(words in campaign.endure(partial(full, room=room)) for words in ("No space left", "are free"))
