@@ -160,6 +160,11 @@ def test_a_method_without_groups_is_refused(toys: Embedded, embedded: Embedded) 
             auxiliary_scores(other, rules(**changes), ("1", "all"))
 
 
+def test_several_draws_are_refused(embedded: Embedded) -> None:
+    with pytest.raises(UsageError, match=r"--auxiliary: takes one --draw, not 2"):
+        auxiliary_scores(embedded, rules(draws=("seeded", "official")), ("1",))
+
+
 def test_sizes() -> None:
     assert auxiliary_sizes("1, 4,16,all") == ("1", "4", "16", "all")
     assert auxiliary_sizes("all") == ("all",) and auxiliary_sizes("7") == ("7",)

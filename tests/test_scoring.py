@@ -95,11 +95,15 @@ def test_extraction_embeds_every_image_with_its_own_modality(sysu_run: Path, sys
 
 
 def test_official_draws_come_from_the_data_set_itself(sysu_run: Path, sysu_scored: list[Scored]) -> None:
-    rules = Rules(load_protocols(["sysu-all"]), draw="official")
+    rules = Rules(load_protocols(["sysu-all"]), draws=("official",))
     (official,) = score_models(models_of_run(sysu_run), rules, device="cpu", amp="off")
     assert official.record.draw == "official"
     assert official.record.fingerprint != sysu_scored[0].record.fingerprint
     assert [trial.trial for trial in official.record.trials] == list(range(1, 11))
+    both = dataclasses.replace(rules, draws=("seeded", "official"))
+    seeded, again = score_models(models_of_run(sysu_run), both, device="cpu", amp="off")
+    assert seeded.record.fingerprint == sysu_scored[0].record.fingerprint
+    assert (again.record.id, again.record.trials) == (official.record.id, official.record.trials)
 
 
 def test_a_method_says_by_which_distance_it_ranks(sysu_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def evaluate(
     found, digests = ([features], []) if isinstance(features, Features) else read_features_files([Path(features)])
     rules = Rules(
         load_protocols([protocol]),
-        draw=draw,
+        draws=(draw,),
         distance=distance,
         rerank=rerank,
         permutations=Path(permutations) if permutations is not None else None,

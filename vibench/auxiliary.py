@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vibench.datasets.listing import is_number
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.result import METRICS
@@ -43,7 +44,7 @@ class AuxiliaryScore:
 def auxiliary_sizes(text: str) -> tuple[str, ...]:
     """Sizes such as ``1,4,16,all``: ascending numbers, then perhaps `ALL`; `UsageError` for anything else."""
     sizes = tuple(part.strip() for part in text.split(","))
-    numbers = [int(size) for size in sizes if size.isdecimal()]
+    numbers = [int(size) for size in sizes if is_number(size)]
     ascending = all(a < b for a, b in zip([0, *numbers], numbers, strict=False))
     if not ascending or sizes not in ((*map(str, numbers),), (*map(str, numbers), ALL)):
         raise UsageError(f"--auxiliary {text}: must be ascending numbers of queries from 1, and perhaps 'all' last.")
@@ -70,6 +71,8 @@ def auxiliary_scores(
             f"--auxiliary: {embedded.models[0].checkpoint.method}, so evaluated, ranks every query by itself; "
             "leave the option out."
         )
+    if len(rules.draws) > 1:
+        raise UsageError(f"--auxiliary: takes one --draw, not {len(rules.draws)}; evaluate the draws one by one.")
     drawn = [1 if size in ("1", ALL) else partitions for size in sizes]
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     with progress("partitioning queries", sum(drawn)) as advance:

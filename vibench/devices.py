@@ -1,14 +1,20 @@
-"""Where tensors live and in which precision a network runs: ``--device`` and ``--amp`` of every command."""
+"""Where tensors live and how a network runs: ``--device``, ``--amp`` and ``--compile`` of every command."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from vibench.errors import UsageError, suggestion
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "off", "bf16", "fp16")
@@ -73,6 +79,17 @@ def resolve_precision(name: str, device: torch.device) -> Precision:
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--amp fp16: half precision needs a CUDA device; on the CPU use --amp bf16 or --amp off.")
     return Precision("fp32" if name == "off" else name, device.type)
+
+
+def compile_function(function: Callable[P, R], device_type: str, graphs: bool = False) -> Callable[P, R]:
+    """``function`` by `torch.compile`, for inputs of one shape each.
+
+    ``graphs``: on CUDA its kernels become a CUDA graph, which overwrites the results of one call at the next.
+    Compiling happens at the first call. Raises `UsageError` where it needs a C++ compiler and there is none.
+    """
+    if device_type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        raise UsageError("--compile: needs a C++ compiler on the CPU, such as g++; install one or leave --compile out.")
+    return torch.compile(function, dynamic=False, mode="reduce-overhead" if graphs and device_type == "cuda" else None)
 
 
 def multiplies_bf16_fast(device: torch.device) -> bool:

@@ -4,12 +4,24 @@ A message names the file (or option), the offending value and the remedy.
 """
 
 from pathlib import Path
+from typing import ClassVar
+
+_KEPT_AT_END = 500
+"""Characters of the end of a message that is too long: the remedy stands there."""
 
 
 class VibenchError(Exception):
-    """A run failed for a reason the user can act on; the command line exits with 1."""
+    """A run failed for a reason the user can act on; the command line exits with 1.
+
+    Its text is one printable line of bounded length, whatever the message cites from a file.
+    """
 
     exit_code = 1
+    longest: ClassVar[int] = 2000
+    """Characters of the text."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__(), self.longest)
 
 
 class UsageError(VibenchError):
@@ -22,11 +34,25 @@ class VibenchWarning(UserWarning):
     """Something the user should know although the run can go on."""
 
 
+def one_line(text: str, longest: int = VibenchError.longest) -> str:
+    """``text`` with whatever cannot be printed written as an escape, its middle left out where it is too long.
+
+    Texts from files hold line breaks, sequences that move a terminal's cursor, letters that turn the reading direction
+    and halves of letters that no encoding has.
+    """
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - _KEPT_AT_END - 5]} ... {text[-_KEPT_AT_END:]}"
+
+
 def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
     """`` (did you mean 'x'?)`` for the nearest of ``known``, or an empty string."""
     import difflib
 
-    near = difflib.get_close_matches(word, list(known), n=1)
+    # Nothing that long is a slip of the pen, and comparing takes time.
+    near = difflib.get_close_matches(word, list(known), n=1) if len(word) < 100 else []
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 

@@ -6,6 +6,7 @@ the CMC counts. Whatever could change a score is in the file, and its fingerprin
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,8 @@ from vibench.files import canonical_json, sha256_text
 from vibench.resources import protocols_folder
 from vibench.toml import parse_table, read_toml
 
+LARGEST_COUNT = 1000
+"""Above the numbers of trials, of shots and of cameras: each trial is a ranking of all queries."""
 REPORTED_RANKS = (1, 5, 10, 20)
 """The ranks of the metrics r1, r5, r10, r20, which every protocol reports."""
 
@@ -33,6 +36,8 @@ class Side:
     """True: each trial draws ``shots`` images per identity and camera. False: all images, in every trial."""
 
     def __post_init__(self) -> None:
+        if any(not 0 <= camera < LARGEST_COUNT for camera in self.cameras):
+            raise ValueError(f"'cameras' must be camera numbers of up to three digits, not {list(self.cameras)}.")
         if not self.cameras or list(self.cameras) != sorted(set(self.cameras)):
             raise ValueError(
                 f"'cameras' must be ascending camera numbers without repetition, not {list(self.cameras)}."
@@ -88,8 +93,12 @@ class Protocol:
     expected: Expected = field(default_factory=Expected)
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
+            raise ValueError("'name' must be letters, digits, '.', '_' and '-': records lie in a folder of that name.")
         if self.version < 1 or self.trials < 1:
             raise ValueError("'version' and 'trials' must be at least 1.")
+        if self.trials >= LARGEST_COUNT or not 0 <= self.shots < LARGEST_COUNT:
+            raise ValueError(f"'trials' and 'shots' must be below {LARGEST_COUNT}.")
         if len(self.changelog) != self.version:
             raise ValueError(f"'changelog' must have one line per version, {self.version}, not {len(self.changelog)}.")
         if self.ranks != REPORTED_RANKS:

@@ -45,7 +45,8 @@ class Rules:
     """Under which rules to evaluate."""
 
     protocols: tuple[Protocol, ...]
-    draw: str = "seeded"
+    draws: tuple[str, ...] = ("seeded",)
+    """Several share their work."""
     permutations: Path | None = None
     """File of the official draws; None: that of the data set, where it is on disk."""
     distance: str | None = None
@@ -96,6 +97,8 @@ class Embedded:
     """Per split."""
     device: torch.device
     precision: Precision
+    compiled: bool
+    """Whether code of `torch.compile` extracted them."""
 
 
 def score_models(
@@ -104,17 +107,18 @@ def score_models(
     *,
     device: str = "auto",
     amp: str = "auto",
+    compiled: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Evaluate one model, or one model per train/test split, and return one record per protocol.
+    """Evaluate one model, or one model per train/test split, and return one record per protocol and draw.
 
     With attribute labels given (``gt``), another record per protocol follows: what the labels reach by themselves.
     Raises `UsageError` for protocols of another data set and for models that do not belong together, and
     `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
     ``allow_leaking``; its record is then marked as leaking.
     """
-    embedded = embed_models(models, rules, device=device, amp=amp, cache=cache, progress=progress)
+    embedded = embed_models(models, rules, device=device, amp=amp, compiled=compiled, cache=cache, progress=progress)
     return score_embedded(embedded, rules, progress=progress)
 
 
@@ -124,6 +128,7 @@ def embed_models(
     *,
     device: str = "auto",
     amp: str = "auto",
+    compiled: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Embedded:
@@ -137,15 +142,21 @@ def embed_models(
     extractions: dict[int, Extraction] = {}
     for model in models:
         method, extractions[model.split] = model.extract(
-            place, precision, feature=rules.feature or EMBEDDING, cache=cache, given=rules.given, progress=progress
+            place,
+            precision,
+            feature=rules.feature or EMBEDDING,
+            cache=cache,
+            given=rules.given,
+            compiled=compiled,
+            progress=progress,
         )
         if method.has_own_distance():
             ranking[model.split] = method
-    return Embedded(tuple(models), method, ranking, extractions, place, precision)
+    return Embedded(tuple(models), method, ranking, extractions, place, precision, compiled)
 
 
 def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = silent) -> list[Scored]:
-    """One record per protocol of what `embed_models` extracted; errors as `score_models`."""
+    """One record per protocol and draw of what `embed_models` extracted; errors as `score_models`."""
     models, method = embedded.models, embedded.method
     first = models[0]
     evaluations = evaluate_embedded(embedded, rules, own_distances(embedded, rules), progress=progress)
@@ -165,7 +176,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                 environment=environment,
                 dataset_version=first.checkpoint.dataset_version,
                 test_time_information=information,
-                run=_run_info(models, embedded.precision.name),
+                run=_run_info(embedded),
                 cost=cost,
                 leaking=any(model.leaked for model in models),
                 notes=(
@@ -199,7 +210,7 @@ def score_attributes(
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol.
+    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol and draw.
 
     ``indices`` are the test images of each split. Of the rules, protocols, draws and the table of labels count.
     """
@@ -215,7 +226,7 @@ def score_attributes(
         },
         rules.protocols,
         dataset=dataset.name,
-        draw=rules.draw,
+        draw=rules.draws,
         permutations=_permutations(rules, root),
         device=str(place),
         distances=hamming_distances(),
@@ -253,7 +264,7 @@ def evaluate_embedded(
         {split: extraction.features for split, extraction in embedded.extractions.items()},
         rules.protocols,
         dataset=first.dataset.name,
-        draw=rules.draw,
+        draw=rules.draws,
         distance=rules.distance or embedded.method.distance,
         permutations=_permutations(rules, first.root),
         rerank=rules.rerank,
@@ -274,7 +285,7 @@ def score_features(
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Evaluate features that came from anywhere, one record per protocol, labelled ``name``.
+    """Evaluate features that came from anywhere, one record per protocol and draw, labelled ``name``.
 
     Several features are those of several train/test splits: of the splits they name in their meta data, else in
     order. ``digests`` are the SHA-256 of the files they were read from.
@@ -288,7 +299,7 @@ def score_features(
         _by_split(features),
         rules.protocols,
         dataset=dataset,
-        draw=rules.draw,
+        draw=rules.draws,
         distance=rules.distance or "cosine",
         permutations=_permutations(rules, None),
         rerank=rules.rerank,
@@ -356,7 +367,7 @@ def _check_together(models: Sequence[TrainedModel]) -> None:
 
 
 def _permutations(rules: Rules, root: Path | None) -> Permutations | None:
-    if rules.draw != "official":
+    if "official" not in rules.draws:
         return None
     if rules.permutations is not None:
         return read_permutations(rules.permutations)
@@ -414,8 +425,9 @@ def _masking_notes(rules: Rules) -> tuple[str, ...]:
     return ("a query exchanges nothing with gallery images of its own location, which its ranking skips",)
 
 
-def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
-    first = models[0]
+def _run_info(embedded: Embedded) -> RunInfo:
+    models, first = embedded.models, embedded.models[0]
+    compiled = {"training": first.checkpoint.compiled, "extraction": embedded.compiled}
     timings = [model.timing for model in models if model.timing is not None]
     seconds = sum(timing.train_seconds for timing in timings)
     size = first.recipe.input
@@ -431,7 +443,8 @@ def _run_info(models: Sequence[TrainedModel], precision: str) -> RunInfo:
         input=f"{size.height}x{size.width}",
         backbone=str(getattr(first.recipe.model, "backbone", "")),
         pretrained=first.checkpoint.pretrained,
-        precision=precision,
+        precision=embedded.precision.name,
+        compiled="+".join(what for what, was in compiled.items() if was),
     )
 
 

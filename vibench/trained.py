@@ -103,13 +103,14 @@ class TrainedModel:
         feature: str = EMBEDDING,
         cache: Path | None = None,
         given: GivenAttributes | None = None,
+        compiled: bool = False,
         progress: Progress = silent,
     ) -> tuple[Method, Extraction]:
         """Embed the test images; the features say which data set, split and checkpoint they are of.
 
         ``feature`` names the output of `Method.embed` that is taken. ``cache`` is the folder of image caches, by
         default that of `vibench.data.cache.open_cache`. ``given``: where a method that takes attributes has them from;
-        None: its default.
+        None: its default. ``compiled``: by code of `torch.compile`.
         """
         size = self.recipe.input
         index = self.test_index
@@ -124,6 +125,7 @@ class TrainedModel:
             "variant": self.checkpoint.variant,
             "checkpoint_sha256": self.sha256,
             "precision": precision.name,
+            **({"compiled": True} if compiled else {}),
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
         trained = images.index["pid"].isin(self._with_identities.train_pids) & ~images.index["path"].isin(index["path"])
@@ -135,6 +137,7 @@ class TrainedModel:
             index,
             device=device,
             precision=precision,
+            compiled=compiled,
             attributes=given.codes(method, self.dataset, self.root, index),
             extras=extras,
             feature=feature,

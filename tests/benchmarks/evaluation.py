@@ -1,27 +1,20 @@
-"""How long the whole SYSU-MM01 suite takes: all and indoor search, single- and multi-shot, ten trials each.
+"""The whole SYSU-MM01 suite: all and indoor search, single- and multi-shot, ten trials each, of both draws.
 
-    python -m tests.benchmarks.evaluation [--dimensions 2048] [--threads 2] [--loop-queries 400]
-
-Features are random with an identity signal; names, counts and draws are those of the real test split. The lean loop
-ranks the same galleries from the same similarity matrix, one query at a time in NumPy, without computing distances;
-``--loop-queries`` below 3803 runs it on a part of the queries and extrapolates, which the table says.
-
-On a machine with other work, set ``OMP_WAIT_POLICY=PASSIVE``: OpenMP threads that spin while they wait for one that is
-not scheduled multiply the time several fold.
+Features are random with an identity signal; names, counts and seeded draws are those of the real test split, the
+official draws are made up. The lean loop ranks the same galleries from a given similarity matrix, one query at a time
+in NumPy; it runs on a part of the queries and is extrapolated.
 """
 
 from __future__ import annotations
 
-import argparse
-import resource
-import time
-from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
 
+from tests.benchmarks.target import Options, Target, cpu_hardware, needs_cuda
+from tests.benchmarks.timing import peak_gibibytes, timed
+from vibench.datasets.permutations import Permutations
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.sysu_mm01 import sysu_skeleton
 from vibench.evaluation.draws import Trial, draw_trials
@@ -31,6 +24,7 @@ from vibench.evaluation.images import Images, identify
 from vibench.protocols import load_protocol
 
 SUITE = ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi")
+DRAWS = ("seeded", "official")
 
 
 def sysu_like_features(dimensions: int, seed: int = 0) -> Features:
@@ -46,6 +40,19 @@ def sysu_like_features(dimensions: int, seed: int = 0) -> Features:
     values = generator.standard_normal((len(names), dimensions), dtype=np.float32)
     values += 0.15 * generator.standard_normal((len(codes), dimensions), dtype=np.float32)[at]
     return Features(values, tuple(names))
+
+
+def random_permutations(seed: int = 0) -> Permutations:
+    """As the data set's authors would have drawn them, of all test images."""
+    skeleton = sysu_skeleton()
+    test = skeleton[skeleton["split"] == "test"]
+    generator = np.random.default_rng(seed)
+    return Permutations(
+        {
+            (camera, pid): np.array([generator.permutation(count) + 1 for _ in range(10)])
+            for camera, pid, count in zip(test["camera"], test["pid"], test["images"], strict=True)
+        }
+    )
 
 
 def lean_loop(similarity: np.ndarray, images: Images, trial: Trial, rows: np.ndarray, queries: int) -> float:
@@ -70,59 +77,57 @@ def lean_loop(similarity: np.ndarray, images: Images, trial: Trial, rows: np.nda
     return float(np.mean(precisions))
 
 
-def peak_mebibytes() -> float:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dimensions", type=int, default=2048)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--loop-queries", type=int, default=400, help="queries of the lean loop; 3803 runs all")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-
-    features = sysu_like_features(options.dimensions)
+def targets(options: Options) -> list[Target]:
+    """Seconds and memory of the suite, beside the lean loop and the matrix product alone."""
+    dimensions, repeats, queries = (64, 1, 38) if options.quick else (2048, 3, 380)
+    features, permutations = sysu_like_features(dimensions), random_permutations()
     protocols = [load_protocol(name) for name in SUITE]
-    before = peak_mebibytes()
-    seconds, processor_seconds = [], []
-    for _ in range(options.repeats):
-        started, processor = time.perf_counter(), time.process_time()
-        evaluations = evaluate_features(features, protocols)
-        seconds.append(time.perf_counter() - started)
-        processor_seconds.append(time.process_time() - processor)
-    peak = peak_mebibytes()
+    suite = partial(evaluate_features, features, protocols, draw=DRAWS, permutations=permutations)
+    # The first call imports what it needs.
+    evaluate_features(features, protocols[:1])
+    ours = timed(suite, repeats)
+    memory = peak_gibibytes()
 
     images = identify(features, get_dataset("sysu-mm01"))
     infrared = images.modalities == "infrared"
     rows = np.where(infrared, np.cumsum(infrared), np.cumsum(~infrared)) - 1
-    unit = features.features.astype(np.float64)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    similarity = unit[infrared] @ unit[~infrared].T
-    suite = [trial for protocol in protocols for trial in draw_trials(protocol, images, "seeded")]
-    queries = min(options.loop_queries, int(infrared.sum()))
-    started = time.perf_counter()
-    means = [lean_loop(similarity, images, trial, rows, queries) for trial in suite]
-    loop = (time.perf_counter() - started) * int(infrared.sum()) / queries
-    if queries == int(infrared.sum()):
-        ours = [score.map for evaluation in evaluations for score in evaluation.trials]
-        np.testing.assert_allclose(means, ours, rtol=0, atol=1e-12)
+    unit = torch.nn.functional.normalize(torch.from_numpy(features.features).double(), dim=1)
+    query, gallery = unit[torch.from_numpy(infrared)], unit[torch.from_numpy(~infrared)]
+    product = timed(lambda: query @ gallery.T, repeats)
+    similarity = (query @ gallery.T).numpy()
+    trials = [
+        trial for draw in DRAWS for protocol in protocols for trial in draw_trials(protocol, images, draw, permutations)
+    ]
+    loop = timed(lambda: [lean_loop(similarity, images, trial, rows, queries) for trial in trials])
+    share = int(infrared.sum()) / queries
 
-    how = "" if queries == int(infrared.sum()) else f", extrapolated from {queries} queries"
-    table = Table(title=f"SYSU-MM01 suite, 40 trials, {options.dimensions}-d float32, {options.threads} threads")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    table.add_row(f"vibench, best of {options.repeats}, distances included", f"{min(seconds):.2f} s")
-    table.add_row("vibench, median", f"{np.median(seconds):.2f} s")
-    table.add_row("vibench, processor time of all threads, best", f"{min(processor_seconds):.2f} s")
-    table.add_row(f"lean NumPy loop, distances not included{how}", f"{loop:.1f} s")
-    table.add_row("ratio of lean loop to vibench", f"{loop / min(seconds):.1f}")
-    table.add_row("peak resident memory before evaluating", f"{before:.0f} MiB")
-    table.add_row("peak resident memory of evaluating", f"{peak:.0f} MiB")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    what = f"SYSU suite, both draws, {len(trials)} trials, {dimensions}-d"
+    hardware = cpu_hardware(options.threads)
+    lean = f"lean NumPy loop without distances, from {queries} queries"
+    found = [
+        Target(
+            what,
+            ours.seconds,
+            "s",
+            hardware,
+            at_most=3.0,
+            reference=f"{lean}: {loop.seconds * share:.1f} s ({loop.seconds * share / ours.seconds:.1f} x)",
+        ),
+        Target(
+            "the same, processor time of all threads",
+            ours.processor_seconds,
+            "s",
+            hardware,
+            reference=f"{lean}: {loop.processor_seconds * share:.1f} s "
+            f"({loop.processor_seconds * share / ours.processor_seconds:.1f} x); "
+            f"the float64 product alone: {product.processor_seconds:.2f} s",
+        ),
+        Target("the same, peak resident memory", memory, "GiB", hardware, at_most=1.5),
+    ]
+    if not torch.cuda.is_available():
+        return [*found, needs_cuda(what, "s", at_most=0.3)]
+    on_gpu = partial(suite, device="cuda")
+    on_gpu()
+    gpu = timed(on_gpu, repeats, "cuda")
+    name = torch.cuda.get_device_name()
+    return [*found, Target(what, gpu.seconds, "s", name, at_most=0.3, reference=f"{ours.seconds:.2f} s on the CPU")]

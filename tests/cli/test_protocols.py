@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from vibench.cli import protocols as command
 from vibench.cli.main import app
 from vibench.protocols import load_protocol, protocol_names
 
@@ -20,7 +19,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         console = Console(width=300, record=True, file=None, quiet=False)
-        monkeypatch.setattr(command, "out", console)
+        monkeypatch.setattr("vibench.cli.console.out", console)
         result = CliRunner().invoke(app, ["protocols", *arguments])
         assert result.exit_code == 0, result.output
         return console.export_text()

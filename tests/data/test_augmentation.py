@@ -7,7 +7,13 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, erase
+from vibench.data.augmentation import (
+    AugmentationDraw,
+    crop_and_flip,
+    crop_and_flip_there,
+    draw_augmentation,
+    erase,
+)
 from vibench.data.normalise import MEAN, STD, normalise
 from vibench.methods.recipe import AugmentationRecipe
 
@@ -32,6 +38,8 @@ def test_crop_and_flip_equals_the_reference_everywhere(pad, value):
     out = crop_and_flip(images, rows, draw)
     for i, row in enumerate(rows):
         assert np.array_equal(out[i], reference_crop(images[row], pad, top[i], left[i], flip[i], value))
+    there = [torch.from_numpy(part) for part in (images[rows], top, left, flip.astype(np.int64))]
+    assert np.array_equal(crop_and_flip_there(*there, pad, value).numpy(), out)
 
 
 def test_normalise_is_imagenet_in_channels_last():
@@ -87,9 +95,7 @@ def test_erasing_has_the_reference_distribution(scale):
 
 def test_erase_blanks_exactly_the_rectangle_of_each_image():
     images = torch.ones(3, 3, 6, 5).contiguous(memory_format=torch.channels_last)
-    zeros = np.zeros(3, dtype=np.int64)
-    erased = np.array([[1, 2, 3, 2], [0, 0, 0, 0], [5, 4, 1, 1]])
-    out = erase(images, AugmentationDraw(0, zeros, zeros, zeros.astype(bool), erased))
+    out = erase(images, torch.tensor([[1, 2, 3, 2], [0, 0, 0, 0], [5, 4, 1, 1]]))
     expected = torch.ones(3, 3, 6, 5)
     expected[0, :, 1:4, 2:4] = 0
     expected[2, :, 5, 4] = 0
@@ -120,7 +126,8 @@ def test_rectangles_are_filled_with_the_colour_asked_for():
     )
     assert np.array_equal(fixed.erased, own.erased)
     for draw in (fixed, own):
-        out = erase(torch.full((200, 3, 24, 12), 7.0).contiguous(memory_format=torch.channels_last), draw)
+        images = torch.full((200, 3, 24, 12), 7.0).contiguous(memory_format=torch.channels_last)
+        out = erase(images, torch.from_numpy(draw.erased), torch.from_numpy(draw.fill))
         for image, fill, (top, left, high, wide) in zip(out, draw.fill, draw.erased, strict=True):
             inside = image[:, top : top + high, left : left + wide]
             assert torch.equal(inside, torch.from_numpy(fill)[:, None, None].expand_as(inside))

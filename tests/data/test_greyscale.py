@@ -1,7 +1,8 @@
 import numpy as np
+import torch
 from PIL import Image
 
-from vibench.data.greyscale import turn_grey
+from vibench.data.greyscale import turn_grey, turn_grey_there
 
 
 def test_is_what_pillow_makes_of_the_chosen_images():
@@ -13,6 +14,8 @@ def test_is_what_pillow_makes_of_the_chosen_images():
     for before, after, wanted in zip(images, grey, chosen, strict=True):
         expected = Image.fromarray(before).convert("L").convert("RGB") if wanted else before
         np.testing.assert_array_equal(after, expected)
+    there = turn_grey_there(torch.from_numpy(images), torch.from_numpy(chosen).long())
+    np.testing.assert_array_equal(there.numpy(), grey)
 
 
 def test_grey_images_stay_as_they_are():

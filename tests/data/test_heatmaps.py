@@ -134,7 +134,7 @@ def test_unreadable_files_are_refused(sysu_twin: Path, tmp_path: Path):
     with pytest.raises(UsageError, match=r"is no readable \.npz file of plain arrays"):
         heatmaps_of(path, dataset, tmp_path, index, (96, 48), 1)
     np.save(tmp_path / "single.npy", np.zeros(3))
-    with pytest.raises(UsageError, match="it is a single array"):
+    with pytest.raises(UsageError, match=r"it is a single \.npy array"):
         heatmaps_of(tmp_path / "single.npy", dataset, tmp_path, index, (96, 48), 1)
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from vibench.data.loader import TrainingLoader
 from vibench.data.normalise import MEAN, STD, normalise
 from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
 from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe
+from vibench.nn.torchvision_ops import import_torchvision
 
 PLAIN = AugmentationRecipe(pad=0, flip=0.0)
 RECIPE = Recipe("m", "", "d", None, sampler=SamplerRecipe(identities=2, images=2), augmentation=PLAIN)
@@ -149,6 +151,76 @@ def test_an_epoch_can_be_entered_at_any_step(images: np.ndarray, index: pd.DataF
             assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
 
 
+EVERYTHING = AugmentationRecipe(
+    pad=4,
+    pad_value=127,
+    greyscale=0.3,
+    erasing=0.5,
+    erasing_random_fill=True,
+    visible_views=("none", "exchange+grey"),
+    infrared_channels="adaptive",
+)
+
+
+def test_what_a_gpu_augments_is_what_a_cpu_does_to_the_bit(
+    images: np.ndarray, index: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+):
+    plain = AugmentationRecipe(pad=2)
+    for augmentation in (EVERYTHING, plain):
+        recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
+        here, there = (make_loader(images, index, recipe, inputs=make_inputs()) for _ in range(2))
+        monkeypatch.setattr(there, "_augments_there", True)
+        for one, other in zip(here.epoch(1), there.epoch(1), strict=True):
+            assert torch.equal(one.images, other.images)
+            assert one.images.stride() == other.images.stride()
+            assert torch.equal(one.heatmaps, other.heatmaps)
+
+
+@pytest.mark.parametrize("augments_there", [False, True])
+def test_every_image_is_cropped_and_mirrored_as_torchvision_does_one_by_one(
+    index: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, augments_there: bool
+):
+    """Crop and flip are read off images whose pixels say where they were, image by image."""
+    height, width, pad = 32, 16, 2
+    places = np.zeros((40, height, width, 3), dtype=np.uint8)
+    places[..., 0], places[..., 1] = np.arange(height)[:, None], np.arange(width)
+    recipe = dataclasses.replace(
+        RECIPE,
+        augmentation=AugmentationRecipe(pad=pad),
+        sampler=SamplerRecipe(identities=2, images=2, batches_per_epoch=250),
+    )
+    loader = make_loader(places, index, recipe)
+    monkeypatch.setattr(loader, "_augments_there", augments_there)
+
+    def outcomes(pixels: np.ndarray) -> np.ndarray:
+        """(B,) which of the 50 crops and flips happened, from rows and columns in the middle of (B, H, W, 3)."""
+        middle = pixels[:, height // 2, width // 2 - 1 : width // 2 + 1].astype(int)
+        flipped = middle[:, 0, 1] > middle[:, 1, 1]
+        column = np.where(flipped, width // 2, width // 2 - 1)
+        return ((middle[:, 0, 0] - height // 2 + pad) * 5 + middle[:, 0, 1] - column + pad) * 2 + flipped
+
+    mean, std = (np.array(values) for values in (MEAN, STD))
+    ours = np.stack(
+        [outcomes(np.rint((batch.images.permute(0, 2, 3, 1).numpy() * std + mean) * 255)) for batch in loader.epoch(0)]
+    )
+    torchvision = import_torchvision()
+    reference = torchvision.transforms.Compose(
+        [
+            torchvision.transforms.Pad(pad),
+            torchvision.transforms.RandomCrop((height, width)),
+            torchvision.transforms.RandomHorizontalFlip(),
+        ]
+    )
+    torch.manual_seed(0)
+    image = Image.fromarray(places[0])
+    theirs = outcomes(np.stack([np.asarray(reference(image)) for _ in range(ours.size)]))
+    ours_counts, their_counts = (np.bincount(found.ravel(), minlength=50) for found in (ours, theirs))
+    statistic = ((ours_counts - their_counts) ** 2 / (ours_counts + their_counts)).sum()
+    assert statistic < 85.4, "the 0.1 % point of chi-squared with 49 degrees of freedom"
+    # Two images of one batch agree as seldom as any two do: one draw per image and not per batch.
+    assert abs((ours[:, 1:] == ours[:, :-1]).mean() - 1 / 50) < 0.01
+
+
 def test_epochs_steps_and_seeds_differ(images: np.ndarray, index: pd.DataFrame):
     augmented = dataclasses.replace(RECIPE, augmentation=AugmentationRecipe(pad=4))
     loader = make_loader(images, index, augmented)
@@ -246,10 +318,7 @@ def test_an_epoch_with_inputs_can_be_entered_at_any_step(images: np.ndarray, ind
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_are_the_same_on_cuda(images: np.ndarray, index: pd.DataFrame):
-    augmentation = AugmentationRecipe(
-        pad=4, erasing=0.5, erasing_fill=(0.5, 0.4, 0.3), visible_views=("none", "exchange+grey")
-    )
-    recipe = dataclasses.replace(RECIPE, augmentation=augmentation)
+    recipe = dataclasses.replace(RECIPE, augmentation=EVERYTHING)
     inputs = make_inputs()
     on_cuda = TrainingLoader(images, np.arange(39, 15, -1), index, recipe, 0, torch.device("cuda"), inputs)
     on_cpu = make_loader(images, index, recipe, inputs=inputs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vibench.evaluation.distances import DISTANCES, Similarity
+from vibench.evaluation.distances import DISTANCES, Similarity, both_ways
 
 
 def example(rows: int, columns: int = 16, seed: int = 0) -> np.ndarray:
@@ -32,6 +32,18 @@ def test_equal_gallery_rows_tie_exactly(distance: str) -> None:
     scores = Similarity(torch.from_numpy(gallery), distance)(torch.from_numpy(example(9, 33, seed=2)))
     assert torch.equal(scores[:, 5], scores[:, 36])
     assert torch.equal(scores[:, 6:31], scores[:, 68:93])
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_one_product_scores_both_ways(distance: str) -> None:
+    one, other = example(67, 33)[np.arange(403) % 61], example(90, 33, seed=1)[np.arange(203) % 87]
+    one[5], other[[7, 11]] = 0.0, other[2]
+    tensors = torch.from_numpy(one), torch.from_numpy(other)
+    for score, query, gallery in zip(both_ways(*tensors, distance), tensors, tensors[::-1], strict=True):
+        scores = torch.cat([score(slice(0, 100)), score(slice(100, len(query)))])
+        torch.testing.assert_close(scores, Similarity(gallery, distance)(query), rtol=1e-13, atol=1e-11)
+        copies = [(np.asarray(gallery)[:, None] == np.asarray(gallery)).all(axis=2).argmax(axis=1)]
+        assert torch.equal(scores, scores[:, torch.from_numpy(copies[0])])
 
 
 def test_a_row_of_zeros_has_cosine_zero() -> None:

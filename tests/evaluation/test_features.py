@@ -92,12 +92,12 @@ def test_unusable_files(tmp_path: Path) -> None:
     whole = save(tmp_path / "whole.npz", features=VALUES, paths=NAMES).read_bytes()
     for name, content in (("cut.npz", whole[: len(whole) // 2]), ("text.npz", b"hello"), ("empty.npz", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UsageError, match=f"{name} is no npz file or a truncated one"):
+        with pytest.raises(UsageError, match=f"{name}: is no readable .npz file"):
             read_features(tmp_path / name)
     np.save(tmp_path / "one.npy", VALUES)
     with pytest.raises(UsageError, match=r"single \.npy array"):
         read_features(tmp_path / "one.npy")
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match="there is no such file"):
         read_features(tmp_path / "absent.npz")
     damaged = bytearray(whole)
     damaged[len(whole) // 3] ^= 0xFF

@@ -83,6 +83,31 @@ def evaluate(shared: Path, key: tuple[Any, ...], device: str = "cpu") -> list[Ev
     )
 
 
+def test_both_draws_at_once(shared: Path) -> None:
+    keys = [("sysu", draw, "cosine", 0, False) for draw in ("seeded", "official")]
+    names, values = recipe(shared).sysu_features(0, quantise=False)
+    protocols = [load_protocol(PROTOCOLS[entry["protocol"]]) for entry in golden(shared)[0][keys[0]]]
+    both = evaluate_features(
+        Features(values, tuple(names)), protocols, draw=("seeded", "official"), permutations=official(shared)
+    )
+    for at, key in enumerate(keys):
+        compare(shared, key, both[at::2])
+
+
+def test_ties_of_both_draws_at_once(shared: Path) -> None:
+    names, values = recipe(shared).sysu_features(0, quantise=True)
+    entries = golden(shared)[0][TIES]
+    protocols = [load_protocol(PROTOCOLS[entry["protocol"]]) for entry in entries]
+    both = evaluate_features(
+        Features(values, tuple(names)),
+        protocols,
+        draw=("seeded", "official"),
+        distance="euclidean",
+        permutations=official(shared),
+    )
+    compare(shared, TIES, both[1::2])
+
+
 def compare(shared: Path, key: tuple[Any, ...], evaluations: list[Evaluation]) -> None:
     entries, draws = golden(shared)
     for entry, evaluation in zip(entries[key], evaluations, strict=True):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vibench.evaluation.order import stable_order
+from vibench.evaluation.order import has_ties, stable_order, stable_top
 
 TINY = np.nextafter(0.5, 1.0)
 
@@ -18,15 +18,21 @@ def plain(scores: np.ndarray) -> np.ndarray:
     return np.argsort(-scores, axis=1, kind="stable")
 
 
-@given(
-    hnp.arrays(
-        np.float64,
-        hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=70),
-        elements=st.sampled_from([-np.inf, -2.5, -TINY, -0.5, -0.0, 0.0, 5e-324, 0.5, TINY, 1.0, 1e300]),
-    )
+SCORES = hnp.arrays(
+    np.float64,
+    hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=70),
+    elements=st.sampled_from([-np.inf, -2.5, -TINY, -0.5, -0.0, 0.0, 5e-324, 0.5, TINY, 1.0, 1e300]),
 )
+
+
+@given(SCORES)
 def test_equals_a_stable_sort(scores: np.ndarray) -> None:
     assert (stable_order(torch.from_numpy(scores)).numpy() == plain(scores)).all()
+
+
+@given(SCORES, st.integers(1, 80))
+def test_the_top_is_that_of_the_whole_order(scores: np.ndarray, k: int) -> None:
+    assert (stable_top(torch.from_numpy(scores), k).numpy() == plain(scores)[:, :k]).all()
 
 
 def test_near_ties_are_put_right() -> None:
@@ -40,6 +46,12 @@ def test_many_columns_and_input_untouched() -> None:
     tensor = torch.from_numpy(scores.copy())
     assert (stable_order(tensor).numpy() == plain(scores)).all()
     assert (tensor.numpy() == scores).all()
+
+
+def test_ties_are_found_among_finite_scores() -> None:
+    scores = torch.tensor([[0.5, -torch.inf, 0.25, -torch.inf], [0.5, 0.1, TINY, 0.2], [3.0, 1.0, 3.0, 2.0]]).double()
+    scores[1, 2] = TINY
+    assert has_ties(scores, stable_order(scores)).tolist() == [False, False, True]
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibench.evaluation.metrics import cmc_curve
-from vibench.evaluation.ranking import Outcome, Ranker, Sought
+from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
 from vibench.protocols import Skip
 
 
@@ -28,12 +28,12 @@ class Case:
     skip: Skip
     cmc: Literal["unique", "standard"]
 
-    def outcome(self, device: str = "cpu") -> Outcome:
+    def outcome(self, device: str = "cpu", tie_order: TieOrder | None = None) -> Outcome:
         query, candidates, drawn, scores = (
             torch.from_numpy(array.copy()).to(device)
             for array in (self.query, self.candidates, self.drawn, self.scores)
         )
-        ranker = Ranker(Sought(*candidates.T.contiguous()), drawn, self.skip, self.cmc)
+        ranker = Ranker(Sought(*candidates.T.contiguous()), drawn, self.skip, self.cmc, tie_order)
         return ranker.rank(scores, Sought(*query.T.contiguous()))
 
 
@@ -127,6 +127,23 @@ def test_matches_of_one_camera_equal_loops(case: Case) -> None:
     np.testing.assert_array_equal(outcome.camera_first_hit, first)
     # The first match of all is nobody's first rank but 1 exactly where no wrong image comes before it.
     np.testing.assert_array_equal((outcome.camera_first_hit == 1).any(dim=2), outcome.first_hit == 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.integers(0, 2**32 - 1))
+def test_some_trials_may_break_ties_by_another_order(case: Case, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    columns = generator.permutation(len(case.candidates))
+    trials = np.flatnonzero(generator.random(case.drawn.shape[1]) < 0.5)
+    trials = trials if len(trials) else np.array([0])
+    other = Case(
+        case.scores[:, columns], case.query, case.candidates[columns], case.drawn[columns], case.skip, case.cmc
+    )
+    outcome = case.outcome(tie_order=TieOrder(torch.from_numpy(trials), torch.from_numpy(columns)))
+    for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit"):
+        expected = getattr(case.outcome(), name)
+        expected[:, trials] = getattr(other.outcome(), name)[:, trials]
+        assert torch.equal(getattr(outcome, name).nan_to_num(-1), expected.nan_to_num(-1))
 
 
 @settings(max_examples=60, deadline=None)

@@ -47,7 +47,7 @@ def test_a_variant_may_need_less_than_its_method(tmp_path):
         ("model = 3\n" + METHOD, "[model] must be a table, not 3"),
         (METHOD.replace("venue", "venu"), "unknown key 'venu' (did you mean 'venue'?)"),
         (METHOD + 'needs = ["poses"]\n', "'needs' may hold attributes, heatmaps, not 'poses'"),
-        (METHOD + 'default_variant = "b"\n', "no variant 'b'; it has none"),
+        (METHOD + 'default_variant = "b"\n', "'default_variant' names no table [variants.b]; leave it out"),
         (METHOD + "[dataset.regdb]\nsampler = 4\n", "[dataset.regdb.sampler] must be a table, not 4"),
         (METHOD + "[dataset.regdb.samplr]\n", "[dataset.regdb]: unknown key 'samplr' (did you mean 'sampler'?)"),
         (METHOD + '[variants.a]\nnote = "no title"\n', "[variants.a]: the key 'title' is missing"),

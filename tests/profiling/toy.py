@@ -6,6 +6,8 @@ import mmap
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.data.batch import Batch
@@ -31,7 +33,16 @@ class Toy(Method):
         self.adversary = nn.Linear(7, 2)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"size": self.projection.weight.square().mean()}
+        visible, infrared = batch.by_modality(batch.images)
+        parts = [self.embed(visible, "visible"), self.embed(infrared, "infrared")]
+        self._seen = torch.cat([part["embedding"] for part in parts])
+        return {"identity": functional.cross_entropy(self.classifier(self._seen), batch.labels)}
+
+    def adversaries(self) -> tuple[nn.Module, ...]:
+        return (self.adversary,)
+
+    def adversary_losses(self) -> dict[str, Tensor]:
+        return {"modality": self.adversary(self._seen.detach()).logsumexp(dim=1).mean()}
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         return [{"params": list(self.parameters()), "lr_factor": 1.0}]
@@ -49,6 +60,13 @@ TEST_PARAMETERS = 5 * 3 * 9 + 5 * 3 + 2 * 5 + (5 * 7 + 7)
 TRAINING_PARAMETERS = TEST_PARAMETERS + 7 * 10 + (7 * 2 + 2)
 # The visible stem is the dearer; a multiply-accumulate counts twice, biases do not count.
 FLOPS = 2 * (HEIGHT * WIDTH * 5 * 3 * 9) + 2 * (5 * 7)
+
+# A batch of 32 visible and 32 infrared images, classified. Backwards, a layer costs its forward pass for the weights
+# and once more for its input; the gradient stops at the images.
+_STEMS = 32 * (FLOPS - 2 * (5 * 7)) + 32 * 2 * (HEIGHT * WIDTH * 5 * 3)
+_HEADS = 64 * 2 * (5 * 7 + 7 * 10)
+FLOPS_FORWARD = _STEMS + _HEADS
+FLOPS_BACKWARD = _STEMS + 2 * _HEADS
 
 
 def allocate(megabytes: int) -> np.ndarray:

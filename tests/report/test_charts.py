@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibench.report.charts.ablation import Bar, VariantBars, ablation_chart
@@ -91,6 +91,7 @@ def _charts(draw: Callable) -> Chart:  # type: ignore[type-arg]
     return training_chart([LossCurve(s, (0, 1), (r1, 0.5)) for s, r1 in rows[:8]], "d", "t")
 
 
+@settings(deadline=None)
 @given(_charts())
 def test_nothing_leaves_the_frame_and_every_mark_names_a_record(chart: Chart) -> None:
     assert _outside(chart.drawing) == []

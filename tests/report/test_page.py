@@ -189,8 +189,9 @@ def test_best_marks_are_in_ranked_rows_of_each_section(html: str) -> None:
 
 
 def test_twins_are_marked_and_kept_apart(html: str, page: Page) -> None:
-    assert sum("Synthetic people." in text for text in page.text("strong")) == 2
+    assert sum("Synthetic people." in text for text in page.text("strong")) == 1
     real, twins = html.split(">Synthetic twins<")
+    assert "<details open>" not in html
     assert "sysu-mm01-twin" not in re.sub(r"<nav.*?</nav>", "", real)
     assert "<td>published</td>" in real and "<td>published</td>" not in twins
 
@@ -201,10 +202,25 @@ def test_a_page_of_real_data_has_no_banner(tmp_path: Path) -> None:
     assert "Synthetic people" not in (tmp_path / "report.html").read_text()
 
 
-def test_nothing_measured_is_still_a_page(tmp_path: Path) -> None:
+def test_nothing_measured_is_still_a_page_and_its_boards_are_open(tmp_path: Path) -> None:
     report = write_report(tmp_path / "absent", tmp_path / "report.html", published=load_published())
     text = (tmp_path / "report.html").read_text()
     assert report.rendered.records == 0 and Page(text).problems == [] and "nothing measured yet" in text
+    boards = [attributes["id"] for attributes in Page(text).all("h3")]
+    assert [link["href"] for link in Page(text).all("a")[1:] if link["href"].startswith("#")] == [
+        f"#{board}" for board in boards
+    ]
+    assert "open" in Page(text).all("details")[0]
+
+
+def test_long_remarks_are_folded_and_short_ones_are_not(html: str) -> None:
+    cells = re.findall(r'<td class="remarks">(.*?)</td>', html)
+    folded = [cell for cell in cells if "<details>" in cell]
+    shown = [cell for cell in cells if cell and "<details>" not in cell]
+    assert folded and shown and max(map(len, shown)) < 120
+    for cell in folded:
+        (count,) = re.findall(r"<summary>(\d+) remarks?</summary>", cell)
+        assert cell.count("<li>") == int(count)
 
 
 def test_the_same_records_give_the_same_bytes(folder: Path, html: str, tmp_path: Path) -> None:
@@ -251,6 +267,7 @@ def test_no_text_of_a_record_changes_the_page_s_structure(tmp_path: Path, name: 
         put(folder, record)
         return Page(render_report(folder, folder / "report.html").html)
 
-    found, plain = written(_named(name, note), "found"), written(_named("plain", "note"), "plain")
+    # Of the same length: long remarks are folded.
+    found, plain = written(_named(name, note), "found"), written(_named("plain", "n" * len(note)), "plain")
     assert found.problems == [] and _skeleton(found) == _skeleton(plain)
     assert displayable(name).strip() in " ".join(found.text("th"))

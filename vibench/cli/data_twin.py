@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vibench.datasets.listing import is_number
 from vibench.errors import UsageError
 
 _SUFFIX = "-twin"
@@ -49,6 +50,6 @@ def twin(
 
 def _parse_size(text: str) -> tuple[int, int]:
     height, cross, width = text.lower().partition("x")
-    if not cross or not height.isdecimal() or not width.isdecimal():
+    if not cross or not (is_number(height) and is_number(width)):
         raise UsageError(f"--size {text!r} is no size; write height x width, e.g. 288x144")
     return int(height), int(width)

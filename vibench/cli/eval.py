@@ -24,7 +24,10 @@ def evaluate(
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="A protocol of 'vibench protocols'; repeatable.")] = None,
-    draw: Annotated[str, typer.Option(help="SYSU-MM01's galleries: seeded or official.")] = "seeded",
+    draw: Annotated[
+        list[str] | None,
+        typer.Option(help="SYSU-MM01's galleries: seeded or official. Repeatable. Default: seeded."),
+    ] = None,
     perm: Annotated[
         Path | None, typer.Option(help="File of the official draws. Default: exp/rand_perm_cam.mat of the data set.")
     ] = None,
@@ -87,6 +90,9 @@ def evaluate(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
+    ] = False,
 ) -> None:
     """Evaluate a RUN, a checkpoint or features under one or more protocols and store one record for each.
 
@@ -112,8 +118,9 @@ def evaluate(
 
     labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
+    draws = tuple(dict.fromkeys(draw or ["seeded"]))
     rules = [
-        Rules(protocols, draw, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
+        Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
     ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or attributes_only):
@@ -124,7 +131,7 @@ def evaluate(
         scored = _score_features(features, rules, name, dataset, device)
     else:
         models = _models(run, checkpoint, method, trial, root, allow_leaking)
-        embedded = embed_models(models, rules[0], device=device, amp=amp, progress=progress)
+        embedded = embed_models(models, rules[0], device=device, amp=amp, compiled=compile_, progress=progress)
         scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
         # What attribute labels reach alone is the same in every query mode.
         scored = list({one.record.id: one for one in scored}.values())

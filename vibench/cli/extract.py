@@ -17,6 +17,9 @@ def extract(
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
+    ] = False,
 ) -> None:
     """Embed the test images of the data set of RUN and write their names and features.
 
@@ -35,7 +38,8 @@ def extract(
         trials = ", ".join(str(model.checkpoint.trial) for model in models)
         raise UsageError(f"{run}: holds the trials {trials}, and a features file one of them; name it with --trial.")
     place = resolve_device(device)
-    _, extraction = models[0].extract(place, resolve_precision(amp, place), extras=True, progress=progress)
+    precision = resolve_precision(amp, place)
+    _, extraction = models[0].extract(place, precision, extras=True, compiled=compile_, progress=progress)
     write_features(output, extraction.features)
     images, width = extraction.features.features.shape
     out.print(

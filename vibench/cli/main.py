@@ -1,6 +1,6 @@
 """The ``vibench`` command: registers one file per command and turns errors into one sentence and an exit code.
 
-Command modules import typer, rich and the standard library only at their top; torch, numpy and pandas are imported
+Command modules import typer and the standard library only at their top; rich, torch, numpy and pandas are imported
 inside the functions, so that ``vibench --help`` answers at once.
 """
 
@@ -30,7 +30,7 @@ from vibench.cli.protocols import protocols
 from vibench.cli.report import report
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
-from vibench.errors import VibenchError, VibenchWarning
+from vibench.errors import VibenchError, VibenchWarning, one_line
 
 app = typer.Typer(
     name="vibench",
@@ -85,10 +85,6 @@ app.command("report")(report)
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script: exit 0 on success, 1 on a failed run, 2 on bad usage."""
-    from rich.markup import escape
-
-    from vibench.cli.console import err
-
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
@@ -97,19 +93,27 @@ def main(arguments: list[str] | None = None) -> None:
     except VibenchError as error:
         if debug:
             raise
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        _complain("error:", str(error))
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:
             raise
         # A full disk, a folder that cannot be written: what no module has a better sentence for.
-        err.print(f"[bold red]error:[/] {escape(_os_error_sentence(error))}", soft_wrap=True)
-        sys.exit(1)
+        _complain("error:", _os_error_sentence(error))
+        sys.exit(VibenchError.exit_code)
     except KeyboardInterrupt:
         if debug:
             raise
-        err.print("[bold red]interrupted[/]")
+        _complain("interrupted")
         sys.exit(130)
+
+
+def _complain(what: str, sentence: str = "") -> None:
+    from rich.markup import escape
+
+    from vibench.cli.console import err
+
+    err.print(f"[bold red]{what}[/] {escape(sentence)}".rstrip(), soft_wrap=True)
 
 
 def _show_warning(
@@ -133,7 +137,7 @@ def _show_warning(
 
 def _os_error_sentence(error: OSError) -> str:
     what = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
-    return (
+    return one_line(
         f"{what}{error.strerror or error}; what was written before is intact: make room or give access, then run the "
         "command again."
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
-from vibench.cli.console import out
-from vibench.protocols import Protocol, Side, load_protocol, protocol_names
+if TYPE_CHECKING:
+    from vibench.protocols import Protocol, Side
 
 UNKNOWN = "?"
 UNVERIFIED = "*"
@@ -25,6 +22,8 @@ def protocols(
 
     Example: vibench protocols sysu-indoor
     """
+    from vibench.protocols import load_protocol, protocol_names
+
     if name is None:
         _list([load_protocol(known) for known in protocol_names()])
     else:
@@ -32,6 +31,10 @@ def protocols(
 
 
 def _list(known: list[Protocol]) -> None:
+    from rich.table import Table
+
+    from vibench.cli.console import out
+
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     # A name that is cut short cannot be typed.
     table.add_column("protocol", min_width=max(len(protocol.name) for protocol in known))
@@ -60,6 +63,12 @@ def _list(known: list[Protocol]) -> None:
 
 
 def _explain(protocol: Protocol) -> None:
+    from rich.markup import escape
+    from rich.padding import Padding
+    from rich.table import Table
+
+    from vibench.cli.console import out
+
     out.print(f"[bold]{protocol.name}[/] version {protocol.version}: {escape(protocol.title)}\n")
     for paragraph in protocol.description.strip().split("\n\n"):
         out.print(escape(" ".join(paragraph.split())) + "\n")

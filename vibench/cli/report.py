@@ -16,10 +16,10 @@ def report(
     ] = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of training runs, for their training curves.")] = None,
 ) -> None:
-    """Write every board with its charts as one HTML page that needs no network.
+    r"""Write every board with its charts as one HTML page that needs no network.
 
     Boards sort by their column heads and unfold into seeds; every number names its record. With matplotlib
-    (pip install 'vibench[plots]') each chart is also written as PNG, into a folder beside the page.
+    (pip install 'vibench\[plots]') each chart is also written as PNG, into a folder beside the page.
 
     Example: vibench report --runs runs -o report.html
     """

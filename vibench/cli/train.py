@@ -13,7 +13,19 @@ if TYPE_CHECKING:
     from vibench.training.folder import RunFolder
     from vibench.training.run import TrainingSpec
 
-_RUN_OPTIONS = ("dataset", "variant", "trial", "set", "pretrained", "seed", "amp", "out", "attributes", "heatmaps")
+_RUN_OPTIONS = (
+    "dataset",
+    "variant",
+    "trial",
+    "set",
+    "pretrained",
+    "seed",
+    "amp",
+    "compile",
+    "out",
+    "attributes",
+    "heatmaps",
+)
 """What a run folder fixes: options that cannot stand beside --resume."""
 
 
@@ -30,6 +42,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
+    compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
     attributes: Annotated[
         Path | None, typer.Option(help="Attribute labels, of methods that need them. Default: those of the data set.")
@@ -75,6 +88,7 @@ def train(
             out=out,
             attributes=attributes,
             heatmaps=heatmaps,
+            compiled=compile_,
         )
         if trial is None and specs[0].trial is not None:
             err.print(
@@ -107,6 +121,7 @@ def _specifications(
     out: Path | None,
     attributes: Path | None,
     heatmaps: Path | None,
+    compiled: bool,
 ) -> list[TrainingSpec]:
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
@@ -117,7 +132,7 @@ def _specifications(
     recipe = load_recipe(method, variant, dataset, overrides)
 
     def specification(number: int | None, folder: Path | None) -> TrainingSpec:
-        return TrainingSpec(recipe, root, number, seed, amp, pretrained, folder, attributes, heatmaps)
+        return TrainingSpec(recipe, root, number, seed, amp, pretrained, folder, attributes, heatmaps, compiled)
 
     if trial == "all" and splits > 1:
         parent = out or default_folder(recipe, seed)

@@ -16,6 +16,7 @@ from vibench.data.batch import Batch
 from vibench.datasets.registry import dataset_names
 from vibench.errors import suggestion
 from vibench.methods.base import Method
+from vibench.methods.noise_batch import noise_batch
 from vibench.methods.recipe import Recipe, load_recipe
 from vibench.methods.registry import build_method, get_method, method_entry
 from vibench.modality import CODE, INFRARED, MODALITIES, VISIBLE
@@ -49,29 +50,8 @@ class Subject:
 
     @cached_property
     def batch(self) -> Batch:
-        """P identities with K images in each modality, of noise."""
-        half = IDENTITIES * IMAGES
-        size = self.recipe.input
-        generator = torch.Generator().manual_seed(0)
-        labels = torch.arange(IDENTITIES).repeat_interleave(IMAGES)
-        codes = torch.tensor([CODE[VISIBLE]] * half + [CODE[INFRARED]] * half)
-        inputs: dict[str, Any] = {}
-        if "attributes" in self.method.needs:
-            codes_of_pids = torch.randint(2, (IDENTITIES, 8), generator=generator).float()
-            inputs["attributes"] = codes_of_pids[labels].repeat(2, 1)
-            inputs["attributes_known"] = torch.ones(2 * half, dtype=torch.bool)
-        if "heatmaps" in self.method.needs:
-            channels = self.method.heatmap_channels()
-            shape = (2 * half, channels, size.height // 4, size.width // 4)
-            inputs["heatmaps"] = torch.rand(shape, generator=generator)
-            inputs["heatmaps_known"] = torch.ones(2 * half, dtype=torch.bool)
-        return Batch(
-            images=torch.randn(2 * half, 3, size.height, size.width, generator=generator),
-            labels=labels.repeat(2),
-            modality=codes,
-            cameras=torch.where(codes == CODE[VISIBLE], 1, 3),
-            **inputs,
-        )
+        """P identities with K images in each view and modality, of noise."""
+        return noise_batch(self.method)
 
     @cached_property
     def unlabelled(self) -> Batch:

@@ -15,7 +15,7 @@ from vibench.devices import resolve_device, resolve_precision
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import get_method, method_entry
 from vibench.modality import MODALITIES
-from vibench.profiling.profile import profile_method
+from vibench.profiling.measure import profile_method
 from vibench.progress import Progress, silent
 from vibench.scoring import Rules, load_protocols, score_models
 from vibench.trained import models_of_run
@@ -106,8 +106,13 @@ class _Way:
     def _profile(self) -> str:
         place = resolve_device(self._device)
         method = load_method(self._run.checkpoint_path)
-        profile = profile_method(method, place, resolve_precision("off", place), batch=4, seconds=0.1)
+        profile = profile_method(
+            method, place, resolve_precision("off", place), seconds=0.0, largest_batch=1, galleries=[100]
+        )
+        assert profile.embedding is not None and profile.training is not None
         return (
-            f"{profile.parameters_test / 1e6:.2f} M parameters in testing, {profile.flops_per_image / 1e9:.2f} GFLOPs "
-            f"and {profile.latency.median:.1f} ms per image, {profile.embedding_size} numbers ({profile.input} pixels)"
+            f"{profile.parameters_test / 1e6:.2f} M parameters in testing, "
+            f"{profile.embedding.flops_per_image / 1e9:.2f} GFLOPs and {profile.embedding.latency.median:.1f} ms per "
+            f"image, {profile.training.flops / 1e9:.2f} GFLOPs per training step, {profile.embedding_size} numbers "
+            f"({profile.input} pixels)"
         )

@@ -1,8 +1,9 @@
 """Training-time augmentation, drawn independently for every image.
 
 What happens to a batch is drawn first (`draw_augmentation`, on the host, from a seeded generator) and then carried
-out: crop and flip while the images are copied out of the cache (`crop_and_flip`), erasing on the device after
-normalisation (`erase`). A draw is the same on every device and costs no device synchronisation.
+out. On a CPU, crop and flip take the place of the copy out of the cache (`crop_and_flip`); for a GPU, images leave the
+cache as they are and it does the same to the bit (`crop_and_flip_there`). Erasing follows normalisation (`erase`). A
+draw is the same on every device and costs no device synchronisation.
 """
 
 from __future__ import annotations
@@ -108,23 +109,35 @@ def crop_and_flip(images: np.ndarray, rows: np.ndarray, draw: AugmentationDraw) 
     return out
 
 
-def erase(images: Tensor, draw: AugmentationDraw) -> Tensor:
-    """Fill each image's erased rectangle in normalised ``images`` (B, 3, H, W), in place."""
-    if not draw.erased[:, 2].any():
-        return images
+def crop_and_flip_there(
+    images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int, pad_value: int = 0
+) -> Tensor:
+    """As `crop_and_flip`, of all ``images`` (B, H, W, 3) uint8 on the device where they are, by one gather.
+
+    ``top``, ``left`` (B,) int64 and ``flip`` (B,), 0 or 1, are those of an `AugmentationDraw`.
+    """
+    _, height, width, _ = images.shape
+    row = torch.arange(height, device=images.device) + (top - pad)[:, None]
+    column = torch.arange(width, device=images.device).expand(len(images), width)
+    column = torch.where(flip[:, None] > 0, width - 1 - column, column) + (left - pad)[:, None]
+    outside = ((row < 0) | (row >= height))[:, :, None] | ((column < 0) | (column >= width))[:, None, :]
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    pixels = images[image, row.clamp(0, height - 1)[:, :, None], column.clamp(0, width - 1)[:, None, :]]
+    return pixels.masked_fill_(outside[..., None], pad_value)
+
+
+def erase(images: Tensor, rectangles: Tensor, fill: Tensor | None = None) -> Tensor:
+    """Fill each image's rectangle in normalised ``images`` (B, 3, H, W), in place.
+
+    ``rectangles`` (B, 4) and ``fill`` (B, 3) are those of an `AugmentationDraw`, on the device of the images.
+    """
     device = images.device
-    rectangles = torch.from_numpy(draw.erased)
-    if device.type == "cuda":
-        rectangles = rectangles.pin_memory().to(device, non_blocking=True)
     top, left, high, wide = rectangles[:, :, None].unbind(1)
     row = torch.arange(images.shape[2], device=device)
     column = torch.arange(images.shape[3], device=device)
     inside_rows = (row >= top) & (row < top + high)
     inside_columns = (column >= left) & (column < left + wide)
     mask = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
-    if draw.fill is None:
+    if fill is None:
         return images.masked_fill_(mask, 0.0)
-    fill = torch.from_numpy(draw.fill)
-    if device.type == "cuda":
-        fill = fill.pin_memory().to(device, non_blocking=True)
     return torch.where(mask, fill[:, :, None, None], images, out=images)

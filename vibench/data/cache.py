@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 import warnings
@@ -40,10 +39,12 @@ from vibench.data.cache_build import (
     load_resized,
 )
 from vibench.data.lock import exclusive
+from vibench.data.npz import open_npy
+from vibench.datasets.listing import is_number
 from vibench.datasets.pixels import ColourCount, View, modality_finding
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, VibenchError, VibenchWarning, suggestion
-from vibench.files import canonical_json, sha256_file, sha256_text
+from vibench.files import canonical_json, parse_json, read_text, sha256_file, sha256_text
 from vibench.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ def open_cache(
     # Of a build that was killed when it was as good as finished.
     with contextlib.suppress(OSError):
         plan.journal.unlink(missing_ok=True)
-    images = np.load(plan.folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    images = open_npy(plan.images)
     origin = f"built: {reason}" if reason else "reused"
-    finished = json.loads(plan.marker.read_text(encoding="utf-8"))
+    finished = parse_json(read_text(plan.marker))
     _check_modalities(finished["colours"], dataset, root)
     equal = tuple(map(tuple, finished["equal"]))
     return ImageCache(plan.folder, images, index, plan.fingerprint, origin, equal)
@@ -164,7 +165,7 @@ def open_cache(
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width from ``HEIGHTxWIDTH``, e.g. ``288x144``; `UsageError` for another form."""
     height, _, width = text.partition("x")
-    if not (height.isascii() and height.isdigit() and width.isascii() and width.isdigit()):
+    if not (is_number(height) and is_number(width)):
         raise UsageError(f"the image size '{text}' is not of the form HEIGHTxWIDTH, e.g. 288x144")
     return int(height), int(width)
 
@@ -232,8 +233,8 @@ def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex) -> st
 def _unusable(plan: CachePlan, verify: bool) -> str:
     """Why the cache in the plan's folder cannot be used as it is; empty when it can."""
     try:
-        finished = json.loads(plan.marker.read_text(encoding="utf-8"))
-        fingerprint, checksums = finished["fingerprint"], finished["crc32"]
+        finished = parse_json(read_text(plan.marker))
+        fingerprint, checksums = finished["fingerprint"], list(finished["crc32"])
         touched, index_sha256 = finished["images_mtime_ns"], finished["index_sha256"]
         _ = finished["equal"], finished["colours"]
     except FileNotFoundError:
@@ -243,11 +244,11 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
     if fingerprint != plan.fingerprint:
         return "the images or their splits have changed"
     try:
-        images = np.load(plan.images, mmap_mode="r", allow_pickle=False)
+        images = open_npy(plan.images)
         if sha256_file(plan.index) != index_sha256:
             return "index.csv is damaged"
         untouched = plan.images.stat().st_mtime_ns == touched
-    except (OSError, ValueError, EOFError):
+    except Exception:  # a damaged header raises almost anything inside NumPy
         return "images.npy or index.csv is damaged"
     if images.shape != plan.shape or images.dtype != np.uint8 or len(checksums) != plan.chunks:
         return "images.npy is damaged"

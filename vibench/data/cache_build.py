@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vibench.data.npz import open_npy
 from vibench.datasets.image_file import read_rgb
 from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_images, pixel_facts
 from vibench.errors import VibenchError
-from vibench.files import sha256_file, write_json, write_text
+from vibench.files import read_text, sha256_file, write_json, write_text
 from vibench.parallel import map_in_processes
 from vibench.progress import Progress, silent
 
@@ -29,7 +30,7 @@ FORMAT = 2
 """Version of the cache's files; part of the fingerprint."""
 CHUNK_IMAGES = 128
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
-_JOURNAL_LINE = re.compile(r"([0-9]+) ([0-9]+)\n")
+_JOURNAL_LINE = re.compile(r"([0-9]{1,9}) ([0-9]{1,10})\n")
 
 
 @dataclass(frozen=True)
@@ -186,14 +187,14 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
 def _finished_chunks(plan: CachePlan) -> dict[int, int]:
     """Checksums of the chunks that an interrupted build of the same images has finished."""
     try:
-        fingerprint, *lines = plan.journal.read_text(encoding="ascii").splitlines(keepends=True)
+        fingerprint, *lines = read_text(plan.journal, "ascii").splitlines(keepends=True)
         if fingerprint == f"{plan.fingerprint}\n" and not plan.partial.exists():
             # Killed when the array had its last name already, but before the build was declared finished.
             plan.images.replace(plan.partial)
-        shape = np.load(plan.partial, mmap_mode="r", allow_pickle=False).shape
-    except (OSError, ValueError):
+        images = open_npy(plan.partial)
+    except Exception:  # a damaged header raises almost anything inside NumPy
         return {}
-    if fingerprint != f"{plan.fingerprint}\n" or shape != plan.shape:
+    if fingerprint != f"{plan.fingerprint}\n" or images.shape != plan.shape or images.dtype != np.uint8:
         return {}
     # A line without its end was being written when the build was killed.
     entries = [match for match in map(_JOURNAL_LINE.fullmatch, lines) if match is not None]

@@ -7,6 +7,8 @@ operations act behind normalisation, where the channels of a grey image differ, 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,13 +39,14 @@ def draw_channels(
     return np.where(random.random(count) < probability, drawn, 0)
 
 
-def change_channels(images: Tensor, outcomes: np.ndarray) -> Tensor:
-    """Carry out the drawn ``outcomes`` (B,) on normalised ``images`` (B, 3, H, W)."""
-    if not outcomes.any():
-        return images
-    codes = torch.from_numpy(outcomes)
-    weights = _WEIGHTS[codes]
-    if images.device.type == "cuda":
-        codes, weights = (host.pin_memory().to(images.device, non_blocking=True) for host in (codes, weights))
+def change_channels(images: Tensor, outcomes: Tensor) -> Tensor:
+    """Carry out the drawn ``outcomes`` (B,) on normalised ``images`` (B, 3, H, W), both on one device."""
+    weights = _weights(images.device)[outcomes]
     mixed = (images * weights[:, :, None, None]).sum(dim=1, keepdim=True)
-    return torch.where((codes > 0)[:, None, None, None], mixed, images)
+    return torch.where((outcomes > 0)[:, None, None, None], mixed, images)
+
+
+@lru_cache(maxsize=16)
+def _weights(device: torch.device) -> Tensor:
+    """`_WEIGHTS` on a device; kept, because copying them to a GPU would stall it at every batch."""
+    return _WEIGHTS.to(device)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
-_LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
+_LUMA = (19595, 38470, 7471)
 """ITU-R BT.601 in 1/65536, the whole numbers that Pillow converts to grey with."""
-_HALF = np.uint32(1 << 15)
+_HALF = 1 << 15
 
 
 def turn_grey(images: np.ndarray, chosen: np.ndarray) -> None:
@@ -15,6 +17,13 @@ def turn_grey(images: np.ndarray, chosen: np.ndarray) -> None:
     What Pillow's conversion to grey and back gives, to the bit. Images that are grey already stay as they are.
     """
     for place in np.flatnonzero(chosen):
-        red, green, blue = np.moveaxis(images[place], 2, 0).astype(np.uint32)
+        red, green, blue = np.moveaxis(images[place], 2, 0).astype(np.int32)
         luma = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16
         images[place] = luma.astype(np.uint8)[..., None]
+
+
+def turn_grey_there(images: Tensor, chosen: Tensor) -> Tensor:
+    """As `turn_grey`, on the device where ``images`` (B, H, W, 3) uint8 and ``chosen`` (B,), 0 or 1, are."""
+    red, green, blue = images.int().unbind(3)
+    luma = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16
+    return torch.where(chosen[:, None, None, None] > 0, luma.to(torch.uint8)[..., None], images)

@@ -21,6 +21,7 @@ from vibench.data.normalise import normalise
 from vibench.datasets.image_file import read_rgb
 from vibench.errors import UsageError, VibenchError
 from vibench.modality import INFRARED
+from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.nn.torchvision_ops import import_torchvision
 from vibench.progress import Progress, silent
 
@@ -150,9 +151,11 @@ def _file_state(path: Path) -> dict[str, Tensor]:
             f"--weights {path}: there is no such file; give the state dict of torchvision's {ARCHITECTURE}."
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises anything from KeyError to UnpicklingError on a foreign file
-        raise UsageError(f"--weights {path}: is no file that torch.save wrote from a plain state dict.") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        state = read_torch_file(path)
+    except TorchFileError as error:
+        raise UsageError(
+            f"--weights {path}: is no file that torch.save wrote from a plain state dict ({error}); give another."
+        ) from None
+    if not is_plain_state(state):
         raise UsageError(f"--weights {path}: holds no plain state dict (name -> tensor) of {ARCHITECTURE}.")
-    return state
+    return dict(state)

@@ -7,7 +7,6 @@ confidence: 0 is not labelled, 1 hidden, 2 visible.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from vibench.data.npz import rows_of_paths
-from vibench.datasets.image_file import ImageFileError
+from vibench.datasets.image_file import image_size
 from vibench.errors import UsageError
+from vibench.files import parse_json, read_text
 
 COCO_JOINTS = 17
+LARGEST_JSON = 1 << 30
+"""Bytes of a JSON file: the joints of a hundred thousand people in COCO's form have some hundred million."""
 CONFIDENCE = 0.3
 """Joints of a confidence up to this are not used."""
 
@@ -62,7 +63,7 @@ def keypoints_of_arrays(path: Path, arrays: Mapping[str, np.ndarray], root: Path
     chosen = points[rows].astype(np.float32)
     if not np.isfinite(chosen).all():
         raise UsageError(f"{path}: its array 'keypoints' has values that are NaN or infinite; give 0 as confidence.")
-    sizes = np.array([_image_size(root, name) for name in names], dtype=np.float32)
+    sizes = np.array([image_size(root / name) for name in names], dtype=np.float32)
     return Keypoints(chosen[..., :2] / sizes[:, None], chosen[..., 2])
 
 
@@ -106,7 +107,7 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
     confidence = np.zeros((len(names), *joints), dtype=np.float32)
     for row, name in enumerate(names):
         if name in points:
-            size = sizes.get(name) or _image_size(root, name)
+            size = sizes.get(name) or image_size(root / name)
             places[row] = (points[name][:, :2] + 0.5) / size
             confidence[row] = points[name][:, 2]
     return Keypoints(places, confidence)
@@ -114,10 +115,10 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
 
 def _read_json(path: Path) -> Any:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path, largest=LARGEST_JSON))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: is not valid JSON ({error}).") from None
     if not isinstance(content, dict | list):
         raise UsageError(f"{path}: must be COCO's annotations or a list of detections, not a single value.")
@@ -206,14 +207,3 @@ def _list_of_objects(path: Path, value: Any, what: str) -> list[dict[str, Any]]:
         where = what if what == "the file" else f"'{what}'"
         raise UsageError(f"{path}: {where} must be a list of objects, as in COCO's keypoint annotations.")
     return value
-
-
-def _image_size(root: Path, name: str) -> tuple[int, int]:
-    """(width, height) from the file's header."""
-    try:
-        with Image.open(root / name) as image:
-            return image.size
-    except FileNotFoundError:
-        raise ImageFileError(str(root / name), "missing", "no such file") from None
-    except OSError as error:
-        raise ImageFileError(str(root / name), "unreadable", str(error)) from None

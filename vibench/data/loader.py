@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation, draw_rectangles, erase
+from vibench.data.augmentation import (
+    AugmentationDraw,
+    crop_and_flip,
+    crop_and_flip_there,
+    draw_augmentation,
+    draw_rectangles,
+    erase,
+)
 from vibench.data.batch import Batch
 from vibench.data.channels import change_channels, draw_channels
 from vibench.data.distinct_sampler import DistinctSampler
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
-from vibench.data.greyscale import turn_grey
+from vibench.data.greyscale import turn_grey, turn_grey_there
 from vibench.data.heatmap_augmentation import crop_and_flip_heatmaps, erase_heatmaps
 from vibench.data.normalise import normalise
+from vibench.data.pixels import read_images
+from vibench.data.prefetch import prefetched
 from vibench.data.sampler import IdentitySampler
 from vibench.data.training_inputs import TrainingInputs
 from vibench.datasets.index import SampleIndex
@@ -34,17 +42,28 @@ _SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
 }
 
 
+_CODES = ("label", "modality", "camera", "top", "left", "flip", "grey", "channels")
+"""Rows of `_HostBatch.codes`; those of the erased rectangles follow."""
+
+
 @dataclass(frozen=True)
 class _HostBatch:
+    """A batch on its way to the device; everything pinned where that is a GPU."""
+
     images: Tensor
-    """(B, H, W, 3) uint8, cropped and flipped; pinned when the device is CUDA."""
+    """(B, H, W, 3) uint8: cropped, mirrored and turned grey; for a GPU, which does that itself, as cached."""
     codes: Tensor
-    """(3, B) int64: label, modality, camera."""
-    draw: AugmentationDraw
-    channels: np.ndarray
-    """(B,) int64, places in `vibench.data.channels.OUTCOMES`."""
+    """(12, B) int64: what there is one whole number per image of, together, so that it is one copy."""
+    fill: Tensor | None
+    """(B, 3) float32: as `AugmentationDraw.fill`."""
+    greyed: bool
+    """Whether any image is turned grey."""
+    erased: bool
+    """Whether anything of any image is erased."""
+    mixed: bool
+    """Whether the channels of any image change."""
     inputs: dict[str, Tensor]
-    """What the method needs besides, ready, by the names of the fields of `Batch`; pinned likewise."""
+    """What the method needs besides, ready, by the names of the fields of `Batch`."""
 
 
 class TrainingLoader:
@@ -69,6 +88,7 @@ class TrainingLoader:
         self._recipe = recipe
         self._seed = seed
         self._device = device
+        self._augments_there = device.type == "cuda"
         self._inputs = inputs or TrainingInputs()
         pids = index["pid"].to_numpy(dtype=np.int64)
         modality = index["modality"].to_numpy(dtype=object)
@@ -97,54 +117,44 @@ class TrainingLoader:
     def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """The batches of epoch ``epoch`` (from 0), from step ``start_step`` on, prepared by a background thread."""
         plan = self._sampler.epoch(epoch)
-        ready: queue.Queue[_HostBatch | BaseException | None] = queue.Queue(maxsize=PREFETCHED)
-        abandoned = threading.Event()
-
-        def hand_over(item: _HostBatch | BaseException | None) -> None:
-            while not abandoned.is_set():
-                try:
-                    return ready.put(item, timeout=0.1)
-                except queue.Full:
-                    continue
-
-        def prepare() -> None:
-            try:
-                for step in range(start_step, len(plan)):
-                    if abandoned.is_set():
-                        return
-                    hand_over(self._host_batch(plan[step], epoch, step))
-                hand_over(None)
-            except BaseException as error:
-                hand_over(error)
-
-        worker = threading.Thread(target=prepare, name="vibench-loader", daemon=True)
-        worker.start()
-        try:
-            while (item := ready.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield self._device_batch(item)
-        finally:
-            abandoned.set()
-            worker.join()
+        host_batches = (self._host_batch(plan[step], epoch, step) for step in range(start_step, len(plan)))
+        with closing(prefetched(host_batches, PREFETCHED, "vibench-loader")) as ready:
+            for batch in ready:
+                yield self._device_batch(batch)
 
     def _host_batch(self, plan: np.ndarray, epoch: int, step: int) -> _HostBatch:
+        recipe = self._recipe.augmentation
         height, width = self._images.shape[1:3]
         visible, infrared = plan
-        rows = np.concatenate([visible] * len(self._recipe.augmentation.visible_views) + [infrared])
+        rows = np.concatenate([visible] * len(recipe.visible_views) + [infrared])
         random = generator(self._seed, "augmentation", epoch, step)
-        draw = draw_augmentation(self._recipe.augmentation, len(rows), height, width, random)
-        pixels = crop_and_flip(self._images, self._rows[rows], draw)
-        if self._recipe.augmentation.greyscale > 0:
-            random = generator(self._seed, "greyscale", epoch, step)
-            turn_grey(pixels, random.random(len(rows)) < self._recipe.augmentation.greyscale)
-        images = torch.from_numpy(pixels)
-        codes = torch.from_numpy(self._codes[:, rows])
+        draw = draw_augmentation(recipe, len(rows), height, width, random)
+        grey = np.zeros(len(rows), dtype=bool)
+        if recipe.greyscale > 0:
+            grey = generator(self._seed, "greyscale", epoch, step).random(len(rows)) < recipe.greyscale
+        channels = self._draw_channels(len(infrared), epoch, step)
+        codes = [*self._codes[:, rows], draw.top, draw.left, draw.flip, grey, channels, *draw.erased.T]
         inputs = self._inputs_of(rows, draw, epoch, step)
-        if self._device.type == "cuda":
-            images, codes = images.pin_memory(), codes.pin_memory()
-            inputs = {name: values.pin_memory() for name, values in inputs.items()}
-        return _HostBatch(images, codes, draw, self._draw_channels(len(infrared), epoch, step), inputs)
+        return _HostBatch(
+            self._pixels(self._rows[rows], draw, grey),
+            self._pinned(torch.from_numpy(np.stack(codes, dtype=np.int64))),
+            None if draw.fill is None else self._pinned(torch.from_numpy(draw.fill)),
+            greyed=bool(grey.any()),
+            erased=bool(draw.erased[:, 2].any()),
+            mixed=bool(channels.any()),
+            inputs={name: self._pinned(values) for name, values in inputs.items()},
+        )
+
+    def _pixels(self, rows: np.ndarray, draw: AugmentationDraw, grey: np.ndarray) -> Tensor:
+        """The images ``rows`` of the cache, augmented as far as the host does it."""
+        if self._augments_there:
+            return read_images(self._images, rows, pin=self._device.type == "cuda")
+        pixels = crop_and_flip(self._images, rows, draw)
+        turn_grey(pixels, grey)
+        return torch.from_numpy(pixels)
+
+    def _pinned(self, values: Tensor) -> Tensor:
+        return values.pin_memory() if self._device.type == "cuda" else values
 
     def _inputs_of(self, rows: np.ndarray, draw: AugmentationDraw, epoch: int, step: int) -> dict[str, Tensor]:
         """The attributes and heatmaps of the images ``rows`` that ``draw`` is for, as far as the method needs them."""
@@ -182,13 +192,25 @@ class TrainingLoader:
         return np.concatenate([*views, draw_channels(recipe.infrared_channels, block, random)])
 
     def _device_batch(self, host: _HostBatch) -> Batch:
-        images = normalise(host.images.to(self._device, non_blocking=True))
-        labels, modality, cameras = host.codes.to(self._device, non_blocking=True).unbind(0)
+        recipe = self._recipe.augmentation
+        pixels = host.images.to(self._device, non_blocking=True)
+        codes = host.codes.to(self._device, non_blocking=True)
+        of = dict(zip(_CODES, codes, strict=False))
+        if self._augments_there:
+            pixels = crop_and_flip_there(pixels, of["top"], of["left"], of["flip"], recipe.pad, recipe.pad_value)
+            if host.greyed:
+                pixels = turn_grey_there(pixels, of["grey"])
+        images = normalise(pixels)
+        if host.erased:
+            fill = None if host.fill is None else host.fill.to(self._device, non_blocking=True)
+            images = erase(images, codes[len(_CODES) :].T, fill)
+        if host.mixed:
+            images = change_channels(images, of["channels"])
         return Batch(
-            images=change_channels(erase(images, host.draw), host.channels),
-            labels=labels,
-            modality=modality,
-            cameras=cameras,
-            visible_views=len(self._recipe.augmentation.visible_views),
+            images=images,
+            labels=of["label"],
+            modality=of["modality"],
+            cameras=of["camera"],
+            visible_views=len(recipe.visible_views),
             **{name: values.to(self._device, non_blocking=True) for name, values in host.inputs.items()},
         )

@@ -1,28 +1,60 @@
-"""NumPy archives with one row per image, told apart by the array ``paths``."""
+"""NumPy files and archives, read only after what they declare has been compared with what they are.
+
+An archive of a few kilobytes can declare, and unpack to, any number of bytes. Whatever an array is said to hold must
+therefore be in the file, packed at most `MOST_PACKED` times, and `LARGEST_ARRAYS` bounds it all.
+"""
 
 from __future__ import annotations
 
+import math
+import warnings
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from vibench.errors import UsageError
 
+LARGEST_ARRAYS = 16 << 30
+"""Bytes of all arrays of a file: features of all images of the largest data set, with all their parts, have three."""
+MOST_PACKED = 100
+"""Times that arrays of more than `SMALL_ARRAYS` bytes may be smaller in the file; zeros alone come to a thousand."""
+SMALL_ARRAYS = 256 << 20
+"""Bytes that a file may unpack to whatever its size."""
+
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz`` file by their names; `UsageError` where it is absent, damaged or would run code."""
+    """All arrays of an ``.npz`` file by their names.
+
+    `UsageError` where it is absent, damaged, would run code, or declares more than it may hold.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file.")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array")
-        with archive:
+        _check_archive(path)
+        with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # a damaged archive raises almost anything inside zipfile, zlib and NumPy
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path}: is no readable .npz file of plain arrays ({reason}).") from None
+        raise UsageError(f"{path}: is no readable .npz file of plain arrays ({reason}); write it again.") from None
+
+
+def open_npy(path: Path) -> np.memmap:
+    """The array of an ``.npy`` file in C order, mapped read-only; `ValueError` or `OSError` for any other file.
+
+    The file must have as many bytes as its header declares.
+    """
+    with path.open("rb") as handle:
+        if handle.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
+            raise ValueError("it is no .npy file")
+        handle.seek(0)
+        shape, dtype, fortran = _declared(handle)
+        start = handle.tell()
+    if dtype.hasobject or fortran or path.stat().st_size != start + _bytes_of(shape, dtype):
+        raise ValueError("its header and its size disagree")
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
 
 
 def rows_of_paths(path: Path, stored: np.ndarray, count: int, names: Sequence[str]) -> np.ndarray:
@@ -44,3 +76,57 @@ def rows_of_paths(path: Path, stored: np.ndarray, count: int, names: Sequence[st
             "set's must be in it, named relative to its folder."
         )
     return np.fromiter((row_of[name] for name in names), dtype=np.int64, count=len(names))
+
+
+def _check_archive(path: Path) -> None:
+    """`ValueError` unless every array has as many bytes as it declares, and all together no more than allowed."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as handle:
+            single = handle.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+        raise ValueError(
+            "it is a single .npy array; save all arrays together with numpy.savez"
+            if single
+            else "it is truncated or of another kind"
+        )
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        size, unpacked = path.stat().st_size, sum(member.file_size for member in members)
+        if unpacked > LARGEST_ARRAYS or unpacked > max(SMALL_ARRAYS, MOST_PACKED * size):
+            raise ValueError(f"it has {size} bytes but declares {unpacked}")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it has two arrays of one name")
+        for member in members:
+            if not member.filename.endswith(".npy"):
+                raise ValueError(f"its member {member.filename!r} is no array")
+            with archive.open(member) as handle:
+                shape, dtype, _ = _declared(handle)
+                held = member.file_size - handle.tell()
+            if dtype.hasobject:
+                raise ValueError(
+                    f"{member.filename!r} is an array of Python objects, which is never unpickled; save texts with "
+                    "numpy.array(names, dtype=str)"
+                )
+            if _bytes_of(shape, dtype) != held or (dtype.itemsize == 0 and math.prod(shape) > 0):
+                raise ValueError(f"{member.filename!r} declares {_bytes_of(shape, dtype)} bytes and has {held}")
+
+
+def _declared(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Shape, type and Fortran order of the ``.npy`` file that begins at the handle's place, which moves to its data."""
+    with warnings.catch_warnings():
+        # Headers that Python 2 wrote, and types of old NumPys.
+        warnings.simplefilter("ignore")
+        version = np.lib.format.read_magic(handle)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(handle)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(handle)
+        else:
+            raise ValueError(f"it is of the .npy version {version[0]}.{version[1]}")
+    if any(isinstance(size, bool) or size < 0 for size in shape):
+        raise ValueError(f"an array has the shape {shape}")
+    return shape, dtype, fortran
+
+
+def _bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    # Python's whole numbers do not overflow as NumPy's do.
+    return math.prod(shape) * dtype.itemsize

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-from vibench.datasets.listing import Sample, read_lines
+from vibench.datasets.listing import Sample, is_number, leads_out, read_lines
 from vibench.errors import UsageError
 from vibench.modality import INFRARED, VISIBLE
 
@@ -28,10 +28,12 @@ def read_labelled_paths(path: Path) -> list[Line]:
         if not text.strip():
             continue
         name, _, label = text.strip().rpartition(" ")
-        if not (name and label.isascii() and label.isdigit()):
-            raise UsageError(f"{path}, line {number}: {text!r} is not a path, a space and a label of 0 or more")
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise UsageError(f"{path}, line {number}: {name!r} leads out of the data set's root; use a relative path")
+        if not (name and is_number(label)):
+            raise UsageError(f"{path}, line {number}: {text[:200]!r} is not a path, a space and a label of 0 or more")
+        if leads_out(name):
+            raise UsageError(
+                f"{path}, line {number}: {name[:200]!r} leads out of the data set's root; use a relative path with /"
+            )
         lines.append(Line(name, int(label)))
     return lines
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from vibench.errors import UsageError
+from vibench.files import read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
@@ -113,14 +114,21 @@ def parse_names(names: Iterable[str], parse: Callable[[str], Sample | None], dat
     return [sample for sample in parsed if sample is not None]
 
 
+def leads_out(name: str) -> bool:
+    """Whether a path from a file could mean a place outside the folder that it is relative to, on any system."""
+    windows = PureWindowsPath(name)
+    absolute = PurePosixPath(name).is_absolute() or bool(windows.drive or windows.root)
+    return absolute or "\\" in name or "\0" in name or ".." in PurePosixPath(name).parts
+
+
 def _cite(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return ", ".join(repr(name[:200]) for name in names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def read_lines(path: Path, what: str) -> list[str]:
     """The lines of a UTF-8 text file without line ends; `UsageError` when it is absent or no text."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return read_text(path, "utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UsageError(f"{path} is missing: it is {what}; copy it from the data set's archive") from None
     except UnicodeDecodeError:
@@ -139,10 +147,15 @@ def read_id_list(path: Path) -> tuple[int, ...]:
     if len(lines) != 1:
         raise UsageError(f"{path} has {len(lines)} lines of text; expected {what}")
     words = [word.strip() for word in lines[0].strip().rstrip(",").split(",")]
-    wrong = [word for word in words if not (word.isascii() and word.isdigit())]
+    wrong = [word for word in words if not is_number(word)]
     if wrong:
-        raise UsageError(f"{path} contains {wrong[0]!r}; expected {what}")
+        raise UsageError(f"{path} contains {wrong[0][:200]!r}; expected {what}")
     return unique_ids((int(word) for word in words), path)
+
+
+def is_number(word: str) -> bool:
+    """Whether ``word`` is a whole number from 0 on of at most nine digits, as identities, cameras and labels are."""
+    return word.isascii() and word.isdigit() and len(word) < 10
 
 
 def unique_ids(ids: Iterable[int], path: Path) -> tuple[int, ...]:

@@ -45,9 +45,9 @@ MODALITY_OF_CAMERA: dict[int, str] = {}
 """Every camera takes both."""
 NAME_FORM = "test_vis/cam3/0012/0001.jpg or test_nir/cam4/0012/0001.jpg"
 _MODALITY = {folder: modality for modality, folder in FOLDERS.items()}
-_TRAINING_NAME = re.compile(r"(vis|nir)/([0-9]{4})/[^/\\.][^/\\]*\.jpg")
-_TEST_NAME = re.compile(r"test_(vis|nir)/cam([1-9])/([0-9]{4})/[^/\\.][^/\\]*\.jpg")
-_CAMERA_PART = re.compile(r"c([0-9]+)")
+_TRAINING_NAME = re.compile(r"(vis|nir)/([0-9]{4})/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg")
+_TEST_NAME = re.compile(r"test_(vis|nir)/cam([1-9])/([0-9]{4})/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg")
+_CAMERA_PART = re.compile(r"c([0-9]{1,9})")
 
 
 def parse_test_name(name: str) -> Sample | None:

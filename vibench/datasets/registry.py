@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from vibench.errors import UsageError, suggestion
+from vibench.files import parse_json, read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
@@ -64,12 +65,16 @@ class Dataset:
             return ""
         file = Path(root) / "truth" / "twin.json"
         try:
-            truth = json.loads(file.read_text(encoding="utf-8"))
-            return f"{truth['scale']}-s{truth['seed']}-r{truth['renderer']}"
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            truth = parse_json(read_text(file))
+            version = f"{truth['scale']}-s{truth['seed']}-r{truth['renderer']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            version = ""
+        # It becomes part of records and of names of files.
+        if not re.fullmatch(r"[a-z]+-s[0-9]{1,20}-r[0-9]{1,9}", version):
             raise UsageError(
                 f"{file} does not tell scale, seed and renderer of the twin; make {self.name} with vibench data twin"
-            ) from error
+            )
+        return version
 
     def _layout(self) -> ModuleType:
         return import_module(_LAYOUT_MODULES[self.layout])

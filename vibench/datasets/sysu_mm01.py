@@ -12,6 +12,7 @@ get the split ``unused``.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,7 @@ from vibench.datasets.listing import (
     unique_ids,
 )
 from vibench.errors import UsageError
+from vibench.files import read_text
 from vibench.modality import INFRARED, VISIBLE
 
 if TYPE_CHECKING:
@@ -97,10 +99,12 @@ def read_ids(root: Path, split: str) -> tuple[int, ...]:
     if text.exists() or not matlab.exists():
         return read_id_list(text)
 
+    import numpy as np
+
     from vibench.datasets.matlab import read_variable
 
     values = read_variable(matlab, "id")
-    if values.dtype.kind not in "iuf" or (values != values.astype("int64")).any():
+    if values.dtype.kind not in "iuf" or not ((values >= 0) & (values < 10**9) & (values == np.floor(values))).all():
         raise UsageError(f"variable id of {matlab} holds no integers; copy the file again from the data set's archive")
     return unique_ids((int(pid) for pid in values.ravel()), matlab)
 
@@ -118,12 +122,16 @@ def read_skeleton(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        frame = pd.read_csv(path)[["camera", "pid", "images", "split"]]
+        frame = pd.read_csv(io.StringIO(read_text(path)))[["camera", "pid", "images", "split"]]
         frame = frame.astype({"camera": "int64", "pid": "int64", "images": "int64"})
     except FileNotFoundError:
         raise UsageError(f"{path} is missing; make the data set again with vibench data twin") from None
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{path} is no table with the integer columns camera, pid, images and a split") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); make the data set again") from None
+    except (KeyError, ValueError, OverflowError):
+        raise UsageError(f"{path} is no table with the integer columns camera, pid, images and a split") from None
     # The reference table calls identities outside the official lists "other".
     frame["split"] = frame["split"].replace({"other": "unused"})
+    if not frame["split"].isin((*LISTED_SPLITS, "unused")).all():
+        raise UsageError(f"{path} has a split that is none of {', '.join(LISTED_SPLITS)}, unused; make it again")
     return frame.sort_values(["camera", "pid"], ignore_index=True)

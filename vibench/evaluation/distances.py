@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 DISTANCES = ("cosine", "euclidean")
+_CHECKED_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,62 @@ class Similarity:
 
     def __init__(self, gallery: Tensor, distance: str) -> None:
         """``gallery`` (G, D), on the device that computes; ``distance`` one of `DISTANCES`."""
-        unique, self._copies = _unique_rows(gallery)
-        self._gallery = unique.double()
+        self._gallery = _Distinct.of(gallery)
         self._distance = distance
-        self._squares = torch.linalg.vecdot(self._gallery, self._gallery)
-        self._lengths = _lengths(self._squares)
 
     def __call__(self, query: Tensor) -> Tensor:
         """(Q, D) -> (Q, G) float64."""
         query = query.double()
-        squares = torch.linalg.vecdot(query, query)[:, None]
-        scores = query @ self._gallery.T
-        if self._distance == "cosine":
-            # Dividing after the product keeps products of small integers, and thereby their ties, exact.
-            scores /= self._lengths
-            scores /= _lengths(squares)
-        else:
-            scores.mul_(2.0).sub_(squares).sub_(self._squares)
-        return scores if self._copies is None else scores[:, self._copies]
+        squares = torch.linalg.vecdot(query, query)
+        return _scores(query @ self._gallery.rows.T, squares, self._gallery, self._distance)
+
+
+def both_ways(one: Tensor, other: Tensor, distance: str) -> tuple[Callable[[slice], Tensor], Callable[[slice], Tensor]]:
+    """Scores (as of `Similarity`) of a slice of ``one`` (N, D) against ``other`` (M, D), and the reverse.
+
+    They come from one product (N, M) float64, which both keep.
+    """
+    first, second = _Distinct.of(one), _Distinct.of(other)
+    products = first.rows @ second.rows.T
+
+    def direction(products: Tensor, query: _Distinct, gallery: _Distinct) -> Callable[[slice], Tensor]:
+        def score(part: slice) -> Tensor:
+            rows = part if query.copies is None else query.copies[part]
+            chosen = products[rows].clone(memory_format=torch.contiguous_format)
+            return _scores(chosen, query.squares[rows], gallery, distance)
+
+        return score
+
+    return direction(products, first, second), direction(products.T, second, first)
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """Rows of features, equal ones once."""
+
+    rows: Tensor
+    """(U, D) float64."""
+    copies: Tensor | None
+    """(N,) int64: for every row given, its place in ``rows``; None without repetition."""
+    squares: Tensor
+    """(U,) float64 squared lengths."""
+
+    @classmethod
+    def of(cls, rows: Tensor) -> _Distinct:
+        unique, copies = _unique_rows(rows)
+        unique = unique.double()
+        return cls(unique, copies, torch.linalg.vecdot(unique, unique))
+
+
+def _scores(products: Tensor, squares: Tensor, gallery: _Distinct, distance: str) -> Tensor:
+    """From inner products (Q, U), which are overwritten, of queries of squared lengths (Q,), to scores (Q, G)."""
+    if distance == "cosine":
+        # Dividing after the product keeps products of small integers, and thereby their ties, exact.
+        products /= _lengths(gallery.squares)
+        products /= _lengths(squares)[:, None]
+    else:
+        products.mul_(2.0).sub_(squares[:, None]).sub_(gallery.squares)
+    return products if gallery.copies is None else products[:, gallery.copies]
 
 
 def _lengths(squares: Tensor) -> Tensor:
@@ -66,6 +105,8 @@ def _lengths(squares: Tensor) -> Tensor:
 
 def _unique_rows(rows: Tensor) -> tuple[Tensor, Tensor | None]:
     """The distinct rows, and for every row the place of its like; the rows themselves and None without repetition."""
+    if len(_checksums(rows).unique()) == len(rows):
+        return rows, None
     # Adding zero makes -0.0 and 0.0 the same bytes.
     array = np.ascontiguousarray(rows.cpu().numpy() + 0)
     as_bytes = array.view(np.dtype((np.void, array.dtype.itemsize * array.shape[1]))).ravel()
@@ -73,3 +114,12 @@ def _unique_rows(rows: Tensor) -> tuple[Tensor, Tensor | None]:
     if len(first) == len(array):
         return rows, None
     return rows[torch.from_numpy(first).to(rows.device)], torch.from_numpy(copies.ravel()).to(rows.device)
+
+
+def _checksums(rows: Tensor) -> Tensor:
+    """(N,) int64, the same for equal rows and, but for chance, for no others."""
+    generator = torch.Generator().manual_seed(0)
+    factors = torch.randint(-(2**63), 2**63 - 1, (rows.shape[1],), generator=generator).to(rows.device)
+    whole = torch.int32 if rows.dtype == torch.float32 else torch.int64
+    parts = rows.split(max(1, _CHECKED_BYTES // (8 * rows.shape[1])))
+    return torch.cat([((part + 0.0).view(whole) * factors).sum(dim=1) for part in parts])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,17 +13,17 @@ from torch import Tensor
 
 from vibench.datasets.registry import Dataset, get_dataset
 from vibench.errors import UsageError, VibenchError, suggestion
-from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity
-from vibench.evaluation.draws import PermutationsLike, Trial, draw_trials
+from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity, both_ways
+from vibench.evaluation.draws import PermutationsLike, Trial, draw_trials, side_rows
 from vibench.evaluation.features import Features, check_features
 from vibench.evaluation.images import Images, differences, identify
 from vibench.evaluation.metrics import summary, trial_score
-from vibench.evaluation.ranking import Ranker, Sought
+from vibench.evaluation.ranking import Ranker, Sought, TieOrder
 from vibench.evaluation.rerank import k_reciprocal_distances
 from vibench.evaluation.result import Evaluation, PerQuery, TrialScore
 from vibench.files import sha256_text
 from vibench.progress import Progress, silent
-from vibench.protocols import Protocol
+from vibench.protocols import Protocol, Side
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
@@ -64,6 +64,24 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Case:
+    """One protocol under one draw, with the trials that this means among the images of one split."""
+
+    protocol: Protocol
+    draw: str
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """Scores from a product that serves two directions; see `scorer`."""
+
+    scores: Callable[[slice], Tensor]
+    seconds: float
+    """What this direction's half of the product took."""
+
+
+@dataclass(frozen=True)
 class TrialOutcome:
     """What one trial of one protocol yields."""
 
@@ -78,7 +96,7 @@ def evaluate_features(
     protocols: Sequence[Protocol],
     *,
     dataset: str | None = None,
-    draw: str | None = "seeded",
+    draw: str | Sequence[str] | None = "seeded",
     distance: str = "cosine",
     permutations: PermutationsLike | None = None,
     rerank: str = "none",
@@ -89,14 +107,14 @@ def evaluate_features(
     allow_incomplete: bool = False,
     progress: Progress = silent,
 ) -> list[Evaluation]:
-    """Evaluate features under protocols of one data set; one `Evaluation` per protocol, in their order.
+    """Evaluate features under protocols of one data set; one `Evaluation` per protocol and draw, in their order.
 
     ``splits`` maps split numbers to the features of that split's test images (RegDB; the metrics are averaged), or
     is one `Features`, of split ``meta["trial"]`` if it says so and else 1. ``dataset`` defaults to
-    ``meta["dataset"]``, then to the protocols' own. ``draw`` is ignored by protocols without draws; ``official``
-    needs ``permutations``. ``distances`` replaces ``distance``, one for all splits or one for each. Metrics are
-    computed in float64 on ``device``, in chunks of about ``chunk_bytes``, and do not depend on the order of the
-    features' rows.
+    ``meta["dataset"]``, then to the protocols' own. ``draw``, one or several, which share their work, is ignored by
+    protocols without draws; ``official`` needs ``permutations``. ``distances`` replaces ``distance``, one for all
+    splits or one for each. Metrics are computed in float64 on ``device``, in chunks of about ``chunk_bytes``, and do
+    not depend on the order of the features' rows.
 
     A gallery with fewer identities than a rank has the CMC stay at its last value. A query whose identity has no
     reachable gallery image is left out of every metric and counted in a note. Raises `UsageError` for unusable
@@ -108,25 +126,28 @@ def evaluate_features(
     settings = Settings(distance, first, rerank, query_mode, device, chunk_bytes)
     known = _dataset_of(by_split, protocols, dataset)
     version = str(next(iter(by_split.values())).meta.get("dataset_version", ""))
-    draws = [protocol.resolve_draw(draw) for protocol in protocols]
-    outcomes: list[list[TrialOutcome]] = [[] for _ in protocols]
+    asked = [draw] if draw is None or isinstance(draw, str) else draw
+    cases = [
+        (protocol, how) for protocol in protocols for how in dict.fromkeys(protocol.resolve_draw(one) for one in asked)
+    ]
+    outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
     notes: list[str] = []
     for split, features in by_split.items():
         check_features(features, f"features of split {split}" if len(by_split) > 1 else "features")
         images = identify(features, known)
         notes += _incomplete(differences(images, known), allow_incomplete)
-        trials = [
-            draw_trials(protocol, images, how, permutations, split)
-            for protocol, how in zip(protocols, draws, strict=True)
+        of_split = replace(settings, own=own[split])
+        drawn = [
+            Case(protocol, how, draw_trials(protocol, images, how, permutations, split)) for protocol, how in cases
         ]
-        for members in _sharing(protocols, draws):
-            group = [(protocols[member], trials[member]) for member in members]
-            of_split = replace(settings, own=own[split])
-            scored = _evaluate_group(group, draws[members[0]], features, images, of_split, progress)
+        mirrored = _mirrored(protocols, features, images, of_split)
+        for members in _sharing(protocol for protocol, _ in cases):
+            group = [drawn[member] for member in members]
+            scored = _evaluate_group(group, features, images, of_split, mirrored, progress)
             for member, found in zip(members, scored, strict=True):
                 outcomes[member] += found
     evaluations = []
-    for protocol, how, trial_outcomes in zip(protocols, draws, outcomes, strict=True):
+    for (protocol, how), trial_outcomes in zip(cases, outcomes, strict=True):
         counts = _count_differences(protocol, trial_outcomes)
         # A twin of another scale has other counts by design, and reported counts prove nothing.
         more = [] if known.synthetic else counts
@@ -195,25 +216,50 @@ def _incomplete(sentences: Sequence[str], allowed: bool) -> list[str]:
     return list(sentences)
 
 
-def _sharing(protocols: Sequence[Protocol], draws: Sequence[str]) -> list[list[int]]:
-    """Places of the protocols that can rank together: same queries, skip rule, CMC rule and gallery order."""
+def _sharing(protocols: Iterable[Protocol]) -> list[list[int]]:
+    """Places of the protocols that can rank together: same queries, skip rule and CMC rule."""
     groups: dict[object, list[int]] = defaultdict(list)
-    for place, (protocol, draw) in enumerate(zip(protocols, draws, strict=True)):
-        groups[protocol.query, protocol.gallery.modality, protocol.skip, protocol.cmc, draw].append(place)
+    for place, protocol in enumerate(protocols):
+        groups[protocol.query, protocol.gallery.modality, protocol.skip, protocol.cmc].append(place)
     return list(groups.values())
 
 
+def _mirrored(
+    protocols: Sequence[Protocol], features: Features, images: Images, settings: Settings
+) -> dict[tuple[Side, Side], Product]:
+    """By query and gallery, what protocols share that ask what the other answers.
+
+    Such a product is held as a whole, so there is none where it would exceed ``chunk_bytes``.
+    """
+    found: dict[tuple[Side, Side], Product] = {}
+    if settings.rerank != "none" or settings.own is not None:
+        return found
+    directions = {(protocol.query, protocol.gallery): protocol for protocol in protocols if not protocol.shots}
+    for (query, gallery), protocol in directions.items():
+        if (gallery, query) not in directions or (query, gallery) in found:
+            continue
+        one, other = side_rows(protocol, query, images), side_rows(protocol, gallery, images)
+        if 8 * len(one) * len(other) > settings.chunk_bytes:
+            continue
+        started = time.perf_counter()
+        rows = feature_rows(features, one, settings), feature_rows(features, other, settings)
+        scores = both_ways(*rows, settings.distance)
+        seconds = (time.perf_counter() - started) / 2
+        found[query, gallery], found[gallery, query] = (Product(direction, seconds) for direction in scores)
+    return found
+
+
 def _evaluate_group(
-    group: Sequence[tuple[Protocol, Sequence[Trial]]],
-    draw: str,
+    group: Sequence[Case],
     features: Features,
     images: Images,
     settings: Settings,
+    mirrored: Mapping[tuple[Side, Side], Product],
     progress: Progress,
 ) -> list[list[TrialOutcome]]:
-    """Trial outcomes per protocol of one group of `_sharing`."""
-    rules = group[0][0]
-    trials = [trial for _, members in group for trial in members]
+    """Trial outcomes per case of one group of `_sharing`."""
+    rules = group[0].protocol
+    trials = [trial for case in group for trial in case.trials]
     if settings.per_trial:
         scored = []
         with progress("ranking trials", len(trials)) as advance:
@@ -221,13 +267,17 @@ def _evaluate_group(
                 scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, settings, silent)
                 advance(1)
     else:
-        # Every trial's gallery agrees with this order up to images of one folder: see `vibench.evaluation.ranking`.
         query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
-        gallery = np.unique(np.concatenate([trial.gallery for trial in trials]))
-        gallery = images.ordered(gallery, camera_first=draw == "official")
-        scored = _rank(rules, trials, query, gallery, features, images, settings, progress)
+        candidates = np.unique(np.concatenate([trial.gallery for trial in trials]))
+        # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
+        camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
+        gallery = images.ordered(candidates, camera_first[0])
+        sides = {(case.protocol.query, case.protocol.gallery) for case in group}
+        product = mirrored.get(sides.pop()) if len(sides) == 1 else None
+        tie_order = _tie_order(images, gallery, camera_first, settings.device)
+        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, product, tie_order)
     taken = iter(scored)
-    return [[next(taken) for _ in members] for _, members in group]
+    return [[next(taken) for _ in case.trials] for case in group]
 
 
 def _rank(
@@ -239,24 +289,26 @@ def _rank(
     images: Images,
     settings: Settings,
     progress: Progress,
+    product: Product | None = None,
+    tie_order: TieOrder | None = None,
 ) -> list[TrialOutcome]:
     """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part, in chunks of queries."""
     started = time.perf_counter()
     drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
     askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
-    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc)
+    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_order)
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
         skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    score = scorer(
-        feature_rows(features, query, settings), feature_rows(features, gallery, settings), settings, skipped
-    )
+    if product is None:
+        asked, answers = feature_rows(features, query, settings), feature_rows(features, gallery, settings)
+        product = Product(scorer(asked, answers, settings, skipped), seconds=0.0)
     chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
     parts = []
     with progress("ranking queries", len(query)) as advance:
         for start in range(0, len(query), chunk):
             part = slice(start, min(start + chunk, len(query)))
-            scores = score(part)
+            scores = product.scores(part)
             if not torch.stack(scores.aminmax()).isfinite().all():
                 raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
             parts.append(ranker.rank(scores, askers[part]))
@@ -266,7 +318,7 @@ def _rank(
         for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
     )
     cameras = ranker.cameras.cpu().numpy()
-    seconds = (time.perf_counter() - started) / len(trials)
+    seconds = (time.perf_counter() - started + product.seconds) / len(trials)
     outcomes = []
     for column, trial in enumerate(trials):
         rows = np.flatnonzero(np.isin(query, trial.query))
@@ -284,6 +336,17 @@ def _rank(
         names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
         outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))
     return outcomes
+
+
+def _tie_order(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> TieOrder | None:
+    """For the trials whose draw orders the gallery otherwise than that of the first; ``camera_first`` (T,) bool."""
+    trials = np.flatnonzero(camera_first != camera_first[0])
+    if len(trials) == 0:
+        return None
+    place = np.empty(len(images.pids), dtype=np.int64)
+    place[gallery] = np.arange(len(gallery))
+    columns = place[images.ordered(gallery, camera_first=not camera_first[0])]
+    return TieOrder(torch.from_numpy(trials).to(device), torch.from_numpy(columns).to(device))
 
 
 def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:

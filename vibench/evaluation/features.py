@@ -7,8 +7,6 @@ unpickled.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from vibench.data.npz import read_npz
 from vibench.errors import UsageError, suggestion
-from vibench.files import atomic_path, canonical_json
+from vibench.files import atomic_path, canonical_json, parse_json
 from vibench.modality import MODALITIES
 
 _LABELS = ("pids", "cameras", "modalities")
@@ -50,10 +49,10 @@ class Features:
 def read_features(path: Path) -> Features:
     """Read and check a features file.
 
-    float16 features are widened to float32, float64 is kept. Raises `UsageError` for a file that is absent, no npz,
-    truncated or in need of unpickling, and for everything `check_features` refuses.
+    float16 features are widened to float32, float64 is kept. Raises `UsageError` as `vibench.data.npz.read_npz` does,
+    and for everything `check_features` refuses.
     """
-    arrays = _read_arrays(Path(path))
+    arrays = read_npz(Path(path))
     where = str(path)
     if "features" not in arrays:
         raise UsageError(f"{where} has no array 'features'; it holds {', '.join(arrays) or 'nothing'}.")
@@ -148,29 +147,14 @@ def check_features(features: Features, where: str) -> None:
             raise UsageError(f"{where}: 'modalities' must be {' or '.join(MODALITIES)}, not '{unknown[0]}'.")
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise UsageError(f"{path} is a single .npy array; save 'features' and 'paths' together with numpy.savez.")
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist.") from None
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, KeyError) as error:
-        if "Object arrays" in str(error):
-            raise UsageError(
-                f"{path} holds an array of Python objects, which is never unpickled; "
-                "save texts with numpy.array(names, dtype=str)."
-            ) from None
-        raise UsageError(f"{path} is no npz file or a truncated one ({error}); write it again.") from None
-
-
 def _texts(column: np.ndarray, name: str, where: str) -> tuple[str, ...]:
     if column.ndim != 1 or column.dtype.kind not in "US":
         raise UsageError(f"{where}: '{name}' must be a one-dimensional array of texts, not {_kind(column)}.")
     if column.dtype.kind == "S":
-        column = np.char.decode(column, "utf-8")
+        try:
+            column = np.char.decode(column, "utf-8")
+        except UnicodeDecodeError:
+            raise UsageError(f"{where}: '{name}' holds bytes that are no UTF-8; save it as an array of str.") from None
     return tuple(column.tolist())
 
 
@@ -186,7 +170,7 @@ def _meta(column: np.ndarray | None, where: str) -> dict[str, Any]:
     if column is None:
         return {}
     try:
-        meta = json.loads(str(column))
+        meta = parse_json(str(column))
     except ValueError:
         meta = None
     if not isinstance(meta, dict):

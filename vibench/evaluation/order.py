@@ -21,6 +21,26 @@ def stable_order(scores: Tensor) -> Tensor:
     return _packed_order(scores)
 
 
+def stable_top(scores: Tensor, k: int) -> Tensor:
+    """The first ``k`` columns of `stable_order`, (Q, k), or all where there are fewer; sorts no more than it must."""
+    k = min(k, scores.shape[1])
+    best, columns = scores.topk(k, dim=1)
+    columns, by_column = columns.sort(dim=1)
+    by_score = (best + 0.0).gather(1, by_column).sort(dim=1, descending=True, stable=True).indices
+    top = columns.gather(1, by_score)
+    # Where the last place is shared, any of the columns that tie may have got it.
+    shared = (scores >= best[:, -1:]).sum(dim=1) > k
+    if shared.any():
+        top[shared] = stable_order(scores[shared])[:, :k]
+    return top
+
+
+def has_ties(scores: Tensor, order: Tensor) -> Tensor:
+    """(Q,) bool: rows in which two finite scores are equal; ``order`` (Q, C) is their `stable_order`."""
+    ranked = scores.gather(1, order)
+    return ((ranked[:, 1:] == ranked[:, :-1]) & ranked[:, 1:].isfinite()).any(dim=1)
+
+
 def _packed_order(scores: Tensor) -> Tensor:
     """Sort integers that carry score and column in one, several times faster than a stable sort of floats.
 

@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from vibench.evaluation.order import stable_order
+from vibench.evaluation.order import stable_top
 
 K1, K2, LAMBDA = 20, 6, 0.3
 
@@ -44,7 +44,7 @@ def _neighbours(features: Tensor, k: int, chunk_bytes: int) -> tuple[np.ndarray,
     nearest, largest = [], []
     for chunk in features.split(max(1, chunk_bytes // (32 * len(features)))):
         scores = chunk @ features.T
-        nearest.append(stable_order(scores)[:, :k].cpu())
+        nearest.append(stable_top(scores, k).cpu())
         largest.append((2.0 - 2.0 * scores.amin(dim=1)).cpu())
     # All images alike have no largest distance; any divisor does, as all distances are zero.
     return torch.cat(nearest).numpy(), torch.cat(largest).clamp_(min=1e-12).numpy()

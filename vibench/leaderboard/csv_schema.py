@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
+from vibench.files import read_text
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,19 @@ def read_rows(path: Path, schema: Mapping[str, Column]) -> Iterator[tuple[str, d
     `UsageError` names file, line, column and value of the first cell that breaks the schema.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            reader = csv.reader(handle, strict=True)
-            header = next(reader, [])
-            if header != list(schema):
-                raise UsageError(f"{path}, line 1: the columns must be {', '.join(schema)}, not {', '.join(header)}.")
-            for cells in reader:
-                where = f"{path}, line {reader.line_num}"
-                if len(cells) != len(schema):
-                    raise UsageError(f"{where}: has {len(cells)} cells and the header {len(schema)}; quote commas.")
-                row = dict(zip(schema, cells, strict=True))
-                for name, column in schema.items():
-                    if not column.accepts(row[name]):
-                        raise UsageError(f"{where}: column '{name}' must be {column.expectation}, not '{row[name]}'.")
-                yield where, row
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        header = next(reader, [])
+        if header != list(schema):
+            raise UsageError(f"{path}, line 1: the columns must be {', '.join(schema)}, not {', '.join(header)}.")
+        for cells in reader:
+            where = f"{path}, line {reader.line_num}"
+            if len(cells) != len(schema):
+                raise UsageError(f"{where}: has {len(cells)} cells and the header {len(schema)}; quote commas.")
+            row = dict(zip(schema, cells, strict=True))
+            for name, column in schema.items():
+                if not (column.accepts(row[name]) and row[name].isprintable()):
+                    raise UsageError(f"{where}: column '{name}' must be {column.expectation}, not '{row[name]}'.")
+            yield where, row
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
     except (UnicodeDecodeError, csv.Error) as error:

@@ -59,6 +59,8 @@ class RunInfo:
     """``imagenet``, ``none`` or the name of a weights file."""
     precision: str = ""
     """``fp32``, ``bf16`` or ``fp16``."""
+    compiled: str = ""
+    """What ran as compiled by `torch.compile`: ``training``, ``extraction`` or ``training+extraction``; or nothing."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,7 @@ def record_from_dict(content: Any, where: str = "record") -> Record:
     try:
         return parse_table(Record, _without_null(migrate(content, version)), where)
     except UsageError as error:
-        raise RecordError(f"{where}{_short(str(error).removeprefix(where))}") from None
+        raise RecordError(f"{where}{_short(str(error.args[0]).removeprefix(where))}") from None
     except OverflowError:
         raise RecordError(f"{where}: holds a number beyond the range of a float.") from None
     except RecursionError:

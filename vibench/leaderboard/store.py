@@ -18,7 +18,7 @@ import numpy as np
 from vibench.data.npz import read_npz
 from vibench.errors import UsageError
 from vibench.evaluation.result import PerQuery, TrialScore
-from vibench.files import atomic_path, write_text
+from vibench.files import atomic_path, read_text, write_text
 from vibench.leaderboard.record import Record, RecordError, from_json, to_json
 
 LARGEST_RECORD = 16 << 20
@@ -99,13 +99,7 @@ def read_record(path: Path) -> Record:
     """Read one record file; `RecordError` where it is unreadable, damaged or was changed by hand."""
     path = Path(path)
     try:
-        # Reading a pipe would wait for ever.
-        if path.exists() and not path.is_file():
-            raise RecordError(f"{path}: is no file, so no evaluation record.")
-        size = path.stat().st_size
-        if size > LARGEST_RECORD:
-            raise RecordError(f"{path}: has {size} bytes, more than any evaluation record.")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, largest=LARGEST_RECORD)
     except UnicodeDecodeError:
         raise RecordError(f"{path}: is not UTF-8 text, so no evaluation record.") from None
     except OSError as error:

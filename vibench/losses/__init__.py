@@ -1,6 +1,7 @@
 """Shared losses: functions of a batch's embeddings (B, D) or logits (B, C) and its labels (B,), returning a scalar.
 
-Embeddings in half precision are taken to float32; rows may be in any order and of either modality.
+Embeddings in half precision are taken to float32; rows may be in any order and of either modality. The triplet and
+the hetero-centre losses take embeddings (N, B, D) too, those of N parts, and return the loss (N,) of each.
 """
 
 from vibench.losses.centre_cluster import centre_cluster

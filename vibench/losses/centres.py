@@ -20,9 +20,9 @@ class Centres:
     """
 
     own: Tensor
-    """(B, D) float32 at least: mean of the rows of the same identity and modality."""
+    """(..., B, D) float32 at least: mean of the rows of the same identity and modality."""
     other: Tensor
-    """(B, D): mean of the rows of the same identity and the other modality; 0 where there are none."""
+    """(..., B, D): mean of the rows of the same identity and the other modality; 0 where there are none."""
     paired: Tensor
     """(B,) bool: whether there are any."""
     share: Tensor
@@ -30,7 +30,7 @@ class Centres:
 
 
 def identity_centres(embeddings: Tensor, labels: Tensor, modality: Tensor) -> Centres:
-    """Centres of ``embeddings`` (B, D) by ``labels`` (B,) and ``modality`` (B,)."""
+    """Centres of ``embeddings`` (..., B, D) by ``labels`` (B,) and ``modality`` (B,)."""
     with torch.autocast(embeddings.device.type, enabled=False):
         embeddings = at_least_float32(embeddings)
         identity, stream = same_identity(labels), same_identity(modality)

@@ -9,7 +9,7 @@ from vibench.nn.precision import at_least_float32
 
 
 def euclidean_distances(embeddings: Tensor) -> Tensor:
-    """Euclidean distances (B, B) between the rows of ``embeddings`` (B, D), float32 at least.
+    """Euclidean distances (..., B, B) between the rows of ``embeddings`` (..., B, D), float32 at least.
 
     d = sqrt(max(|a|^2 + |b|^2 - 2 a.b, 1e-12)); the floor keeps the gradient finite where two rows coincide.
     """
@@ -17,11 +17,14 @@ def euclidean_distances(embeddings: Tensor) -> Tensor:
 
 
 def squared_distances(embeddings: Tensor) -> Tensor:
-    """|a|^2 + |b|^2 - 2 a.b (B, B) of the rows of ``embeddings`` (B, D), float32 at least; rounding may make it < 0."""
+    """|a|^2 + |b|^2 - 2 a.b (..., B, B) of the rows of ``embeddings`` (..., B, D), float32 at least.
+
+    Rounding may make it negative.
+    """
     with torch.autocast(embeddings.device.type, enabled=False):
         embeddings = at_least_float32(embeddings)
-        squares = embeddings.square().sum(dim=1)
-        return squares[:, None] + squares[None, :] - 2.0 * (embeddings @ embeddings.T)
+        squares = embeddings.square().sum(dim=-1)
+        return squares[..., :, None] + squares[..., None, :] - 2.0 * (embeddings @ embeddings.mT)
 
 
 def same_identity(labels: Tensor) -> Tensor:

@@ -30,9 +30,9 @@ def hetero_centre_triplet(
     centres = identity_centres(embeddings, labels, modality)
     distances = euclidean_distances(centres.own)
     positive = same_identity(labels)
-    across = distances.masked_fill(~positive, 0.0).amax(dim=1)
-    nearest_negative = distances.masked_fill(positive, float("inf")).amin(dim=1)
-    total = (centres.share * (margin + across - nearest_negative).clamp(min=0.0)).sum()
+    across = distances.masked_fill(~positive, 0.0).amax(dim=-1)
+    nearest_negative = distances.masked_fill(positive, float("inf")).amin(dim=-1)
+    total = (centres.share * (margin + across - nearest_negative).clamp(min=0.0)).sum(dim=-1)
     return total / centres.share.sum() if reduction == "mean" else total
 
 
@@ -44,6 +44,6 @@ def hetero_centre(embeddings: Tensor, labels: Tensor, modality: Tensor) -> Tenso
     images of one modality only contributes nothing.
     """
     centres = identity_centres(embeddings, labels, modality)
-    squared = (centres.own - centres.other).square().sum(dim=1) * centres.paired
+    squared = (centres.own - centres.other).square().sum(dim=-1) * centres.paired
     # Every identity is met twice, once from each of its centres.
-    return (centres.share * squared).sum() / 2.0
+    return (centres.share * squared).sum(dim=-1) / 2.0

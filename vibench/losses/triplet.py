@@ -17,6 +17,6 @@ def hard_triplet(embeddings: Tensor, labels: Tensor, margin: float = 0.3) -> Ten
     """
     distances = euclidean_distances(embeddings)
     positive = same_identity(labels)
-    furthest_positive = distances.masked_fill(~positive, 0.0).amax(dim=1)
-    nearest_negative = distances.masked_fill(positive, float("inf")).amin(dim=1)
-    return (margin + furthest_positive - nearest_negative).clamp(min=0.0).mean()
+    furthest_positive = distances.masked_fill(~positive, 0.0).amax(dim=-1)
+    nearest_negative = distances.masked_fill(positive, float("inf")).amin(dim=-1)
+    return (margin + furthest_positive - nearest_negative).clamp(min=0.0).mean(dim=-1)

@@ -24,7 +24,10 @@ class MetricLossOptions:
 
 
 def metric_loss(options: MetricLossOptions, embeddings: Tensor, batch: Batch) -> Tensor:
-    """The metric loss of ``options`` on un-normalised ``embeddings`` (B, D) of ``batch``; not for ``none``."""
+    """The metric loss of ``options`` on un-normalised ``embeddings`` (B, D) of ``batch``; not for ``none``.
+
+    Embeddings (N, B, D) of N parts have a loss (N,).
+    """
     if options.metric_loss == "triplet":
         return hard_triplet(embeddings, batch.labels, options.margin)
     if options.metric_loss == "hc":

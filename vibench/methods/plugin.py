@@ -89,10 +89,15 @@ def plugins() -> tuple[Plugin, ...]:
 
 def find_plugin(path: str | Path) -> Plugin:
     """The plugin at ``path``: a package folder, a file in one, or a single ``.py`` file. `UsageError` elsewhere."""
-    place = Path(path).expanduser().resolve()
-    source = place / "__init__.py" if place.is_dir() else place
-    if not place.exists():
+    try:
+        place = Path(path).expanduser().resolve()
+        exists = place.exists()
+    except (OSError, RuntimeError, ValueError):
+        # A name that no file can have, a loop of links, or the home of nobody.
+        place, exists = Path(path), False
+    if not exists:
         raise UsageError(f"--plugin {path}: there is no such file or folder (${VARIABLE} names plugins as well).")
+    source = place / "__init__.py" if place.is_dir() else place
     if source.suffix != ".py" or not source.is_file():
         wanted = "an __init__.py that imports its method" if place.is_dir() else "a name that ends in .py"
         raise UsageError(f"--plugin {path}: a plugin needs {wanted}; 'vibench new-method NAME' writes one.")

@@ -7,7 +7,7 @@ dataclasses here are "the AGW code line": the training recipe of the official co
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from vibench.errors import UsageError, suggestion
 from vibench.files import canonical_json, sha256_text
 from vibench.methods.recipe_file import SECTIONS, RecipeFile, Sections
 from vibench.methods.registry import get_method, method_entry, method_names
-from vibench.toml import parse_table, tomllib
+from vibench.toml import parse_table, parse_toml, require_tree, shown
 
 ChannelOperation = Literal["none", "exchange", "exchange+grey", "adaptive", "adaptive+grey"]
 """What happens to the colour channels of an image; `vibench.data.channels` says how often each outcome is drawn."""
@@ -276,12 +276,16 @@ def recipe_dict(recipe: Recipe) -> dict[str, Any]:
 def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
     """The recipe of `recipe_dict`'s tables; ``where`` names their file in an error."""
     known = ("method", "variant", "dataset", *SECTIONS)
-    for key in tables:
+    try:
+        require_tree(tables)
+    except ValueError as error:
+        raise UsageError(f"{where}: is no recipe: {error}.") from None
+    for key in map(str, tables):
         if key not in known:
             raise UsageError(f"{where}: unknown key '{key}'{suggestion(key, known)}; known are {', '.join(known)}.")
     for key in ("method", "variant", "dataset"):
         if not isinstance(tables.get(key), str):
-            raise UsageError(f"{where}: the key '{key}' must be a text in quotes, not {tables.get(key)!r}.")
+            raise UsageError(f"{where}: the key '{key}' must be a text in quotes, not {shown(tables.get(key))}.")
     methods = method_names()
     if tables["method"] not in methods:
         raise UsageError(
@@ -330,12 +334,15 @@ def _build(method: str, variant: str, dataset: str, sections: Sections, where: s
 
 def _loss_weights(table: dict[str, Any], known: tuple[str, ...], where: str) -> dict[str, float]:
     weights = {}
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: must be a table, not {shown(table)}.")
     for name, weight in table.items():
         if name not in known:
-            raise UsageError(f"{where}: unknown loss '{name}'{suggestion(name, known)}; known are {', '.join(known)}.")
+            near = suggestion(str(name), known)
+            raise UsageError(f"{where}: unknown loss '{name}'{near}; known are {', '.join(known)}.")
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not (number and math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"{where}: the weight of '{name}' must be a finite number from 0 on, not {weight!r}.")
+        if not (number and 0 <= weight <= sys.float_info.max):
+            raise UsageError(f"{where}: the weight of '{name}' must be a finite number from 0 on, not {shown(weight)}.")
         weights[name] = float(weight)
     return weights
 
@@ -366,8 +373,8 @@ def _parse_override(override: str, method: str) -> tuple[str, str, Any]:
 def _override_value(text: str) -> Any:
     """``text`` as a TOML value, or as it stands where it is none: ``--set model.pool=gem`` needs no quotes."""
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {text}")
+    except ValueError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vibench.errors import UsageError, suggestion
-from vibench.toml import parse_table, read_toml
+from vibench.toml import parse_table, read_toml, shown
 
 SECTIONS = ("input", "sampler", "augmentation", "optimizer", "schedule", "model", "loss_weights")
 """Names of the tables that make up a recipe, in the order in which they are written."""
@@ -140,7 +140,13 @@ def read_recipe_file(path: Path) -> RecipeFile:
         variants=variants,
         variant_sections=variant_sections,
     )
-    recipe_file.resolve_variant("")
+    default = recipe_file.method.default_variant
+    if default and default not in variants:
+        known = tuple(variants)
+        raise UsageError(
+            f"{path}: [method]: 'default_variant' names no table [variants.{default}]{suggestion(default, known)}; "
+            f"{'there are ' + ', '.join(known) if known else 'leave it out'}."
+        )
     return recipe_file
 
 
@@ -160,4 +166,4 @@ def _check_sections(tables: Any, where: str) -> None:
 
 def _require_table(value: Any, where: str) -> None:
     if not isinstance(value, dict):
-        raise UsageError(f"{where} must be a table, not {value!r}.")
+        raise UsageError(f"{where} must be a table, not {shown(value)}.")

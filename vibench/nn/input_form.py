@@ -7,6 +7,7 @@ not depend on how the loader normalises colour channels apart from one another.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -28,10 +29,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL and torchvision convert to
 
 def to_grey(images: Tensor) -> Tensor:
     """Normalised RGB (B, 3, H, W) -> normalised grey (B, 1, H, W)."""
-    mean, std, luma = (
-        torch.tensor(values, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
-        for values in (RGB_MEAN, RGB_STD, _LUMA)
-    )
+    mean, std, luma = _constants(images.dtype, images.device)
     grey = ((images * std + mean) * luma).sum(dim=1, keepdim=True)
     return (grey - GREY_MEAN) / GREY_STD
 
@@ -49,3 +47,12 @@ def to_input_form(images: Tensor, modality: str, form: InputForm) -> Tensor:
         return grey
     zeros = torch.zeros_like(grey)
     return torch.cat([grey, zeros] if modality == VISIBLE else [zeros, grey], dim=1)
+
+
+@lru_cache(maxsize=16)
+def _constants(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    """`RGB_MEAN`, `RGB_STD` and `_LUMA` (1, 3, 1, 1); kept, because making them on a GPU would stall it every time."""
+    # Ordinary tensors even if they are first asked for while embedding: a later gradient may pass through them.
+    with torch.inference_mode(False):
+        values = (RGB_MEAN, RGB_STD, _LUMA)
+        return tuple(torch.tensor(each, dtype=dtype, device=device).view(1, 3, 1, 1) for each in values)

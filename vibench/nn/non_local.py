@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.nn.precision import at_least_float32
@@ -32,7 +33,12 @@ class NonLocal(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         height, width = features.shape[2:]
-        theta, phi, g = (conv(features).flatten(2) for conv in (self.theta, self.phi, self.g))
+        # One convolution for all three, so that the map is read once, and takes one gradient.
+        weight, bias = (
+            torch.cat([getattr(projection, name) for projection in (self.theta, self.phi, self.g)])
+            for name in ("weight", "bias")
+        )
+        theta, phi, g = functional.conv2d(features, weight, bias).flatten(2).chunk(3, dim=1)
         # A product of three maps, summed over all positions, leaves the range of half precision.
         with torch.autocast(features.device.type, enabled=False):
             theta, phi, g = (at_least_float32(projected) for projected in (theta, phi, g))

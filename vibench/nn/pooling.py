@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -41,5 +43,31 @@ class GeneralisedMeanPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), float32 at least: x^p overflows and eps vanishes in half precision."""
-        powers = at_least_float32(features).pow(self.p)
-        return (powers.mean(dim=(2, 3)) + self.eps).pow(1.0 / self.p)
+        maps = at_least_float32(features)
+        powers = (
+            maps.pow(self.p).mean(dim=(2, 3))
+            if isinstance(self.p, Tensor)
+            else row_power_means(maps, self.p).mean(dim=2)
+        )
+        return (powers + self.eps).pow(1.0 / self.p)
+
+
+def row_power_means(maps: Tensor, p: float) -> Tensor:
+    """The mean of x^p over every row of maps (B, C, H, W): (B, C, H).
+
+    Its gradient takes one new map and two passes, where that of ``pow`` and ``mean`` takes three and four.
+    """
+    return _RowPowerMeans.apply(maps, p)
+
+
+class _RowPowerMeans(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, p: float) -> Tensor:
+        ctx.save_for_backward(maps)
+        ctx.p = p
+        return maps.pow(p).mean(dim=3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (maps,) = ctx.saved_tensors
+        return maps.pow(ctx.p - 1.0).mul_((gradients[0] * (ctx.p / maps.shape[3]))[..., None]), None

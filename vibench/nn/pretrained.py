@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vibench.errors import UsageError, VibenchError
+from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.nn.torchvision_ops import import_torchvision
 
 
@@ -46,17 +47,16 @@ def _file_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(f"--pretrained {path}: there is no such file; give imagenet, none, or a state dict's file.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from KeyError to UnpicklingError on a foreign file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        state = read_torch_file(path)
+    except TorchFileError as error:
         raise UsageError(
-            f"--pretrained {path}: is not a file that torch.save wrote from a plain state dict ({reason})."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            f"--pretrained {path}: is not a file that torch.save wrote from a plain state dict ({error}); give another."
+        ) from None
+    if not is_plain_state(state):
         raise UsageError(
             f"--pretrained {path}: holds no plain state dict (name -> tensor); save model.state_dict() of a ResNet."
         )
-    return state
+    return dict(state)
 
 
 def _check_names_and_shapes(state: dict[str, Tensor], network: nn.Module, architecture: str, source: str) -> None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from vibench.nn.pooling import row_power_means
 from vibench.nn.precision import at_least_float32
 
 StripePooling = Literal["avg", "max", "gem"]
@@ -22,7 +23,7 @@ class StripePool(nn.Module):
 
     def __init__(self, stripes: int, kind: StripePooling = "gem", p: float = 3.0, eps: float = 1e-12) -> None:
         super().__init__()
-        self.size = (stripes, 1)
+        self.stripes = stripes
         self.kind = kind
         self.p = p
         self.eps = eps
@@ -31,13 +32,19 @@ class StripePool(nn.Module):
         """(B, C, H, W) -> (B, C, stripes), from top to bottom, float32 at least."""
         maps = at_least_float32(maps)
         if self.kind == "max":
-            pooled = functional.adaptive_max_pool2d(maps, self.size)
-        elif self.kind == "avg":
-            pooled = functional.adaptive_avg_pool2d(maps, self.size)
-        else:
-            powers = functional.adaptive_avg_pool2d(maps.pow(self.p), self.size)
-            pooled = (powers + self.eps).pow(1.0 / self.p)
-        return pooled.squeeze(3)
+            return functional.adaptive_max_pool2d(maps, (self.stripes, 1)).squeeze(3)
+        if self.kind == "avg":
+            return stripe_means(maps, self.stripes)
+        powers = functional.adaptive_avg_pool1d(row_power_means(maps, self.p), self.stripes)
+        return (powers + self.eps).pow(1.0 / self.p)
+
+
+def stripe_means(maps: Tensor, stripes: int) -> Tensor:
+    """The mean of maps (B, C, H, W) over each of so many horizontal stripes: (B, C, stripes).
+
+    Rows are averaged first: adaptive pooling of the map itself copies it where its channels come last.
+    """
+    return functional.adaptive_avg_pool1d(maps.mean(dim=3), stripes)
 
 
 class StripeHead(nn.Module):
@@ -55,8 +62,13 @@ class StripeHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, stripes, dim), float32 at least."""
-        stripes = self.pool(maps)[:, :, :, None, None].unbind(2)
-        features = [embed(stripe) for embed, stripe in zip(self.embed, stripes, strict=True)]
+        convolutions, norms, activations = zip(*self.embed, strict=True)
+        weights = torch.stack([convolution.weight.flatten(1) for convolution in convolutions])
+        biases = torch.stack([convolution.bias for convolution in convolutions])
+        # All convolutions in one product: a stripe has a single position.
+        embedded = torch.baddbmm(biases[:, None], self.pool(maps).permute(2, 0, 1), weights.mT)[:, :, :, None, None]
+        parts = zip(activations, norms, embedded, strict=True)
+        features = [activation(norm(stripe)) for activation, norm, stripe in parts]
         return at_least_float32(torch.stack(features, dim=1).flatten(2))
 
 

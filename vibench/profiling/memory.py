@@ -1,4 +1,4 @@
-"""Peak memory of a block of code: CUDA allocator statistics, or the resident set of the process."""
+"""Memory: the peak of a block of code (CUDA allocator statistics, or the resident set of the process), what is left."""
 
 from __future__ import annotations
 
@@ -62,6 +62,15 @@ def measure_peak_memory(device: str = "cpu") -> Iterator[PeakMemoryReading]:
         reading.peak = PeakMemory(resident=sampler.finish())
 
 
+def release_cached_memory(device: str = "cpu") -> None:
+    """Hand what the CUDA allocator keeps for later back, so that the next block's reserved memory is its own."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
+        torch.cuda.empty_cache()
+
+
 def resident_bytes() -> int | None:
     """Resident set of this process in bytes, or None where the system does not tell."""
     try:
@@ -79,6 +88,17 @@ def resident_bytes() -> int | None:
     # Without /proc only the peak since the start of the process is known; macOS counts it in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available_bytes() -> int | None:
+    """Memory that the system can still give to processes, in bytes; None where it does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
 
 
 class _ResidentSampler(threading.Thread):

@@ -13,6 +13,8 @@ from vibench.report.entries import Entry, EntrySection
 from vibench.report.markup import Markup, element, escape, join
 from vibench.report.numbers import ABSENT, amount, with_deviation
 
+_LONGEST_REMARK = 80
+"""Characters of remarks that stand in the open."""
 _MEANINGS = {
     "r1": "Rank-1: share of queries whose first match is right, in percent.",
     "r5": "Share of queries with a right match among the first 5 identities, in percent.",
@@ -39,7 +41,11 @@ def board_table(sections: Sequence[EntrySection], identity: str, caption: str) -
     ]
     bodies = [_body(section, columns, f"{identity}/{at}", len(heads)) for at, section in enumerate(sections)]
     return element(
-        "table", element("caption", caption), element("thead", element("tr", *heads)), *bodies, class_="board"
+        "table",
+        element("caption", caption, class_="unseen"),
+        element("thead", element("tr", *heads)),
+        *bodies,
+        class_="board",
     )
 
 
@@ -162,10 +168,17 @@ def _evidence(entry: Entry) -> Markup:
     return join([element("a", outcome.record.id, href=outcome.link) for outcome in entry.outcomes], ", ")
 
 
-def _remarks(row: Row) -> str:
+def _remarks(row: Row) -> Markup:
+    """As a text where they are short, else folded: a row is no higher for them until somebody asks."""
     conflicts = [
         f"* {METRIC_TITLES.get(metric, 'row')}: {found.kind}, {found.comment}" for metric, found in row_conflicts(row)
     ]
     audits = [audit_sentence(audit) for audit in row.audits]
     printed = comparison_remarks(row, row.published) if row.published else []
-    return "; ".join(dict.fromkeys([*row.obstacles, *row.marks, *printed, *audits, *conflicts, *row.notes]))
+    remarks = list(dict.fromkeys([*row.obstacles, *row.marks, *printed, *audits, *conflicts, *row.notes]))
+    text = "; ".join(remarks)
+    if len(text) <= _LONGEST_REMARK:
+        return escape(text)
+    count = f"{len(remarks)} remarks" if len(remarks) > 1 else "1 remark"
+    listed = element("ul", *(element("li", remark) for remark in remarks))
+    return element("details", element("summary", count), listed)

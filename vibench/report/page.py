@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,9 +47,11 @@ def to_html(parts: Sequence[BoardPart], training: Sequence[Chart], outcomes: Map
     """The page of boards with their charts, and of training curves; ``outcomes`` by record id gives the links."""
     real = [part for part in parts if not part.board.synthetic]
     twins = [part for part in parts if part.board.synthetic]
+    # Where something is measured, what is only printed stands behind a click.
+    unfolded = not any(part.board.measured for part in parts)
     groups = [
-        _group("real", "Real data", [], real, outcomes),
-        _group("twins", "Synthetic twins", [_banner()], twins, outcomes),
+        _group("real", "Real data", [], real, outcomes, unfolded),
+        _group("twins", "Synthetic twins", [_banner()], twins, outcomes, unfolded),
         *([_training(training, outcomes)] if training else []),
     ]
     style, script = style_rules() + _own("page.css"), _own("page.js")
@@ -71,7 +73,6 @@ def to_html(parts: Sequence[BoardPart], training: Sequence[Chart], outcomes: Map
             "header",
             element("h1", "vibench report"),
             element("p", _summary(parts, outcomes)),
-            *([_banner()] if twins else []),
             _contents(real, twins, bool(training)),
         ),
         element("main", *groups, id="boards"),
@@ -105,20 +106,20 @@ def _banner() -> Markup:
 
 
 def _contents(real: Sequence[BoardPart], twins: Sequence[BoardPart], training: bool) -> Markup:
-    def links(parts: Iterable[BoardPart]) -> Markup:
-        items = [element("li", element("a", board_title(part.board), href=f"#{part.identity}")) for part in parts]
-        return element("ul", *items)
-
-    return element(
-        "nav",
-        *([links(part for part in (*real, *twins) if part.board.measured)]),
-        *([element("p", element("a", "Training curves", href="#training"))] if training else []),
-        aria_label="Boards with measured rows",
-    )
+    """Links to the boards with measured rows, or to all where none has any."""
+    parts = [part for part in (*real, *twins) if part.board.measured] or [*real, *twins]
+    items = [element("li", element("a", board_title(part.board), href=f"#{part.identity}")) for part in parts]
+    items += [element("li", element("a", "Training curves", href="#training"))] if training else []
+    return element("nav", element("ul", *items), aria_label="Boards")
 
 
 def _group(
-    identity: str, title: str, before: Sequence[Markup], parts: Sequence[BoardPart], outcomes: Mapping[str, Outcome]
+    identity: str,
+    title: str,
+    before: Sequence[Markup],
+    parts: Sequence[BoardPart],
+    outcomes: Mapping[str, Outcome],
+    unfolded: bool,
 ) -> Markup:
     if not parts:
         return Markup("")
@@ -126,7 +127,7 @@ def _group(
     printed = [_board(part, outcomes) for part in parts if not part.board.measured]
     if printed:
         summary = element("summary", f"{len(printed)} boards of published numbers alone")
-        measured.append(element("details", summary, *printed))
+        measured.append(element("details", summary, *printed, open=unfolded))
     return element("section", element("h2", title, id=identity), *before, *measured, aria_labelledby=identity)
 
 

@@ -129,7 +129,7 @@ def picture_run(
         paths=index["path"].to_numpy(dtype=np.str_),
     )
     trial = _trial(
-        draw_trials(protocol, images, protocol.resolve_draw(rules.draw), split=model.split), protocol, request
+        draw_trials(protocol, images, protocol.resolve_draw(rules.draws[0]), split=model.split), protocol, request
     )
     named = named_queries(request.queries, protocol, images, trial)
     embedded = embed_models([model], rules, device=device, amp=amp, cache=cache, progress=progress)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from vibench.files import atomic_path
 from vibench.methods.base import Method
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.registry import build_method
+from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 
 FORMAT = "vibench checkpoint"
 FORMAT_VERSION = 1
@@ -62,6 +64,8 @@ class Checkpoint:
     """State of the loss scaler; empty unless ``precision`` is ``fp16``."""
     loss_sums: dict[str, Tensor] = field(default_factory=dict)
     """Per loss, its sum over the ``step`` steps of an unfinished epoch."""
+    compiled: bool = False
+    """Whether `torch.compile` made the code that trained it."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -91,22 +95,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such checkpoint file.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch.load raises a dozen unrelated types for a truncated, foreign or unsafe file.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-        raise UsageError(f"{path}: not a readable vibench checkpoint, or a damaged one ({reason}).") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        content = read_torch_file(path)
+    except TorchFileError as error:
+        raise UsageError(f"{path}: not a readable vibench checkpoint, or a damaged one ({error}).") from None
+    if not is_checkpoint(content):
         raise UsageError(
             f"{path}: a PyTorch file but not a vibench checkpoint; convert an official one with 'vibench import'."
         )
     version = content.get("format_version")
-    if version != FORMAT_VERSION:
+    if not isinstance(version, int) or version != FORMAT_VERSION:
         raise UsageError(
-            f"{path}: checkpoint format {version} is not the format {FORMAT_VERSION} that this vibench reads; "
-            "use the vibench version that wrote it."
+            f"{path}: checkpoint format {str(version)[:20]} is not the format {FORMAT_VERSION} that this vibench "
+            "reads; use the vibench version that wrote it."
         )
     return _parse(path, content)
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Whether what a PyTorch file holds is a checkpoint of vibench's, of any version."""
+    marked = isinstance(content, dict) and isinstance(content.get("format"), str)
+    return marked and content["format"] == FORMAT
 
 
 def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
@@ -115,13 +123,26 @@ def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
     Raises `UsageError` as `read_checkpoint` does, and where the weights do not fit the method of this vibench.
     """
     checkpoint = read_checkpoint(path)
-    method = build_method(recipe_from_dict(checkpoint.recipe, str(path)), checkpoint.num_classes, pretrained="none")
+    recipe = recipe_from_dict(checkpoint.recipe, str(path))
+    if recipe.method != checkpoint.method:
+        raise UsageError(f"{path}: is of the method {checkpoint.method}, its recipe of {recipe.method}; it is damaged.")
+    # A recipe can ask for a network of any size: it is compared with the weights before it takes any memory.
+    with suppress(NotImplementedError, RuntimeError), torch.device("meta"):
+        # Somebody's method may compute with numbers while it is built, and there are none here.
+        check_weights(build_method(recipe, checkpoint.num_classes, pretrained="none"), checkpoint.model, path)
+    method = build_method(recipe, checkpoint.num_classes, pretrained="none")
     load_weights(method, checkpoint.model, path)
     return method.to(device).eval()
 
 
 def load_weights(method: Method, weights: dict[str, Tensor], path: Path) -> None:
     """Load ``weights`` read from ``path`` into ``method``; `UsageError` where a name or a shape differs."""
+    check_weights(method, weights, path)
+    method.load_state_dict(weights)
+
+
+def check_weights(method: Method, weights: dict[str, Tensor], path: Path) -> None:
+    """`UsageError` where ``weights`` read from ``path`` are not those of ``method`` by name and shape."""
     expected = method.state_dict()
     for name in sorted(set(expected) | set(weights)):
         if name not in weights:
@@ -133,7 +154,6 @@ def load_weights(method: Method, weights: dict[str, Tensor], path: Path) -> None
                 f"{path}: the weight '{name}' has shape {tuple(weights[name].shape)}, "
                 f"but method {method.name} needs {tuple(expected[name].shape)}."
             )
-    method.load_state_dict(weights)
 
 
 def leaked_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[int]) -> list[int]:
@@ -172,6 +192,7 @@ def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Itera
 
 def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
     values: dict[str, Any] = {}
+    content = {**_ADDED, **content}
     for entry in dataclasses.fields(Checkpoint):
         if entry.name not in content:
             raise UsageError(f"{path}: the checkpoint lacks its entry '{entry.name}'; it is damaged.")
@@ -181,7 +202,14 @@ def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
                 f"{path}: the checkpoint's entry '{entry.name}' is a {type(value).__name__}; it is damaged."
             )
         values[entry.name] = value
-    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in values["model"].items()):
+    for name in _COUNTS:
+        if isinstance(values[name], bool) or not 0 <= (values[name] or 0) < _MOST:
+            raise UsageError(f"{path}: the checkpoint's entry '{name}' is {str(values[name])[:99]}; it is damaged.")
+    if values["num_classes"] < 1:
+        raise UsageError(f"{path}: the checkpoint tells {values['num_classes']} identities apart; it is damaged.")
+    if not is_plain_state(values["loss_sums"]):
+        raise UsageError(f"{path}: the checkpoint's entry 'loss_sums' holds something else than named tensors.")
+    if not is_plain_state(values["model"]):
         raise UsageError(f"{path}: the checkpoint's entry 'model' holds something else than named tensors.")
     if not all(isinstance(pid, int) for pid in values["train_pids"]):
         raise UsageError(f"{path}: the checkpoint's entry 'train_pids' holds something else than whole numbers.")
@@ -193,13 +221,21 @@ def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
     return Checkpoint(**{**values, "train_pids": tuple(values["train_pids"])})
 
 
+_COUNTS = ("num_classes", "seed", "epoch", "step", "trial")
+_MOST = 2**64
+"""Seeds have 64 bits at most."""
 _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("source", "method", "variant", "dataset", "dataset_version", "pretrained", "precision"), (str,)),
     **dict.fromkeys(("num_classes", "seed", "epoch", "step"), (int,)),
     **dict.fromkeys(("recipe", "model", "optimizer", "scaler", "loss_sums"), (dict,)),
+    "compiled": (bool,),
     "trial": (int, type(None)),
     "train_pids": (list, tuple),
 }
+
+
+_ADDED = {"compiled": False}
+"""Entries that checkpoints of the first vibench versions lack, and what they would say."""
 
 
 def _canonical(value: Any) -> Any:

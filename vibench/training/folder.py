@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,7 @@ from typing import Any, TypeVar
 
 from vibench.environment import Environment
 from vibench.errors import UsageError
-from vibench.files import write_json
+from vibench.files import parse_json, read_text, write_json
 from vibench.methods.recipe import Recipe, recipe_from_dict
 from vibench.profiling.memory import PeakMemory
 from vibench.toml import parse_table, read_toml
@@ -68,6 +67,8 @@ class RunDescription:
     """The train/test split, from 1, of a data set that has several."""
     inputs: dict[str, InputFile] = field(default_factory=dict)
     """The files of the method's needs, by the need's name."""
+    compiled: bool = False
+    """Whether the losses are computed by code of `torch.compile`."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
 
 def _read_json(kind: type[T], path: Path) -> T:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValueError as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
-from vibench.files import write_text
+from vibench.files import read_text, write_text
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ def _read(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle))
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
         for row in rows:
-            int(row["epoch"])
+            # Longer ones are no number of an epoch, and as floats they could be infinite.
+            if not re.fullmatch(r"[0-9]{1,9}", row["epoch"]):
+                raise ValueError(f"no epoch: {row['epoch']}")
+            float(row["total"])
             for value in row.values():
                 float(value or 0)
     except (OSError, ValueError, TypeError, KeyError, csv.Error):

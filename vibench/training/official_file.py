@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vibench.errors import UsageError
-from vibench.training.checkpoint import FORMAT
+from vibench.nn.torch_file import TorchFileError, is_plain, read_torch_file
+from vibench.training.checkpoint import is_checkpoint
 
 STATE_ENTRIES = ("net", "state_dict")
 """Entries of the outer dictionary that may hold the state dict."""
@@ -30,9 +30,6 @@ METRICS = ("mAP", "mINP")
 
 _PARALLEL_PREFIX = "module."
 """What `torch.nn.DataParallel` puts before every name."""
-
-_REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
-"""Where PyTorch's message names the class or function that it refuses."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +107,15 @@ _ALLOWED = [
 
 def _load(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(_ALLOWED):  # type: ignore[arg-type]
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # torch.load raises a dozen unrelated types for a truncated, foreign or unsafe file.
-        refused = _REFUSED_GLOBAL.search(str(error))
-        if refused is not None:
+        return read_torch_file(path, _ALLOWED)
+    except TorchFileError as error:
+        if error.code:
             raise UsageError(
-                f"{path}: needs the code of {refused[1]} to be loaded, which could do anything; only tensors and NumPy "
+                f"{path}: needs the code of {error.code} to be loaded, which could do anything; only tensors and NumPy "
                 'numbers are read, so save it anew where you trust it, as torch.save({"net": net.state_dict()}, FILE).'
             ) from None
         raise UsageError(
-            f"{path}: is no file that PyTorch wrote, or a damaged one ({type(error).__name__}); fetch it again."
+            f"{path}: is no file that PyTorch wrote, or a damaged one ({error}); fetch it again."
         ) from None
 
 
@@ -129,27 +123,17 @@ def _parts(content: Any, path: Path) -> tuple[Mapping[Any, Any], dict[str, Tenso
     """The outer dictionary, empty where there is none, and the state dict."""
     if not isinstance(content, Mapping):
         raise UsageError(f"{path}: holds a {type(content).__name__}, not a state dict or a dictionary with one.")
-    if content.get("format") == FORMAT:
+    if is_checkpoint(content):
         raise UsageError(f"{path}: is a vibench checkpoint already; evaluate it with 'vibench eval --checkpoint'.")
     wrapped = next((content[name] for name in STATE_ENTRIES if isinstance(content.get(name), Mapping)), None)
     state = content if wrapped is None else wrapped
-    odd = [repr(name) for name, value in state.items() if not (isinstance(name, str) and _is_plain(value))]
+    odd = [repr(name) for name, value in state.items() if not (isinstance(name, str) and is_plain(value))]
     if odd or not state:
         raise UsageError(
             f"{path}: holds no state dict, neither by itself nor as its entry 'net': "
             f"{odd[0] if odd else 'nothing'} where only named tensors belong."
         )
     return {} if wrapped is None else content, dict(state)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether ``value`` is an ordinary dense tensor on the CPU."""
-    return (
-        isinstance(value, Tensor)
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-        and not value.is_quantized
-    )
 
 
 def _without_parallel_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -186,8 +170,8 @@ def _values(value: Any) -> np.ndarray | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return np.array([value])
-    if _is_plain(value):
+        return np.array([value]) if abs(value) < 2**63 else None
+    if is_plain(value):
         return value.detach().double().numpy()
     if isinstance(value, _Number) and len(value.arguments) == 2:
         return _from_bytes(*value.arguments)

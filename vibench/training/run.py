@@ -59,6 +59,8 @@ class TrainingSpec:
     """Attribute labels; None: those of the data set's folder."""
     heatmaps: Path | None = None
     """Keypoint heatmaps; None: those of the data set's folder."""
+    compiled: bool = False
+    """Train by code of `torch.compile`."""
 
 
 def train(
@@ -122,6 +124,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         trial=spec.trial,
         inputs=inputs,
+        compiled=spec.compiled,
     )
     run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
     _require_unused(run)
@@ -194,9 +197,15 @@ class _Session:
         inputs = load_inputs(files, method, dataset, data_root, index)
         rows, seed = images.rows(training["path"]), self.description.seed
         loader = TrainingLoader(images.images, rows, training, self.recipe, seed, self.device, inputs)
-        self.trainer = Trainer(method, loader, self.device, precision, seed)
+        self.trainer = Trainer(method, loader, self.device, precision, seed, self.description.compiled)
         if checkpoint is not None:
-            self.trainer.restore(checkpoint)
+            try:
+                self.trainer.restore(checkpoint)
+            except Exception as error:  # optimisers raise almost anything on the state of another
+                raise UsageError(
+                    f"{run.checkpoint_path}: its optimiser's state does not fit ({type(error).__name__}); put the "
+                    "run's own checkpoint back, or train anew into another folder with --out."
+                ) from None
         self.timing = self._timing_so_far()
 
     def train(self, stop: Callable[[], bool], write_epoch: Callable[[EpochReport], None]) -> None:
@@ -241,6 +250,7 @@ class _Session:
             seed=described.seed,
             pretrained=_weights_name(described.pretrained),
             precision=described.precision,
+            compiled=described.compiled,
             **self.trainer.state(),
         )
 
@@ -370,6 +380,7 @@ def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[st
         "pretrained": spec.pretrained,
         "precision": precision,
         **{name: file.sha256 for name, file in inputs.items()},
+        **({"compiled": True} if spec.compiled else {}),
     }
     trial = "" if spec.trial is None else f"t{spec.trial:02d}"
     parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)

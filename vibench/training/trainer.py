@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
-from vibench.devices import Precision
+from vibench.devices import Precision, compile_function
 from vibench.methods.base import Method
 from vibench.progress import Advance
 from vibench.randomness import torch_seed
@@ -34,8 +34,15 @@ class Trainer:
     """
 
     def __init__(
-        self, method: Method, loader: TrainingLoader, device: torch.device, precision: Precision, seed: int
+        self,
+        method: Method,
+        loader: TrainingLoader,
+        device: torch.device,
+        precision: Precision,
+        seed: int,
+        compiled: bool = False,
     ) -> None:
+        """``compiled``: compute the losses by code of `torch.compile`."""
         self.method: Method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.epoch = 0
         """Whole epochs trained."""
@@ -44,6 +51,7 @@ class Trainer:
         self._loader = loader
         self._recipe = method.recipe
         self._precision = precision
+        self._losses = compile_function(self.method.losses, device.type) if compiled else self.method.losses
         self._seed = seed
         self._interval = READING_INTERVAL[device.type]
         self._optimizer = build_optimizer(method)
@@ -134,7 +142,7 @@ class Trainer:
         # Dropout and whatever else a method draws follow from the step, not from the steps before.
         torch.manual_seed(torch_seed(self._seed, "step", self.epoch, self.step))
         with self._precision.autocast():
-            losses = self.method.losses(batch)
+            losses = self._losses(batch)
         total = self._weighted_sum(losses)
         self._update(total, without_adversaries=True)
         if self._adversary_parameters:
@@ -162,10 +170,12 @@ class Trainer:
         self._scaler.update()
 
     def _end_epoch(self, mean_losses: dict[str, float]) -> None:
-        for name, parameter in self.method.named_parameters():
-            # A gradient of the last step can be NaN although its loss was not.
-            if not torch.isfinite(parameter).all():
-                message = f"the weight '{name}' was not finite at the end of epoch {self.epoch}"
-                raise NonFiniteLoss(message, self.epoch, self.step - 1)
+        # A gradient of the last step can be NaN although its loss was not.
+        weights = dict(self.method.named_parameters())
+        finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).tolist()
+        if not all(finite):
+            name = next(name for name, is_finite in zip(weights, finite, strict=True) if not is_finite)
+            message = f"the weight '{name}' was not finite at the end of epoch {self.epoch}"
+            raise NonFiniteLoss(message, self.epoch, self.step - 1)
         self.method.end_of_epoch(self.epoch, {name: mean for name, mean in mean_losses.items() if name != TOTAL})
         self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}

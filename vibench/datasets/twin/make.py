@@ -6,7 +6,6 @@ and keeps what belongs into the truth of finished images, so that an interrupted
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -27,7 +26,7 @@ from vibench.datasets.twin.plan import DEFAULT_SIZE, Shot, plan_twin
 from vibench.datasets.twin.render import Renderer
 from vibench.datasets.twin.truth import FOLDER, PROVENANCE, provenance, write_truth
 from vibench.errors import UsageError
-from vibench.files import atomic_path, write_json
+from vibench.files import atomic_path, parse_json, read_text, write_json
 from vibench.parallel import default_workers, map_in_processes
 from vibench.progress import Progress, silent
 
@@ -94,7 +93,7 @@ def twin_exists(layout: str, scale: str, seed: int, out: Path, size: tuple[int, 
         raise UsageError(f"{out} is not empty and holds no twin; choose another --out")
     for key, value in wanted.items():
         if not isinstance(present, dict) or present.get(key) != value:
-            found = present.get(key) if isinstance(present, dict) else present
+            found = str(present.get(key) if isinstance(present, dict) else present)[:100]
             raise UsageError(
                 f"{out} holds another twin ({key} is {found}, wanted {value}); choose another --out or remove it"
             )
@@ -116,7 +115,7 @@ def _describe(layout: str, scale: str, seed: int, size: tuple[int, int] | None) 
 def _described_in(file: Path) -> Any:
     """What a file of provenance says; None where there is none."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(read_text(file))
     except (OSError, ValueError):
         return None
 

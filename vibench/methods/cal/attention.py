@@ -68,10 +68,11 @@ class TargetAwareAttention(nn.Module):
         gates = None if self.gate_mlp is None else at_least_float32(self.gate_mlp(vectors))
         if self.position_mlp is None or self.query_mlp is None:
             return Encoded(tokens, tokens, vectors, gates)
-        mean = tokens.mean(dim=1, keepdim=True)
-        deviation = (tokens.var(dim=1, keepdim=True, correction=0) + EPSILON).sqrt()
-        keys = self.position_mlp((tokens - mean) / deviation)
-        queries = self.query_mlp((vectors - mean) / deviation if of_the_map else vectors)
+        variance, mean = torch.var_mean(tokens, dim=1, keepdim=True, correction=0)
+        # To add and to multiply takes half the passes over a map on the way back that to subtract and to divide takes.
+        shift, scale = -mean, (variance + EPSILON).rsqrt()
+        keys = self.position_mlp((tokens + shift) * scale)
+        queries = self.query_mlp((vectors + shift) * scale if of_the_map else vectors)
         return Encoded(tokens, at_least_float32(keys), at_least_float32(queries), gates)
 
     def forward(self, encoded: Encoded, read: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,8 @@ class MatchHistogram(nn.Module):
         # A GPU's argmax may return any of equal values: the order of the permutations breaks ties.
         places = torch.arange(len(counts), device=counts.device)
         winner = (counts * len(counts) - places).argmax()
-        return permutations(len(self.order), counts.device)[winner]
+        # Not by the number itself: it would have to leave the GPU.
+        return permutations(len(self.order), counts.device).index_select(0, winner[None])[0]
 
     def add(self, matchings: Tensor) -> None:
         """Count the ``matchings`` (B, parts) of a training step."""

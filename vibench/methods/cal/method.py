@@ -249,7 +249,7 @@ class CAL(TwoStreamNetwork):
         if options.metric_loss == "ica-cca":
             groups = (labels, batch.cameras)
             return torch.stack([marginal_centre_aggregation(own, group, options.sigma) for group in groups]).sum()
-        return torch.stack([hard_triplet(part, labels, options.margin) for part in own.unbind(1)]).mean()
+        return hard_triplet(own.transpose(0, 1), labels, options.margin).mean()
 
     def _discriminability(self, vectors: Tensor, batch: Batch) -> Tensor:
         """L_dis of the part vectors (B, N, C)."""

@@ -20,5 +20,5 @@ class SubPixelDecoder(nn.Sequential):
         layers: list[nn.Module] = []
         for number in range(UPSAMPLINGS):
             width = in_channels if number == 0 else channels
-            layers += [nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2), nn.ReLU()]
+            layers += [nn.Conv2d(width, 4 * channels, 3, padding=1), nn.PixelShuffle(2), nn.ReLU(inplace=True)]
         super().__init__(*layers, nn.Conv2d(channels, out_channels, 3, padding=1))

@@ -30,6 +30,9 @@ TILE_BYTES = {"cpu": 2 << 20, "cuda": 1 << 30}
 """Memory of the transferred features that exist at once. On a CPU they stay in the cache until they are compared,
 which is more than twice as fast as to write them out."""
 
+_AFFINITY_COPIES = 4
+"""Matrices of its size that exist while an affinity is computed."""
+
 
 def graph_distances(
     network: TransferNetwork,
@@ -48,9 +51,9 @@ def graph_distances(
     their dtype.
     """
     device = query.device.type
-    graphs = _GroupGraphs(network, gallery, TILE_BYTES[device] if tile_bytes is None else tile_bytes)
-    whole = len(query) // group_size * group_size
     limit = CHUNK_BYTES[device] if chunk_bytes is None else chunk_bytes
+    graphs = _GroupGraphs(network, gallery, limit, TILE_BYTES[device] if tile_bytes is None else tile_bytes)
+    whole = len(query) // group_size * group_size
     groups = max(1, limit // graphs.bytes_per_group(group_size))
     bounds = [*range(0, whole, groups * group_size), whole, len(query)]
     parts = []
@@ -65,14 +68,12 @@ def graph_distances(
 class _GroupGraphs:
     """The gallery's part of all graphs, computed once."""
 
-    def __init__(self, network: TransferNetwork, gallery: Tensor, tile_bytes: int) -> None:
+    def __init__(self, network: TransferNetwork, gallery: Tensor, chunk_bytes: int, tile_bytes: int) -> None:
         self.network = network
         self.tile_bytes = tile_bytes
         self.shared = shared_of(gallery).double()
         self.mixed = network.mixed(gallery)
-        specific = specific_of(gallery).double()
-        within = affinity(specific, specific).fill_diagonal_(1.0)
-        self.values, self.neighbours = _largest(within, network.k)
+        self.values, self.neighbours = _nearest_among(specific_of(gallery).double(), network.k, chunk_bytes)
         self.degrees = self.values.sum(dim=-1)
 
     def bytes_per_group(self, size: int) -> int:
@@ -134,6 +135,21 @@ class _GroupGraphs:
         )
         _, transferred = self.network.block(spread.relu_())
         return transferred.unflatten(0, index.shape[:2])
+
+
+def _nearest_among(specific: Tensor, k: int, chunk_bytes: int) -> tuple[Tensor, Tensor]:
+    """T(A^GG) of P (n, D): the largest affinities of every image and their columns (n, kept), its own, 1, among them.
+
+    All n^2 affinities are never there at once, but those of as many images as ``chunk_bytes`` hold.
+    """
+    parts = []
+    rows = max(1, chunk_bytes // (_AFFINITY_COPIES * specific.element_size() * len(specific)))
+    for start, some in zip(range(0, len(specific), rows), specific.split(rows), strict=True):
+        within = affinity(some, specific)
+        within.diagonal(offset=start).fill_(1.0)
+        parts.append(_largest(within, k))
+    values, columns = zip(*parts, strict=True)
+    return torch.cat(values), torch.cat(columns)
 
 
 def _largest(entries: Tensor, k: int) -> tuple[Tensor, Tensor]:

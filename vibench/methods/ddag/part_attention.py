@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.nn.neck import bn_neck
 from vibench.nn.precision import at_least_float32
+from vibench.nn.stripes import stripe_means
 
 Aggregation = Literal["avg", "concat", "weight"]
 Gate = Literal["softmax", "free"]
@@ -64,7 +64,7 @@ class WeightedPartAttention(nn.Module):
 
     def attend(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (B, C, H, W) -> alpha (B, parts, parts), row i what part i looks at, and values z (B, C, parts)."""
-        pooled = functional.adaptive_avg_pool2d(at_least_float32(maps), (self.parts, 1))
+        pooled = stripe_means(at_least_float32(maps), self.parts)[:, :, :, None]
         queries, keys, values = (conv(pooled).squeeze(3) for conv in (self.u, self.v, self.z))
         # Unscaled products of thousands of channels saturate the softmax in half precision.
         with torch.autocast(maps.device.type, enabled=False):

@@ -170,7 +170,7 @@ class DEEN(Method):
         if self.model_options.test_combination == "original":
             ranked = ranked[:, :, :1]
         if self.model_options.test_combination == "s8":
-            ranked = ranked * torch.tensor([0.1, 0.9], device=ranked.device).sqrt()[:, None, None]
+            ranked = torch.stack([0.1**0.5 * ranked[:, 0], 0.9**0.5 * ranked[:, 1]], dim=1)
         return {"embedding": ranked.flatten(1), "pooled": pooled, "neck": neck}
 
     def distances(self, query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:

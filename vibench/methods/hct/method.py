@@ -104,16 +104,14 @@ class HCT(TwoStreamNetwork):
         options: HCTOptions = self.recipe.model
         assert isinstance(self.classifier, nn.ModuleList)
         features = self.stripes(maps)
-        stripes = features.unbind(1)
-        identity = [
-            identity_loss(classifier(stripe), batch.labels, options.label_smoothing)
-            for classifier, stripe in zip(self.classifier, stripes, strict=True)
-        ]
-        losses = {"identity": torch.stack(identity).sum()}
+        stripes = features.transpose(0, 1)
+        logits = torch.cat([classifier(stripe) for classifier, stripe in zip(self.classifier, stripes, strict=True)])
+        identity = identity_loss(logits, batch.labels.repeat(len(stripes)), options.label_smoothing)
+        losses = {"identity": len(stripes) * identity}
         if options.metric_loss != "none" and options.hct_on != "local":
             losses["metric"] = metric_loss(options, features.flatten(1), batch)
         if options.metric_loss != "none" and options.hct_on != "global":
-            losses["metric_stripes"] = torch.stack([metric_loss(options, stripe, batch) for stripe in stripes]).sum()
+            losses["metric_stripes"] = metric_loss(options, stripes, batch).sum()
         return losses
 
     def _global_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:

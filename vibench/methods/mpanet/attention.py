@@ -33,7 +33,7 @@ class ModalityAlleviation(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         pooled = features.mean(dim=(2, 3), keepdim=True)
         mask = self.excite(self.squeeze(pooled).relu()).sigmoid()
-        return mask * features + (1.0 - mask) * functional.instance_norm(features)
+        return torch.lerp(functional.instance_norm(features), features, mask.to(features.dtype))
 
 
 class PatternMasks(nn.Module):

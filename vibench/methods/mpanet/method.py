@@ -190,8 +190,10 @@ class MPANet(Method):
 
     def _pool(self, maps: Tensor, masks: Tensor | None) -> Tensor:
         """f (B, D), float32 at least, of feature maps (B, C, H, W) and masks (B, P, H, W)."""
-        overall = self.pool(maps)
-        return overall if masks is None else torch.cat([pattern_features(maps, masks), overall], dim=1)
+        if masks is None:
+            return self.pool(maps)
+        # The global feature is that of a mask of ones: the map is read once for all, and takes one gradient.
+        return pattern_features(maps, torch.cat([masks, torch.ones_like(masks[:, :1])], dim=1))
 
     def _metric_loss(self, pooled: Tensor, labels: Tensor) -> Tensor:
         if self.centre_loss is not None:

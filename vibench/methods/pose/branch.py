@@ -28,7 +28,7 @@ class PoseBranch(nn.Module):
         self.dconv2 = nn.Sequential(
             nn.ConvTranspose2d(half, quarter, 3, stride=2, padding=1, output_padding=1, bias=False),
             nn.BatchNorm2d(quarter),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.initial = convolution(quarter, heatmap_channels)
         self.refinement = refinement_trunk(quarter + heatmap_channels, quarter)

@@ -24,14 +24,14 @@ class PartHead(nn.Module):
         self.embed = nn.ModuleList(feature_block(channels, dim, initialisation) for _ in range(parts))
         self.classifiers = nn.ModuleList(part_classifier(dim, num_classes, initialisation) for _ in range(parts))
 
-    def forward(self, maps: Tensor) -> list[Tensor]:
-        """(B, C, H, W) -> f_i (B, dim) of every part, float32 at least."""
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) -> f (parts, B, dim), float32 at least."""
         stripes = self.pool(maps).unbind(2)
-        return [at_least_float32(embed(stripe)) for embed, stripe in zip(self.embed, stripes, strict=True)]
+        return at_least_float32(torch.stack([embed(stripe) for embed, stripe in zip(self.embed, stripes, strict=True)]))
 
-    def logits(self, features: list[Tensor]) -> list[Tensor]:
-        """Identity logits (B, C) of every part's feature."""
-        return [classifier(feature) for classifier, feature in zip(self.classifiers, features, strict=True)]
+    def logits(self, features: Tensor) -> Tensor:
+        """Identity logits (parts, B, C) of features (parts, B, dim)."""
+        return torch.stack([classifier(part) for classifier, part in zip(self.classifiers, features, strict=True)])
 
 
 class Teacher(nn.Module):

@@ -23,14 +23,16 @@ def heatmap_loss(predicted: Tensor, target: Tensor, counted: Tensor) -> Tensor:
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL(p_T || p_part) of logits (B, C) softened by T, mean over the images, times T^2.
+    """KL(p_T || p_part) of logits (..., B, C) and (B, C) softened by T, mean over the images, times T^2: (...).
 
     Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015; Pose, Eq. (15). Gradients reach both.
     """
-    soft_student = functional.log_softmax(at_least_float32(student) / temperature, dim=1)
-    soft_teacher = functional.log_softmax(at_least_float32(teacher) / temperature, dim=1)
-    divergence = functional.kl_div(soft_student, soft_teacher, reduction="batchmean", log_target=True)
-    return temperature**2 * divergence
+    soft_student = functional.log_softmax(at_least_float32(student) / temperature, dim=-1)
+    soft_teacher = functional.log_softmax(at_least_float32(teacher) / temperature, dim=-1)
+    divergence = functional.kl_div(
+        soft_student, soft_teacher.expand_as(soft_student), reduction="none", log_target=True
+    )
+    return temperature**2 * divergence.sum(dim=-1).mean(dim=-1)
 
 
 def mid_centre_contrast(embeddings: Tensor, labels: Tensor, modality: Tensor, margin: float = 0.3) -> Tensor:
@@ -39,13 +41,15 @@ def mid_centre_contrast(embeddings: Tensor, labels: Tensor, modality: Tensor, ma
     c is the centre of an identity in one modality, m_y that of identity y over both, the mean of its two c (of its
     one, where there is one), d = |c - m_y|. Mean over all pairs (c, m_y) of d^2 for the same identity and
     max(margin - sqrt(d), 0)^2 for another, separately for the centres of each modality, then summed. That the root is
-    taken of a distance which is one already is the code's. ``embeddings`` (B, D), ``labels`` (B,), ``modality`` (B,).
+    taken of a distance which is one already is the code's. ``embeddings`` (..., B, D), ``labels`` (B,) and ``modality``
+    (B,) -> (...).
     """
     centres = identity_centres(embeddings, labels, modality)
     with torch.autocast(embeddings.device.type, enabled=False):
         own = centres.own
         middle = torch.where(centres.paired[:, None], (own + centres.other) / 2.0, own)
-        squared = own.square().sum(1)[:, None] + middle.square().sum(1)[None, :] - 2.0 * own @ middle.T
+        lengths = own.square().sum(dim=-1), middle.square().sum(dim=-1)
+        squared = lengths[0][..., :, None] + lengths[1][..., None, :] - 2.0 * own @ middle.mT
         distances = squared.clamp(min=1e-12).sqrt()
         alike = same_identity(labels)
         terms = torch.where(alike, distances.square(), (margin - distances.sqrt()).clamp(min=0.0).square())
@@ -53,4 +57,4 @@ def mid_centre_contrast(embeddings: Tensor, labels: Tensor, modality: Tensor, ma
         within = same_identity(modality).to(own.dtype)
         rows = centres.share / (within @ centres.share)
         columns = 1.0 / alike.sum(dim=1).to(own.dtype)
-        return rows @ terms @ (columns / columns.sum())
+        return terms @ (columns / columns.sum()) @ rows

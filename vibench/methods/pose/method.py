@@ -206,11 +206,11 @@ class Pose(TwoStreamNetwork):
         logits = self.id_parts.logits(features)
         if self.pose_parts is not None:
             pose_features = self.pose_parts(maps.keypoints)
-            features = [*features, *pose_features]
-            logits = [*logits, *self.pose_parts.logits(pose_features)]
+            features = torch.cat([features, pose_features])
+            logits = torch.cat([logits, self.pose_parts.logits(pose_features)])
         losses = {
-            "identity": torch.stack([identity_loss(one, batch.labels) for one in logits]).sum(),
-            "triplet": torch.stack([self._metric_loss(one, batch) for one in features]).sum(),
+            "identity": len(logits) * identity_loss(logits.flatten(0, 1), batch.labels.repeat(len(logits))),
+            "triplet": self._metric_loss(features, batch).sum(),
         }
         if self.heatmaps is not None:
             losses["pose"] = heatmap_loss(self.heatmaps(maps.refined), *self._heatmap_targets(batch))
@@ -220,8 +220,7 @@ class Pose(TwoStreamNetwork):
             if options.teacher == "ce_detach":
                 losses["teacher_identity"] = identity_loss(taught, batch.labels)
                 taught = taught.detach()
-            terms = [distillation(one, taught, options.temperature) for one in logits]
-            losses["distillation"] = torch.stack(terms).sum()
+            losses["distillation"] = distillation(logits, taught, options.temperature).sum()
         return losses
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
@@ -255,8 +254,9 @@ class Pose(TwoStreamNetwork):
         return "id_parts.classifiers.", "pose_parts.classifiers.", "heatmaps.", "teacher."
 
     def _metric_loss(self, features: Tensor, batch: Batch) -> Tensor:
+        """(parts,) of features (parts, B, dim)."""
         options: PoseOptions = self.recipe.model
-        metric = options.feature_scale * functional.normalize(features, dim=1)
+        metric = options.feature_scale * functional.normalize(features, dim=2)
         if options.tri == "midcontrast":
             return mid_centre_contrast(metric, batch.labels, batch.modality, options.margin)
         return hetero_centre_triplet(metric, batch.labels, batch.modality, options.margin, reduction="sum")
@@ -273,7 +273,7 @@ class Pose(TwoStreamNetwork):
             self.mean_heatmap += new / self.heatmaps_seen.clamp(min=1.0)
         return self.mean_heatmap.expand_as(batch.heatmaps), (self.heatmaps_seen > 0).expand(len(batch))
 
-    def _scaled(self, features: list[Tensor]) -> Tensor:
-        """Part features side by side, each of length ``feature_scale``."""
+    def _scaled(self, features: Tensor) -> Tensor:
+        """Part features (parts, B, dim) side by side, each of length ``feature_scale``: (B, parts * dim)."""
         scale: float = self.recipe.model.feature_scale
-        return torch.cat([scale * functional.normalize(one.float(), dim=1) for one in features], dim=1)
+        return (scale * functional.normalize(features.float(), dim=2)).transpose(0, 1).flatten(1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vibench.errors import UsageError
 from vibench.methods.pose.layers import convolution
+from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 
 REFINE_BLOCKS = 3
 _ESTIMATOR_PREFIX = "refinement_stages.0.trunk."
@@ -46,7 +47,7 @@ class RefineBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.initial = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU())
+        self.initial = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU(inplace=True))
         self.trunk = nn.Sequential(
             convolution(outputs, outputs, bias=True), convolution(outputs, outputs, dilation=2, bias=True)
         )
@@ -71,14 +72,18 @@ def load_refinement(trunk: nn.Module, path: Path) -> None:
     the estimator's 17 heatmaps ask for as many here.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from KeyError to UnpicklingError on a foreign file
+        content = read_torch_file(path)
+    except TorchFileError as error:
         raise UsageError(
-            f"[model] refinement_weights = {path}: cannot be read ({str(error).partition(chr(10))[0]}); name the "
-            "checkpoint of a pose estimator."
+            f"[model] refinement_weights = {path}: cannot be read ({error}); name the checkpoint of a pose estimator."
         ) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    found = {str(name).removeprefix("module."): value for name, value in state.items()}
+    if not is_plain_state(state):
+        raise UsageError(
+            f"[model] refinement_weights = {path}: holds no plain state dict (name -> tensor); name the checkpoint of "
+            "a pose estimator."
+        )
+    found = {name.removeprefix("module."): value for name, value in state.items()}
     stage = {
         name.removeprefix(_ESTIMATOR_PREFIX): value
         for name, value in found.items()
@@ -96,7 +101,7 @@ def load_refinement(trunk: nn.Module, path: Path) -> None:
 
 def heatmap_head(channels: int, heatmaps: int) -> nn.Sequential:
     """From refined features to heatmaps: 1x1 convolution with ReLU, 1x1 convolution."""
-    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(), nn.Conv2d(channels, heatmaps, 1))
+    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, heatmaps, 1))
 
 
 def _pair(inputs: int, middle: int, outputs: int, stride: int = 1) -> nn.Sequential:

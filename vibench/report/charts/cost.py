@@ -65,6 +65,7 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
             cells = (group, percent(point.score), amount(point.cost, axis.digits), "yes" if point.on_front else "no")
             rows.append(ChartRow(point.subject, cells))
     shown, height = legend(keys, 300)
+    symbols = [f"{symbol_of(at)}: {group}" for at, group in enumerate(groups)]
     return Chart(
         f"cost-{axis.name}",
         Drawing(
@@ -78,7 +79,7 @@ def cost_chart(points: Sequence[CostPoint], axis: CostAxis, title: str) -> Chart
         ("method", "test-time information", "rank-1 %", axis.title, "Pareto front"),
         tuple(rows),
         "A ring marks the Pareto front: no method of the same test-time information is better at no higher cost."
-        + (" Symbols: " + ", ".join(f"{symbol_of(at)} {name}" for at, name in enumerate(groups)) + "."),
+        + (f" Symbols: {', '.join(symbols)}." if len(symbols) > 1 else ""),
     )
 
 

@@ -1,0 +1,59 @@
+"""A few cases of every kind for every reader; ``python -m tests.benchmarks.fuzzing`` runs as many as wanted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import REPOSITORY
+from tests.fuzz.byte_mutations import mutate_bytes
+from tests.fuzz.forms import FORMS
+from tests.fuzz.nasties import OF_FORM
+from tests.fuzz.reader import Place, Reader, judge
+from tests.fuzz.readers import READERS
+
+EXAMPLES = 14
+SLOW = {"published": 5, "cache": 3, "protocol": 8, "RegDB": 8, "ready": 8}
+"""Examples of readers that take longer, by the beginning of their names."""
+
+
+def examples(reader: Reader) -> int:
+    return SLOW.get(reader.name.split()[0], EXAMPLES)
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_mutated_files_are_accepted_or_refused_in_one_sentence(reader: Reader, tmp_path: Path) -> None:
+    place = Place(tmp_path, reader)
+    reader.read(place.with_content(place.valid))
+
+    @settings(max_examples=examples(reader), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.booleans(), st.randoms(use_true_random=False))
+    def run(values: bool, random) -> None:
+        mutate = FORMS[reader.form].mutate if values else mutate_bytes
+        judge(reader, place.with_content(mutate(place.valid, random)))
+
+    run()
+
+
+def test_nasties_are_refused_within_bounds(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.confined"],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "VIBENCH_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_form_has_mutations_and_nasties() -> None:
+    forms = {reader.form for reader in READERS}
+    assert forms == set(FORMS) == set(OF_FORM)
+    names = [reader.name for reader in READERS]
+    assert len(set(names)) == len(names)
