@@ -140,6 +140,7 @@ class Campaign:
 
     def _run_undisturbed(self) -> Reference:
         with self._workplace():
+            given = self._files()
             answer = self._run()
             self._require(answer)
             final = self._files()
@@ -149,7 +150,7 @@ class Campaign:
                 steps=next(int(line[1]) for line in lines if line[0] == "steps"),
                 seconds=answer.seconds,
                 work=self._noted(f"did {self._job.work}"),
-                versions=frozenset(versions | set(final.items())),
+                versions=frozenset(versions | set(given.items()) | set(final.items())),
                 final=final,
             )
 

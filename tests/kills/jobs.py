@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 if TYPE_CHECKING:
     from tests.kills.faults import Faults
@@ -53,7 +54,7 @@ def make_inputs(folder: Path) -> Inputs:
     """Write `Inputs` into ``folder``."""
     import tests.training.toy  # noqa: F401  (registers the method)
     from tests.datasets import mini
-    from vibench.data.cache import open_cache
+    from vibench.data import cache, cache_build
     from vibench.datasets.registry import get_dataset
     from vibench.datasets.twin.make import make_twin
     from vibench.leaderboard.store import write_record
@@ -67,11 +68,18 @@ def make_inputs(folder: Path) -> Inputs:
     make_twin("sysu-mm01", "tiny", 0, inputs.twin, workers=1, size=(32, 16))
     recipe = load_recipe("toy", "", "sysu-mm01-twin", ["schedule.epochs=1", "batches_per_epoch=1"])
     size = recipe.input
-    open_cache(get_dataset(recipe.dataset), inputs.twin, size.height, size.width, folder=inputs.cache, workers=1)
     spec = TrainingSpec(recipe, inputs.twin, amp="off", pretrained="none", folder=inputs.run)
-    train(spec, device="cpu", cache=inputs.cache)
     rules = Rules(load_protocols(["sysu-all", "sysu-indoor"]))
-    for one in score_models(models_of_run(inputs.run), rules, device="cpu", cache=inputs.cache):
+    # In the chunks of `prepare_child`: commands would take a cache in others for a damaged one.
+    with (
+        mock.patch.object(cache, "CHUNK_IMAGES", CACHE_CHUNK),
+        mock.patch.object(cache_build, "CHUNK_IMAGES", CACHE_CHUNK),
+    ):
+        dataset = get_dataset(recipe.dataset)
+        cache.open_cache(dataset, inputs.twin, size.height, size.width, folder=inputs.cache, workers=1)
+        train(spec, device="cpu", cache=inputs.cache)
+        scored = score_models(models_of_run(inputs.run), rules, device="cpu", cache=inputs.cache)
+    for one in scored:
         write_record(inputs.leaderboards, one.record, one.per_query)
     return inputs
 
