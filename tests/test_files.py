@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,40 @@ def test_canonical_json_ignores_key_order() -> None:
 def test_sha256_of_a_file_and_of_its_text_agree(tmp_path: Path) -> None:
     write_text(tmp_path / "x", "vibench")
     assert sha256_file(tmp_path / "x") == sha256_text("vibench")
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    target = tmp_path / "last.pt"
+    child = os.fork()
+    if child == 0:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (rest,) = tmp_path.iterdir()
+    # That of another file, which a writer of this one must not touch.
+    other = tmp_path / ".last.pt.json.abcdefgh.part"
+    other.write_text("")
+    write_text(target, "whole")
+    assert rest.name.startswith(".last.pt.") and not rest.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([target, other])
+
+
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    target = tmp_path / "board.csv"
+    with atomic_path(target) as first:
+        first.write_text("first")
+        with atomic_path(target) as second:
+            second.write_text("second")
+        assert first.exists() and target.read_text() == "second"
+    assert target.read_text() == "first" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_write_names_the_file_and_not_its_temporary_name(tmp_path: Path) -> None:
+    target = tmp_path / "board.csv"
+    with pytest.raises(OSError) as full, atomic_path(target):
+        raise OSError(28, "No space left on device")
+    target.mkdir()
+    with pytest.raises(OSError) as folder:
+        write_text(target, "text")
+    assert full.value.filename == folder.value.filename == str(target)

@@ -40,6 +40,8 @@ class Extraction:
     images_per_second: float
     """From cached pixels to features on the host."""
     memory: PeakMemory
+    notes: tuple[str, ...] = ()
+    """What a result from these images must say."""
 
 
 def extract_features(
@@ -63,8 +65,10 @@ def extract_features(
     takes them (`Method.embed_with_attributes`). With ``extras``, what `Method.embed` returns beside the embedding is
     kept as further arrays. ``feature`` names what of it takes the embedding's place, flattened to one row per image.
     ``compiled``: by `torch.compile`, on a GPU with CUDA graphs; the time that compiling takes is not counted.
-    Raises `UsageError` where the method has no such feature, and `VibenchError` where one is NaN or infinite.
+    Raises `UsageError` where the method has no such feature or was trained on images of another size, and
+    `VibenchError` where a feature is NaN or infinite.
     """
+    _check_size(method, cache)
     # The layout that images come in; a GPU would turn the weights of every convolution around at every batch.
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rows = np.asarray(cache.rows(index["path"]), dtype=np.int64)
@@ -100,6 +104,15 @@ def extract_features(
         )
     features = Features(embedding, paths=tuple(index["path"]), extras=arrays, meta=meta or {})
     return Extraction(features, len(index) / seconds, memory.peak)
+
+
+def _check_size(method: Method, cache: ImageCache) -> None:
+    trained, (height, width) = method.recipe.input, cache.images.shape[1:3]
+    if (trained.height, trained.width) != (height, width):
+        raise UsageError(
+            f"{cache.folder}: holds images of {height}x{width}, but {method.name} was trained on "
+            f"{trained.height}x{trained.width}; open the cache of that size."
+        )
 
 
 @dataclass(frozen=True)

@@ -193,6 +193,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                 notes=(
                     *_origin_notes(models),
                     *_leaking_notes(models),
+                    *dict.fromkeys(note for found in extractions for note in found.notes),
                     *_training_notes(models),
                     *_extraction_notes(embedded),
                     *_query_mode_notes(rules, information),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vibench.data.cache import open_cache
+from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.devices import Precision
 from vibench.distributed.extraction import extract_jointly
 from vibench.distributed.world import ALONE, World
-from vibench.errors import UsageError
+from vibench.errors import UsageError, VibenchWarning
 from vibench.extraction import EMBEDDING, Extraction, extract_features
 from vibench.files import sha256_file
 from vibench.given_attributes import GivenAttributes
@@ -137,6 +138,8 @@ class TrainedModel:
             **({"compiled": True} if compiled else {}),
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
+        trained = images.index["pid"].isin(self._with_identities.train_pids) & ~images.index["path"].isin(index["path"])
+        shared = shared_images(images, images.index["path"][trained], index["path"])
         given = given or GivenAttributes()
 
         def extract(share: SampleIndex, codes: np.ndarray | None) -> Extraction:
@@ -155,7 +158,11 @@ class TrainedModel:
             )
 
         codes = given.codes(method, self.dataset, self.root, index)
-        return method, extract_jointly(index, codes, extract, world)
+        found = extract_jointly(index, codes, extract, world)
+        if shared:
+            warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
+            found = replace(found, notes=(shared_images_note(shared),))
+        return method, found
 
 
 def models_of_run(

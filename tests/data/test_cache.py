@@ -16,9 +16,9 @@ from PIL import Image
 from tests.conftest import REPOSITORY
 from tests.datasets import mini
 from vibench.data import cache_build
-from vibench.data.cache import ImageCache, cache_folder, open_cache
+from vibench.data.cache import ImageCache, cache_folder, open_cache, shared_images
 from vibench.datasets.registry import get_dataset
-from vibench.errors import UsageError, VibenchError
+from vibench.errors import UsageError, VibenchError, VibenchWarning
 
 SYSU = get_dataset("sysu-mm01")
 
@@ -324,3 +324,76 @@ def test_images_that_change_during_the_build_are_noticed(
     monkeypatch.setattr(cache_build, "load_resized", meddling)
     with pytest.raises(VibenchError, match="changed while their cache was being built"):
         opened(root)
+
+
+def test_a_build_killed_before_it_was_declared_finished_decodes_nothing_again(
+    root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = np.array(opened(root, folder=folder / "whole").images)
+
+    def killed(path: Path, value: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cache_build, "write_json", killed)
+        opened(root)
+    monkeypatch.setattr(cache_build, "load_resized", None)
+    cache = opened(root)
+    assert (cache.images == whole).all()
+    assert sorted(path.name for path in cache.folder.iterdir()) == ["cache.json", "images.npy", "index.csv", "lock"]
+
+
+def test_images_changed_under_the_same_sizes_and_times_are_noticed(
+    root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vibench.data.cache._SAMPLED_IMAGES", 72)
+    path = root / opened(root).index["path"][30]
+    times, size = path.stat(), path.stat().st_size
+    mini.write_image(path, 12345)
+    # Noise of another seed takes about as many bytes; what follows a JPEG's end does not matter.
+    content = path.read_bytes()[:size]
+    path.write_bytes(content[:-2].ljust(size - 2, b"\0") + b"\xff\xd9")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert opened(root).origin == "built: the images have changed, though not their sizes and times"
+    assert opened(root).origin == "reused"
+
+
+def test_a_cache_of_another_filter_in_this_ones_place_is_not_used(root: Path, folder: Path) -> None:
+    lanczos, bilinear = opened(root), opened(root, interpolation="bilinear")
+    shutil.rmtree(lanczos.folder)
+    bilinear.folder.rename(lanczos.folder)
+    again = opened(root)
+    assert again.origin == "built: the images or their splits have changed"
+    assert (again.images[0] == expected(root, again.index["path"][0])).all()
+
+
+def exchange(root: Path, one: str, other: str) -> None:
+    (root / one).rename(root / "between")
+    (root / other).rename(root / one)
+    (root / "between").rename(root / other)
+
+
+def test_exchanged_modalities_are_refused(root: Path, folder: Path) -> None:
+    exchange(root, "cam2", "cam3")
+    complaint = r"have changed places: 12 of the 12 images of infrared camera 3 show colour and 0 of the 12 .* visible"
+    for _ in range(2):  # once when the cache is built, and then of the cache
+        with pytest.raises(UsageError, match=complaint):
+            opened(root)
+    exchange(root, "cam2", "cam3")
+    opened(root)
+
+
+def test_an_infrared_camera_with_colour_is_warned_of(root: Path, folder: Path) -> None:
+    for number, path in enumerate(sorted((root / "cam6").rglob("*.jpg"))):
+        mini.write_image(path, number)
+    with pytest.warns(VibenchWarning, match="12 of the 12 images of infrared camera 6 show colour, which is odd"):
+        opened(root)
+
+
+def test_test_images_that_are_training_images_are_found(root: Path, folder: Path) -> None:
+    (root / "cam4/0006/0001.jpg").write_bytes((root / "cam1/0001/0002.jpg").read_bytes())
+    (root / "cam1/0001/0001.jpg").write_bytes((root / "cam1/0001/0002.jpg").read_bytes())
+    cache = opened(root)
+    paths = {split: cache.index["path"][cache.index["split"] == split] for split in ("train", "val", "test")}
+    assert shared_images(cache, paths["train"], paths["test"]) == [("cam1/0001/0001.jpg", "cam4/0006/0001.jpg")]
+    assert shared_images(cache, paths["val"], paths["test"]) == []

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.datasets import mini
-from vibench.datasets.check import check_dataset, decoding_problems
+from vibench.datasets import sysu_mm01
+from vibench.datasets.check import check_dataset, image_problems
 from vibench.datasets.permutations import write_permutations
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.report import CheckReport, Count, Problem
@@ -184,10 +185,11 @@ def test_decoding_does_not_depend_on_workers(sysu_root: Path, monkeypatch: pytes
     def recorded(description: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advanced.append
 
-    alone = decoding_problems(sysu_root, paths, workers=1, progress=recorded)
+    samples = sysu_mm01.list_root(sysu_root).samples
+    alone = image_problems(sysu_root, samples, workers=1, progress=recorded)
     assert sum(advanced) == len(paths)
     assert [problem.path for problem in alone] == sorted(paths[::9])
-    assert decoding_problems(sysu_root, paths, workers=2) == alone
+    assert image_problems(sysu_root, samples, workers=2) == alone
 
 
 def test_reports_are_json(sysu_twin: Path) -> None:
@@ -210,3 +212,24 @@ def test_what_cannot_be_checked_is_refused(sysu_root: Path, tmp_path: Path) -> N
         check_dataset(SYSU_TWIN, sysu_root)
     with pytest.raises(UsageError, match="holds no image of regdb; check --root and --dataset"):
         check_dataset(get_dataset("regdb"), sysu_root)
+
+
+def test_one_image_of_two_people_is_named(sysu_twin: Path) -> None:
+    """6 is a test identity, 2 a training identity; the same image twice of one person is no fault."""
+    (sysu_twin / "cam4/0006/0001.jpg").write_bytes((sysu_twin / "cam2/0002/0002.jpg").read_bytes())
+    (sysu_twin / "cam1/0001/0002.jpg").write_bytes((sysu_twin / "cam1/0001/0001.jpg").read_bytes())
+    report = check_dataset(SYSU_TWIN, sysu_twin, workers=1)
+    (problem,) = report.problems
+    assert (problem.kind, problem.path, problem.warning) == ("duplicate", "cam4/0006/0001.jpg", True)
+    assert "cam2/0002/0002.jpg" in problem.detail and report.complete
+
+
+def test_exchanged_modalities_are_named(sysu_twin: Path) -> None:
+    (sysu_twin / "cam2").rename(sysu_twin / "cam")
+    (sysu_twin / "cam3").rename(sysu_twin / "cam2")
+    (sysu_twin / "cam").rename(sysu_twin / "cam3")
+    report = check_dataset(SYSU_TWIN, sysu_twin, workers=1)
+    (problem,) = report.problems
+    assert problem.kind == "modality" and not report.complete
+    assert "images of infrared camera 3 show colour" in problem.detail
+    assert "0 of the 12 images of visible camera 2" in problem.detail

@@ -335,3 +335,19 @@ CASES: list[tuple[Callable[[], Any], str]] = [
 def test_refusals(attempt: Callable[[], Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         attempt()
+
+
+def test_exchanged_modalities_of_features_are_refused() -> None:
+    """Labels are checked against cameras, and against names where there are any."""
+    pids, cameras = np.repeat(np.arange(4), 2), np.tile([1, 2], 4)
+    values = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    right = np.where(cameras == 1, "visible", "infrared")
+    wrong = np.where(cameras == 2, "visible", "infrared")
+    protocol = load_protocol("regdb-v2t")
+    evaluate_features(Features(values, None, pids, cameras, right), [protocol], allow_incomplete=True)
+    for modalities, count in ((wrong, 8), (np.where(np.arange(8) == 3, "visible", right), 1)):
+        with pytest.raises(UsageError, match=rf"says \w+ for {count} of 8 images that are .* have the two modalities"):
+            evaluate_features(Features(values, None, pids, cameras, modalities), [protocol], allow_incomplete=True)
+    names = tuple(f"{folder}/{pid}/a.bmp" for pid in range(4) for folder in ("Visible", "Thermal"))
+    with pytest.raises(UsageError, match=r"the first is Visible/0/a\.bmp"):
+        evaluate_features(Features(values, names, modalities=wrong), [protocol], allow_incomplete=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vibench.errors import UsageError, VibenchError
+from vibench.errors import UsageError, VibenchError, VibenchWarning
 from vibench.progress import Advance
 from vibench.training.checkpoint import load_method, read_checkpoint, save_checkpoint
 from vibench.training.folder import RunFolder, open_runs
@@ -169,6 +171,77 @@ def test_nan_in_the_first_epoch_says_that_there_is_no_checkpoint(make_spec: Make
         train(make_spec("run", "model.nan_after=0"), device="cpu")
 
 
+def test_nan_names_the_images_of_its_batch(make_spec: MakeSpec):
+    with pytest.raises(NonFiniteLoss) as stopped:
+        train(make_spec("run", "model.nan_after=9"), device="cpu")
+    # Two of the three training identities, two images each per modality, drawn with replacement.
+    (batch,) = re.findall(r"step 2 \(batch of (.*), identities (\d), (\d)\) of toy", str(stopped.value))
+    named = batch[0].split(", ")
+    assert {int(name.split("/")[1]) for name in named} == {int(batch[1]), int(batch[2])} and 2 <= len(named) <= 8
+
+
+def test_a_run_killed_while_it_was_prepared_may_be_prepared_anew(make_spec: MakeSpec):
+    spec = make_spec()
+    run = prepare(spec, device="cpu")
+    run.description_path.rename(run.path / ".run.json.abcdefgh.part")
+    assert prepare(spec, device="cpu").description().seed == 0
+    assert sorted(path.name for path in run.path.iterdir()) == ["lock", "recipe.toml", "run.json"]
+
+
+def test_an_epoch_killed_before_its_timing_is_counted_from_the_log(make_spec: MakeSpec):
+    whole = train(make_spec("whole"), device="cpu").timing()
+    spec = make_spec("killed")
+    with pytest.raises(TrainingInterrupted):
+        train(spec, device="cpu", progress=interrupting_progress(13))
+    run = RunFolder(spec.folder)
+    assert read_checkpoint(run.checkpoint_path).epoch == 2
+    run.timing_path.unlink()
+    resume(run, device="cpu")
+    rows = read_log(run.log_path)
+    assert (run.timing().epochs, run.timing().images) == (3, whole.images)
+    assert run.timing().train_seconds == pytest.approx(sum(row["seconds"] for row in rows), abs=0.011)
+
+
+def test_test_images_among_the_training_images_are_warned_of(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(sysu_root, copy)
+    (copy / "cam4/0006/0001.jpg").write_bytes((copy / "cam1/0001/0002.jpg").read_bytes())
+    said = r"1 test images have the pixels of training images \(cam4/0006/0001\.jpg = cam1/0001/0002\.jpg\)"
+    with pytest.warns(VibenchWarning, match=said):
+        train(make_spec("run", "schedule.epochs=1", root=copy), device="cpu")
+
+
+def test_a_clock_that_jumps_changes_nothing(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch):
+    whole = train(make_spec("whole"), device="cpu")
+    now = iter(range(10**9, 0, -(10**6)))
+    for name in ("time", "time_ns"):
+        monkeypatch.setattr(f"time.{name}", lambda: next(now))
+    run = train(make_spec("jumping"), device="cpu")
+    assert run.checkpoint_path.read_bytes() == whole.checkpoint_path.read_bytes()
+    assert 0 < run.timing().train_seconds < 60
+
+
+def test_a_data_set_that_vanishes(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):
+    """While a run trains, it is not missed: the cache is in use. Afterwards it is, in one sentence."""
+    copy = tmp_path / "copy"
+    shutil.copytree(sysu_root, copy)
+    spec = make_spec(root=copy)
+
+    @contextmanager
+    def vanishing(description: str, total: int) -> Iterator[Advance]:
+        if description.startswith("training"):
+            shutil.rmtree(copy)
+        yield lambda count, status="": None
+
+    run = train(spec, device="cpu", progress=vanishing)
+    assert run.finished()
+    shutil.copytree(sysu_root, copy)
+    other = prepare(make_spec("other", root=copy), device="cpu")
+    shutil.rmtree(copy)
+    with pytest.raises(UsageError, match=r"copy: the data set sysu-mm01 is no longer there; .* --root"):
+        resume(other, device="cpu")
+
+
 def test_folders_in_use_are_refused(make_spec: MakeSpec, tmp_path: Path):
     spec = make_spec()
     with pytest.raises(TrainingInterrupted):
@@ -208,8 +281,6 @@ def test_wrong_specifications_are_refused(make_spec: MakeSpec, tmp_path: Path):
 
 
 def test_a_data_set_with_other_identities_cannot_be_resumed_on(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(sysu_root, copy)
     spec = make_spec(root=copy)
@@ -231,8 +302,6 @@ def test_a_checkpoint_of_another_method_cannot_be_resumed_from(make_spec: MakeSp
 
 
 def test_identities_in_both_splits_are_refused(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(sysu_root, copy)
     (copy / "exp" / "val_id.txt").write_text("4,6\n")

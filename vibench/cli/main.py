@@ -6,9 +6,11 @@ inside the functions, so that ``vibench --help`` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -31,7 +33,7 @@ from vibench.cli.sweep import sweep
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
 from vibench.distributed.torchrun import started_by_torchrun
-from vibench.errors import AlreadyReported, UsageError, VibenchError, one_line
+from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning, one_line
 
 app = typer.Typer(
     name="vibench",
@@ -95,6 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script: exit 0 on success, 1 on a failed run, 2 on bad usage."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    warnings.showwarning = _show_warning
     try:
         app(args=_global_options_first(arguments), prog_name="vibench")
     except AlreadyReported as error:
@@ -105,10 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
         _complain("error:", str(error))
         sys.exit(error.exit_code)
     except OSError as error:
-        # What no reader or writer has expected: a name that is too long, a disk that fails.
-        if debug or error.filename is None:
+        if debug:
             raise
-        _complain("error:", one_line(f"{error.filename}: {error.strerror}") + ".")
+        # A full disk, a folder that cannot be written: what no module has a better sentence for.
+        _complain("error:", _os_error_sentence(error))
         sys.exit(VibenchError.exit_code)
     except KeyboardInterrupt:
         if debug:
@@ -123,6 +126,33 @@ def _complain(what: str, sentence: str = "") -> None:
     from vibench.cli.console import err
 
     err.print(f"[bold red]{what}[/] {escape(sentence)}".rstrip(), soft_wrap=True)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One sentence for the user where vibench warns; whatever else warns does so with its place."""
+    from rich.markup import escape
+
+    from vibench.cli.console import err
+
+    if issubclass(category, VibenchWarning):
+        err.print(f"[bold yellow]attention:[/] {escape(str(message))}", soft_wrap=True)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
+
+
+def _os_error_sentence(error: OSError) -> str:
+    what = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+    return one_line(
+        f"{what}{error.strerror or error}; what was written before is intact: make room or give access, then run the "
+        "command again."
+    )
 
 
 def _global_options_first(arguments: list[str]) -> list[str]:

@@ -9,14 +9,17 @@ A cache is a folder with three files::
 The fingerprint covers the settings and the size and modification time of every image. A cache with another
 fingerprint, or whose files do not agree with ``cache.json``, is built anew. Checksums (CRC-32) are kept per chunk of
 `CHUNK_IMAGES` images: all of them are compared when ``images.npy`` was touched since it was finished, otherwise a
-few drawn at random.
+few drawn at random. A few images drawn at random are decoded again as well, in case others have taken their places
+with sizes and times that are the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,12 +29,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL
 
-from vibench.data.cache_build import CHUNK_IMAGES, FORMAT, RESAMPLING, CachePlan, build_cache, chunk_crc
+from vibench.data.cache_build import (
+    CHUNK_IMAGES,
+    FORMAT,
+    RESAMPLING,
+    CachePlan,
+    build_cache,
+    chunk_crc,
+    load_resized,
+)
 from vibench.data.lock import exclusive
 from vibench.data.npz import open_npy
 from vibench.datasets.listing import is_number
+from vibench.datasets.pixels import ColourCount, View, modality_finding
 from vibench.datasets.registry import Dataset
-from vibench.errors import UsageError, VibenchError, suggestion
+from vibench.errors import UsageError, VibenchError, VibenchWarning, suggestion
 from vibench.files import canonical_json, parse_json, read_text, sha256_file, sha256_text
 from vibench.progress import Progress, silent
 
@@ -39,6 +51,9 @@ if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
 
 _SAMPLED_CHUNKS = 8
+_SAMPLED_IMAGES = 4
+_SAME_IMAGE = 2.0
+"""Mean difference of the bytes up to which two decoders may differ over one image."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,8 @@ class ImageCache:
     """SHA-256 of the settings and of the name, size and modification time of every image."""
     origin: str
     """``reused``, or why it was built, e.g. ``built: no cache yet``."""
+    equal: tuple[tuple[int, ...], ...]
+    """Rows with equal pixels, a tuple for each such set."""
 
     def rows(self, paths: Iterable[str]) -> np.ndarray:
         """Rows of ``images`` (int64) for relative paths, in their order; `UsageError` for one that is not cached."""
@@ -113,6 +130,7 @@ def open_cache(
         folder=(folder or cache_folder()) / _place(dataset, root, height, width, interpolation),
         root=root,
         paths=tuple(index["path"]),
+        views=tuple(map(View, index["modality"], map(int, index["camera"]))),
         height=height,
         width=width,
         interpolation=interpolation,
@@ -133,9 +151,15 @@ def open_cache(
             ) from error
         if reason and _fingerprint(settings, root, index) != plan.fingerprint:
             raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
+    # Of a build that was killed when it was as good as finished.
+    with contextlib.suppress(OSError):
+        plan.journal.unlink(missing_ok=True)
     images = open_npy(plan.images)
     origin = f"built: {reason}" if reason else "reused"
-    return ImageCache(plan.folder, images, index, plan.fingerprint, origin)
+    finished = parse_json(read_text(plan.marker))
+    _check_modalities(finished["colours"], dataset, root)
+    equal = tuple(map(tuple, finished["equal"]))
+    return ImageCache(plan.folder, images, index, plan.fingerprint, origin, equal)
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -150,6 +174,41 @@ def cache_folder() -> Path:
     """The folder for all caches: ``$VIBENCH_CACHE``, else ``~/.cache/vibench``."""
     variable = os.environ.get("VIBENCH_CACHE")
     return Path(variable) if variable else Path.home() / ".cache" / "vibench"
+
+
+def shared_images(cache: ImageCache, training: Iterable[str], test: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs (training image, test image) by path whose pixels are equal, one pair for each test image concerned."""
+    trained, tested = set(training), set(test)
+    pairs = []
+    for rows in cache.equal:
+        paths = [str(cache.index["path"].iat[row]) for row in rows]
+        known = next((path for path in paths if path in trained), None)
+        pairs += [(known, path) for path in paths if known is not None and path in tested]
+    return pairs
+
+
+def shared_images_note(pairs: list[tuple[str, str]]) -> str:
+    """What is wrong with a test whose images `shared_images` found among the training images."""
+    cited = ", ".join(f"{test} = {training}" for training, test in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
+    return f"{len(pairs)} test images have the pixels of training images ({cited})"
+
+
+def _check_modalities(colours: list[list[Any]], dataset: Dataset, root: Path) -> None:
+    """Refuse a data set whose modalities have changed places; warn of one in which they look odd."""
+    counts = {View(modality, camera): ColourCount(images, found) for modality, camera, images, found in colours}
+    finding = modality_finding(counts)
+    if finding is None:
+        return
+    if finding.exchanged:
+        raise UsageError(
+            f"{root}: visible and infrared images of {dataset.name} have changed places: {finding.sentence}; restore "
+            "the folders of the data set's archive, see vibench data check"
+        )
+    warnings.warn(
+        f"{root}: {finding.sentence}, which is odd for {dataset.name}; check the copy with vibench data check",
+        VibenchWarning,
+        stacklevel=3,
+    )
 
 
 def _place(dataset: Dataset, root: Path, height: int, width: int, interpolation: str) -> str:
@@ -177,6 +236,7 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
         finished = parse_json(read_text(plan.marker))
         fingerprint, checksums = finished["fingerprint"], list(finished["crc32"])
         touched, index_sha256 = finished["images_mtime_ns"], finished["index_sha256"]
+        _ = finished["equal"], finished["colours"]
     except FileNotFoundError:
         return "an earlier build was interrupted" if plan.journal.exists() else "no cache yet"
     except (OSError, ValueError, KeyError, TypeError):
@@ -200,4 +260,8 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
     for chunk in chunks_to_compare:
         if chunk_crc(images[chunk * CHUNK_IMAGES : (chunk + 1) * CHUNK_IMAGES]) != checksums[chunk]:
             return "images.npy is damaged"
+    for row in random.sample(range(len(plan.paths)), min(_SAMPLED_IMAGES, len(plan.paths))):
+        now = load_resized(plan.root / plan.paths[row], plan.height, plan.width, plan.interpolation)
+        if np.abs(now.astype(np.int16) - images[row]).mean() > _SAME_IMAGE:
+            return "the images have changed, though not their sizes and times"
     return ""

@@ -20,12 +20,13 @@ from PIL import Image
 
 from vibench.data.npz import open_npy
 from vibench.datasets.image_file import read_rgb
+from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_images, pixel_facts
 from vibench.errors import VibenchError
 from vibench.files import read_text, sha256_file, write_json, write_text
 from vibench.parallel import map_in_processes
 from vibench.progress import Progress, silent
 
-FORMAT = 1
+FORMAT = 2
 """Version of the cache's files; part of the fingerprint."""
 CHUNK_IMAGES = 128
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
@@ -40,6 +41,8 @@ class CachePlan:
     root: Path
     paths: tuple[str, ...]
     """Relative paths, in the order of the rows."""
+    views: tuple[View, ...]
+    """Of every image."""
     height: int
     width: int
     interpolation: str
@@ -98,6 +101,15 @@ class _Chunk:
     """Checksum of the chunk if an earlier build finished it."""
 
 
+@dataclass(frozen=True)
+class _Built:
+    """What a worker reports of its chunk."""
+
+    crc32: int
+    facts: tuple[PixelFacts, ...]
+    """Of every image."""
+
+
 def chunk_crc(pixels: np.ndarray) -> int:
     """CRC-32 of a chunk's bytes."""
     return zlib.crc32(np.ascontiguousarray(pixels).data)
@@ -137,21 +149,22 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
         )
         for number in range(plan.chunks)
     ]
-    checksums = dict.fromkeys(range(plan.chunks), 0)
+    built: dict[int, _Built] = {}
     with (
         plan.journal.open("a", encoding="ascii", newline="\n") as journal,
         progress("caching images", len(plan.paths)) as advance,
         closing(map_in_processes(_build_chunk, tasks, workers)) as done,
     ):
-        for task, crc in done:
-            checksums[task.number] = crc
-            journal.write(f"{task.number} {crc}\n")
+        for task, chunk in done:
+            built[task.number] = chunk
+            journal.write(f"{task.number} {chunk.crc32}\n")
             journal.flush()
             advance(len(task.paths))
     with plan.partial.open("rb") as written:
         os.fsync(written.fileno())
     plan.partial.replace(plan.images)
     write_text(plan.index, index_csv)
+    facts = [fact for number in range(plan.chunks) for fact in built[number].facts]
     finished = {
         "format": FORMAT,
         "fingerprint": plan.fingerprint,
@@ -163,7 +176,9 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
         "images_mtime_ns": plan.images.stat().st_mtime_ns,
         "index_sha256": sha256_file(plan.index),
         "chunk_images": CHUNK_IMAGES,
-        "crc32": [checksums[number] for number in range(plan.chunks)],
+        "crc32": [built[number].crc32 for number in range(plan.chunks)],
+        "equal": equal_images(facts),
+        "colours": [[*view, count.images, count.coloured] for view, count in count_colours(facts, plan.views).items()],
     }
     write_json(plan.marker, finished)
     plan.journal.unlink()
@@ -173,6 +188,9 @@ def _finished_chunks(plan: CachePlan) -> dict[int, int]:
     """Checksums of the chunks that an interrupted build of the same images has finished."""
     try:
         fingerprint, *lines = read_text(plan.journal, "ascii").splitlines(keepends=True)
+        if fingerprint == f"{plan.fingerprint}\n" and not plan.partial.exists():
+            # Killed when the array had its last name already, but before the build was declared finished.
+            plan.images.replace(plan.partial)
         images = open_npy(plan.partial)
     except Exception:  # a damaged header raises almost anything inside NumPy
         return {}
@@ -184,6 +202,7 @@ def _finished_chunks(plan: CachePlan) -> dict[int, int]:
 
 
 def _begin(plan: CachePlan) -> None:
+    plan.journal.unlink(missing_ok=True)
     plan.partial.unlink(missing_ok=True)
     np.lib.format.open_memmap(plan.partial, mode="w+", dtype=np.uint8, shape=plan.shape)
     plan.journal.write_text(f"{plan.fingerprint}\n", encoding="ascii", newline="\n")
@@ -200,18 +219,22 @@ def _require_room(plan: CachePlan) -> None:
         )
 
 
-def _build_chunk(task: _Chunk) -> int:
-    """Write one chunk into the target unless an earlier build did; its checksum."""
+def _build_chunk(task: _Chunk) -> _Built:
+    """Write one chunk into the target unless an earlier build did."""
+    shape = (len(task.paths), task.height, task.width, 3)
     size = len(task.paths) * task.height * task.width * 3
     # Written as a file: on a full disk a store through a memory map would kill the process.
     with Path(task.target).open("r+b") as target:
         target.seek(task.offset)
-        if task.crc32 is not None and zlib.crc32(target.read(size)) == task.crc32:
-            return task.crc32
-        images = [
-            load_resized(Path(task.root) / path, task.height, task.width, task.interpolation) for path in task.paths
-        ]
-        pixels = np.stack(images)
-        target.seek(task.offset)
-        target.write(pixels.data)
-    return chunk_crc(pixels)
+        if task.crc32 is not None and zlib.crc32(found := target.read(size)) == task.crc32:
+            pixels = np.frombuffer(found, dtype=np.uint8).reshape(shape)
+        else:
+            pixels = np.stack(
+                [
+                    load_resized(Path(task.root) / path, task.height, task.width, task.interpolation)
+                    for path in task.paths
+                ]
+            )
+            target.seek(task.offset)
+            target.write(pixels.data)
+    return _Built(chunk_crc(pixels), tuple(map(pixel_facts, pixels)))

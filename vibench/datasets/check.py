@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from vibench.datasets import check_llcm, check_regdb, check_sysu_mm01, llcm, regdb, sysu_mm01
 from vibench.datasets.image_file import ImageFileError, read_rgb
-from vibench.datasets.listing import require_root
+from vibench.datasets.listing import Sample, require_root
+from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_images, modality_finding, pixel_facts
 from vibench.datasets.registry import Dataset
 from vibench.datasets.report import CheckReport, Problem
 from vibench.errors import UsageError
@@ -44,7 +48,7 @@ def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, prog
     if not listing.samples:
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root and --dataset")
     counts, problems = check(root, listing.samples, dataset.synthetic)
-    problems += decoding_problems(root, [sample.path for sample in listing.samples], workers, progress)
+    problems += image_problems(root, listing.samples, workers, progress)
     problems += [
         Problem("ignored", path, "its name is not that of an image of this data set", warning=True)
         for path in listing.ignored
@@ -52,28 +56,51 @@ def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, prog
     return CheckReport(dataset.name, str(root), tuple(counts), tuple(problems))
 
 
-def decoding_problems(
-    root: Path, paths: list[str], workers: int | None = None, progress: Progress = silent
+def image_problems(
+    root: Path, samples: Sequence[Sample], workers: int | None = None, progress: Progress = silent
 ) -> list[Problem]:
-    """The images among relative ``paths`` that cannot be decoded completely, sorted by path."""
+    """The images that cannot be decoded completely, that show another identity's pixels, or the other modality's."""
+    paths = [sample.path for sample in samples]
     tasks = [(str(root), tuple(paths[at : at + _CHUNK_IMAGES])) for at in range(0, len(paths), _CHUNK_IMAGES)]
     problems: list[Problem] = []
+    facts: dict[str, PixelFacts] = {}
     with (
         progress("decoding images", len(paths)) as advance,
         closing(map_in_processes(_decode, tasks, workers)) as decoded,
     ):
-        for (_, chunk), found in decoded:
+        for (_, chunk), (found, known) in decoded:
             problems += found
+            facts |= known
             advance(len(chunk))
+    whole = [sample for sample in samples if sample.path in facts]
+    known_facts = [facts[sample.path] for sample in whole]
+    problems += _duplicates([[whole[place] for place in places] for places in equal_images(known_facts)])
+    views = [View(sample.modality, sample.camera) for sample in whole]
+    finding = modality_finding(count_colours(known_facts, views))
+    if finding is not None:
+        said = finding.sentence + (": visible and infrared have changed places" if finding.exchanged else "")
+        named = next(sample.path for sample, view in zip(whole, views, strict=True) if view == finding.views[0])
+        problems.append(Problem("modality", named, said, warning=not finding.exchanged))
     return sorted(problems, key=lambda problem: problem.path)
 
 
-def _decode(task: tuple[str, tuple[str, ...]]) -> list[Problem]:
-    root, paths = task
+def _duplicates(groups: Sequence[Sequence[Sample]]) -> list[Problem]:
+    """Images with equal pixels that are said to show different people, and may stand on both sides of a split."""
     problems = []
+    for first, *others in groups:
+        for sample in others:
+            if sample.pid != first.pid:
+                said = f"has the pixels of {first.path}, which is of another identity; training and test may share them"
+                problems.append(Problem("duplicate", sample.path, said, warning=True))
+    return problems
+
+
+def _decode(task: tuple[str, tuple[str, ...]]) -> tuple[list[Problem], dict[str, PixelFacts]]:
+    root, paths = task
+    problems, facts = [], {}
     for path in paths:
         try:
-            read_rgb(Path(root) / path)
+            facts[path] = pixel_facts(np.asarray(read_rgb(Path(root) / path)))
         except ImageFileError as error:
             problems.append(Problem(error.kind, path, error.detail))
-    return problems
+    return problems, facts

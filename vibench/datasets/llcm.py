@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 TEST_IDS = "idx/test_id.txt"
 FOLDERS = {VISIBLE: "vis", INFRARED: "nir"}
+MODALITY_OF_CAMERA: dict[int, str] = {}
+"""Every camera takes both."""
 NAME_FORM = "test_vis/cam3/0012/0001.jpg or test_nir/cam4/0012/0001.jpg"
 _MODALITY = {folder: modality for modality, folder in FOLDERS.items()}
 _TRAINING_NAME = re.compile(r"(vis|nir)/([0-9]{4})/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg")

@@ -41,6 +41,7 @@ TRIALS = tuple(range(1, 11))
 KINDS = ("train", "test")
 FOLDERS = {VISIBLE: "Visible", INFRARED: "Thermal"}
 CAMERA = {VISIBLE: 1, INFRARED: 2}
+MODALITY_OF_CAMERA = {camera: modality for modality, camera in CAMERA.items()}
 NAME_FORM = "Visible/285/male_back_v_05528_285.bmp or Thermal/285/male_back_t_05528_285.bmp"
 _MODALITY = {folder: modality for modality, folder in FOLDERS.items()}
 _NAME = re.compile(r"(Visible|Thermal)/([0-9]{1,9})/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.bmp")

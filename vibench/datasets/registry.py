@@ -54,6 +54,11 @@ class Dataset:
         frame: SampleIndex = self._layout().index_from_names(names)
         return frame
 
+    def modality_of(self, camera: int) -> str | None:
+        """The modality of a camera's images; None for a camera with both, or one that the data set does not have."""
+        modality: str | None = self._layout().MODALITY_OF_CAMERA.get(camera)
+        return modality
+
     def version(self, root: Path) -> str:
         """``<scale>-s<seed>-r<renderer version>`` of a twin; empty for real data, which has one version."""
         if not self.synthetic:

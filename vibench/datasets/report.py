@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["missing", "surplus", "truncated", "unreadable", "list", "ignored"]
+Kind = Literal["missing", "surplus", "truncated", "unreadable", "list", "ignored", "duplicate", "modality"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Problem:
     """One thing that is wrong with one file."""
 
     kind: Kind
-    """``list``: the content of an id, idx or draws file; ``ignored``: a file that is no image of the data set."""
+    """``list``: the content of an id, idx or draws file; ``ignored``: a file that is no image of the data set;
+    ``duplicate``: equal pixels of two identities; ``modality``: images that look like those of the other modality."""
     path: str
     """Relative to the root."""
     detail: str

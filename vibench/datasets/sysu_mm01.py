@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 CAMERAS = (1, 2, 3, 4, 5, 6)
 INFRARED_CAMERAS = (3, 6)
+MODALITY_OF_CAMERA = {camera: INFRARED if camera in INFRARED_CAMERAS else VISIBLE for camera in CAMERAS}
 LISTED_SPLITS = ("train", "val", "test")
 NAME_FORM = "cam3/0006/0001.jpg"
 _NAME = re.compile(r"cam([1-6])/([0-9]{4})/[0-9]+\.jpg")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vibench.datasets.registry import Dataset
+from vibench.errors import UsageError
 from vibench.evaluation.features import Features
 
 
@@ -40,19 +42,38 @@ class Images:
 def identify(features: Features, dataset: Dataset) -> Images:
     """The image of every row of checked features: from its name, else from the labels that they carry.
 
-    Raises `UsageError` for names that the data set's layout does not know.
+    Raises `UsageError` for names that the data set's layout does not know, and for modalities that contradict names or
+    cameras.
     """
     if features.paths is None:
         # `check_features` has made sure of the labels.
         assert features.pids is not None and features.cameras is not None and features.modalities is not None
+        _check_modalities(features, [dataset.modality_of(int(camera)) for camera in features.cameras], dataset)
         return Images(features.pids, features.cameras, np.asarray(features.modalities, dtype=np.str_))
     index = dataset.index_from_names(features.paths)
+    if features.modalities is not None:
+        _check_modalities(features, index["modality"].tolist(), dataset)
     return Images(
         pids=index["pid"].to_numpy(np.int64),
         cameras=index["camera"].to_numpy(np.int64),
         modalities=np.array(index["modality"].tolist(), dtype=np.str_),
         paths=np.array(features.paths, dtype=np.str_),
     )
+
+
+def _check_modalities(features: Features, true: Sequence[str | None], dataset: Dataset) -> None:
+    """Refuse an array 'modalities' that says something else than cameras or names do; None in ``true``: unknown."""
+    assert features.modalities is not None
+    said = list(map(str, features.modalities))
+    odd = [row for row, (one, other) in enumerate(zip(said, true, strict=True)) if other is not None and one != other]
+    if odd:
+        row = odd[0]
+        camera = "" if features.cameras is None else f" of camera {features.cameras[row]}"
+        name = f"row {row}{camera}" if features.paths is None else features.paths[row]
+        raise UsageError(
+            f"features: 'modalities' says {said[row]} for {len(odd)} of {len(said)} images that are {true[row]} in "
+            f"{dataset.name}, the first is {name}; have the two modalities been exchanged? Correct the array."
+        )
 
 
 def differences(images: Images, dataset: Dataset) -> tuple[str, ...]:

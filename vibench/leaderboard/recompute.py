@@ -12,6 +12,7 @@ import numpy as np
 from vibench.errors import UsageError
 from vibench.evaluation.metrics import summary, trial_figures
 from vibench.evaluation.result import METRICS, PerQuery, TrialScore
+from vibench.leaderboard.galleries import gallery_problems
 from vibench.leaderboard.record import Record
 from vibench.leaderboard.store import find_records, read_per_query
 from vibench.progress import Progress, silent
@@ -35,9 +36,11 @@ class Recomputation:
 def recompute(folder: Path, progress: Progress = silent) -> Recomputation:
     """Recompute every figure of every record below the leaderboards folder from the npz beside it.
 
-    Per trial the metrics and the numbers of queries, over trials mean, deviation and CMC curve.
+    Per trial the metrics and the numbers of queries, over trials mean, deviation and CMC curve. Galleries are drawn
+    anew where the names of a data set's images are known.
     """
     records, problems = find_records(folder)
+    problems += gallery_problems(records)
     figures = 0
     with progress("recomputing records", len(records)) as advance:
         for path, record in records.items():

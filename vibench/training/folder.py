@@ -19,7 +19,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vibench.environment import Environment
@@ -88,6 +88,18 @@ class Timing:
     """Share of the wall time in which the network waited for data."""
     memory: PeakMemory = field(default_factory=PeakMemory)
 
+    def plus(self, seconds: float, images: int, waited: float) -> Timing:
+        """With further training of so many seconds, ``waited`` of them for data; epochs and memory as they are."""
+        seconds_before, images = self.train_seconds, self.images + images
+        total = seconds_before + seconds
+        return replace(
+            self,
+            train_seconds=total,
+            images=images,
+            images_per_second=images / total if total > 0 else 0.0,
+            data_wait=(self.data_wait * seconds_before + waited) / total if total > 0 else 0.0,
+        )
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -140,6 +152,13 @@ class RunFolder:
     def finished(self) -> bool:
         """Whether all epochs of the recipe are trained."""
         return self.checkpoint_path.exists() and self.timing().epochs >= self.recipe().schedule.epochs
+
+    def begins_with(self, name: str) -> bool:
+        """Whether a file of that name may lie in the folder of a run that was killed while it was prepared."""
+        return name in ("lock", self.recipe_path.name) or (
+            name.endswith(".part")
+            and name.startswith((f".{self.recipe_path.name}.", f".{self.description_path.name}."))
+        )
 
     @contextmanager
     def locked(self) -> Iterator[None]:

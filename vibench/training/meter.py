@@ -12,7 +12,13 @@ TOTAL = "total"
 
 
 class NonFiniteLoss(VibenchError):
-    """A loss became NaN or infinite."""
+    """A loss, or what an update made of it, became NaN or infinite."""
+
+    def __init__(self, message: str, epoch: int, step: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+        self.step = step
+        """From 0; of a weight, the last step of the epoch at whose end it was noticed."""
 
 
 class LossMeter:
@@ -54,7 +60,8 @@ class LossMeter:
         if bad:
             # The total is bad whenever one of its parts is; a part tells more.
             name = min(bad, key=lambda name: (bad[name], name == TOTAL))
-            raise NonFiniteLoss(f"the loss '{name}' was not finite in epoch {epoch}, step {bad[name]}")
+            message = f"the loss '{name}' was not finite in epoch {epoch}, step {bad[name]}"
+            raise NonFiniteLoss(message, epoch, bad[name])
 
     def means(self) -> dict[str, float]:
         """The mean of every loss over the steps so far."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vibench.data.cache import open_cache
+from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
@@ -21,7 +22,7 @@ from vibench.determinism import deterministic
 from vibench.devices import resolve_device, resolve_precision
 from vibench.distributed.world import ALONE, World
 from vibench.environment import describe_environment
-from vibench.errors import UsageError, VibenchError
+from vibench.errors import UsageError, VibenchError, VibenchWarning
 from vibench.files import canonical_json, sha256_text, write_text
 from vibench.methods.recipe import Recipe, recipe_dict, recipe_sha256, recipe_toml
 from vibench.methods.registry import build_method, get_method
@@ -32,7 +33,7 @@ from vibench.training.checkpoint import Checkpoint, load_weights, read_checkpoin
 from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.inputs import find_inputs, load_inputs, unchanged_inputs
 from vibench.training.interrupt import TrainingInterrupted, stop_requests
-from vibench.training.log import EpochReport, TrainingLog
+from vibench.training.log import EpochReport, TrainingLog, read_log
 from vibench.training.meter import NonFiniteLoss
 from vibench.training.tensorboard import epoch_writer
 from vibench.training.trainer import Trainer
@@ -206,7 +207,6 @@ class _Session:
         self.world = world
         self.recipe = run.recipe()
         self.description = run.description()
-        self.timing = run.timing()
         self.device = resolve_device(device)
         precision = resolve_precision(_PRECISION_OPTION.get(self.description.precision, ""), self.device)
         checkpoint = read_checkpoint(run.checkpoint_path) if run.checkpoint_path.exists() else None
@@ -223,6 +223,9 @@ class _Session:
         images = open_cache(
             dataset, data_root, size.height, size.width, size.interpolation, folder=cache, progress=progress
         )
+        shared = shared_images(images, training["path"], test_rows(index)["path"])
+        if shared:
+            warnings.warn(f"{data_root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
         self.train_pids = tuple(sorted({int(pid) for pid in training["pid"]}))
         self._check_identities(checkpoint)
 
@@ -254,6 +257,7 @@ class _Session:
                     f"{run.checkpoint_path}: its optimiser's state does not fit ({type(error).__name__}); put the "
                     "run's own checkpoint back, or train anew into another folder with --out."
                 ) from None
+        self.timing = self._timing_so_far()
 
     def train(self, stop: Callable[[], bool], write_epoch: Callable[[EpochReport], None]) -> None:
         """Train epoch after epoch, each with its row in the log, its checkpoint and its timing."""
@@ -267,7 +271,7 @@ class _Session:
                     with measure_peak_memory(str(self.device)) as memory:
                         report = self.trainer.train_epoch(stop, advance)
                 except NonFiniteLoss as error:
-                    raise NonFiniteLoss(self._non_finite_message(error)) from None
+                    raise NonFiniteLoss(self._non_finite_message(error), error.epoch, error.step) from None
                 if self.world.leads:
                     # A row without its checkpoint is dropped at the next start, and a checkpoint without its row would
                     # last.
@@ -281,9 +285,8 @@ class _Session:
                         f"training was stopped and has saved epoch {self.trainer.epoch}, step {self.trainer.step}; "
                         f"continue with: vibench train --resume {self.run.path}"
                     )
-        if self.world.leads and self.timing.epochs < self.trainer.epoch:
-            # Killed between the last checkpoint and its timing: the checkpoint is what counts.
-            self.run.write_timing(dataclasses.replace(self.timing, epochs=self.trainer.epoch))
+        if self.world.leads and self.timing != self.run.timing():
+            self.run.write_timing(self.timing)
 
     def _checkpoint(self) -> Checkpoint:
         described = self.description
@@ -304,18 +307,23 @@ class _Session:
             **self.trainer.state(),
         )
 
+    def _timing_so_far(self) -> Timing:
+        """What the epochs of the checkpoint have cost.
+
+        A run that was killed between an epoch's checkpoint and its timing has the seconds of that epoch in its log.
+        """
+        timing = self.run.timing()
+        if timing.epochs >= self.trainer.epoch:
+            return timing
+        for row in read_log(self.run.log_path):
+            if timing.epochs <= row["epoch"] < self.trainer.epoch:
+                timing = timing.plus(row["seconds"], 0, row["data_wait"] * row["seconds"])
+        missing = self.trainer.trained_images - timing.images
+        return dataclasses.replace(timing.plus(0.0, missing, 0.0), epochs=self.trainer.epoch)
+
     def _count(self, report: EpochReport, peak: PeakMemory) -> None:
-        seconds = self.timing.train_seconds + report.seconds
-        images = self.timing.images + report.images
-        waited = self.timing.data_wait * self.timing.train_seconds + report.data_wait_seconds
-        self.timing = Timing(
-            epochs=self.trainer.epoch,
-            train_seconds=seconds,
-            images=images,
-            images_per_second=images / seconds,
-            data_wait=waited / seconds,
-            memory=_larger(self.timing.memory, peak),
-        )
+        counted = self.timing.plus(report.seconds, report.images, report.data_wait_seconds)
+        self.timing = dataclasses.replace(counted, epochs=self.trainer.epoch, memory=_larger(self.timing.memory, peak))
         self.run.write_timing(self.timing)
 
     def _non_finite_message(self, error: NonFiniteLoss) -> str:
@@ -324,8 +332,10 @@ class _Session:
             if self.run.checkpoint_path.exists()
             else "no epoch was finished, so there is no checkpoint"
         )
+        paths, pids = self.trainer.batch_images(error.epoch, error.step)
+        batch = f"batch of {_cited(paths)}, identities {_cited(pids)}"
         return (
-            f"{error} of {self.recipe.method} on {self.recipe.dataset}; training has stopped and {kept}. "
+            f"{error} ({batch}) of {self.recipe.method} on {self.recipe.dataset}; training has stopped and {kept}. "
             "Try a lower rate (--set optimizer.lr=...), clipping (--set optimizer.clip_grad_norm=5) or --amp off."
         )
 
@@ -409,7 +419,7 @@ def _require_unused(run: RunFolder) -> None:
             "or train into another folder with --out."
         )
     foreign = run.path.exists() and not run.description_path.exists()
-    if foreign and (not run.path.is_dir() or any(file.name != "lock" for file in run.path.iterdir())):
+    if foreign and (not run.path.is_dir() or any(not run.begins_with(file.name) for file in run.path.iterdir())):
         raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
 
 
@@ -439,6 +449,10 @@ def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[st
     trial = "" if spec.trial is None else f"t{spec.trial:02d}"
     parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)
     return "-".join(part for part in (*parts, sha256_text(canonical_json(defining))[:8]) if part)
+
+
+def _cited(names: Sequence[object]) -> str:
+    return ", ".join(map(str, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _weights_name(pretrained: str) -> str:

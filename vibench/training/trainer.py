@@ -90,6 +90,15 @@ class Trainer:
         epochs = range(self.epoch, self._recipe.schedule.epochs)
         return sum(self._loader.batches(epoch) for epoch in epochs) - self.step
 
+    @property
+    def trained_images(self) -> int:
+        """Images that have passed the network since the start of the run, repetitions included."""
+        return (sum(map(self._loader.batches, range(self.epoch))) + self.step) * self._loader.batch_size
+
+    def batch_images(self, epoch: int, step: int) -> tuple[list[str], list[int]]:
+        """Paths and identities, both without repetition, of the images of a batch, past or to come."""
+        return self._loader.batch_images(epoch, step)
+
     def state(self) -> dict[str, Any]:
         """The fields of a `Checkpoint` that change in training."""
         return {
@@ -196,7 +205,8 @@ class Trainer:
         finite = torch.stack([torch.isfinite(weight).all() for weight in weights.values()]).tolist()
         if not all(finite):
             name = next(name for name, is_finite in zip(weights, finite, strict=True) if not is_finite)
-            raise NonFiniteLoss(f"the weight '{name}' was not finite at the end of epoch {self.epoch}")
+            message = f"the weight '{name}' was not finite at the end of epoch {self.epoch}"
+            raise NonFiniteLoss(message, self.epoch, self.step - 1)
         check_in_step(weights.items(), self._world)
         self.method.end_of_epoch(self.epoch, {name: mean for name, mean in mean_losses.items() if name != TOTAL})
         self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -182,22 +183,52 @@ def test_bad_arguments_are_named(change: dict, message: str, tmp_path: Path) -> 
     assert not (tmp_path / "twin").exists()
 
 
-def test_an_interrupted_twin_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: object) -> None:
-        raise KeyboardInterrupt
+def test_an_interrupted_twin_goes_on(regdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_IMAGES_PER_JOB", 100)
+    rendered: list[int] = []
+    render_batch = make.Renderer.render_batch
 
-    monkeypatch.setattr(make, "write_truth", interrupted)
-    monkeypatch.setattr(make, "_render_all", lambda *arguments: (np.empty(0), np.empty(0)))
+    def interrupted(self: make.Renderer, shots: object) -> object:
+        if len(rendered) == 2:
+            raise KeyboardInterrupt
+        rendered.append(1)
+        return render_batch(self, shots)
+
+    monkeypatch.setattr(make.Renderer, "render_batch", interrupted)
+    out = tmp_path / "twin"
     with pytest.raises(KeyboardInterrupt):
-        make_twin("regdb", "tiny", 4, tmp_path / "twin", workers=1, size=_SIZE)
-    assert not (tmp_path / "twin").exists()
-    assert not (tmp_path / "twin.part").exists()
+        make_twin("regdb", "tiny", 4, out, workers=1, size=_SIZE)
+    assert not out.exists()
+    # An image that a power failure has not let reach the disk.
+    first = plan_twin("regdb", "tiny", 4)[0].path
+    (tmp_path / "twin.part" / first).write_bytes(b"")
+
+    def counted(self: make.Renderer, shots: object) -> object:
+        rendered.append(1)
+        return render_batch(self, shots)
+
+    rendered.clear()
+    monkeypatch.setattr(make.Renderer, "render_batch", counted)
+    make_twin("regdb", "tiny", 4, out, workers=1, size=_SIZE)
+    assert len(rendered) == 4 - 1, "of four jobs, one was finished and whole"
+    assert _hashes(out) == _hashes(regdb)
+    assert [path.name for path in tmp_path.iterdir()] == ["twin"]
 
 
-def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
-    stale = tmp_path / "twin.part"
-    stale.mkdir()
-    (stale / "half.jpg").write_text("half")
+def test_what_is_left_of_another_twin_is_replaced(regdb: Path, tmp_path: Path) -> None:
+    rest = tmp_path / "twin.part"
+    (rest / ".jobs").mkdir(parents=True)
+    (rest / ".jobs" / "twin.json").write_text("{}")
+    (rest / "half.jpg").write_text("half")
     make_twin("regdb", "tiny", 4, tmp_path / "twin", workers=1, size=_SIZE)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["twin"]
-    assert not (tmp_path / "twin" / "half.jpg").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["twin"]
+    assert _hashes(tmp_path / "twin") == _hashes(regdb)
+
+
+def test_two_processes_make_one_twin(regdb: Path, tmp_path: Path) -> None:
+    out = tmp_path / "twin"
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(make_twin, "regdb", "tiny", 4, out, 1, _SIZE) for _ in range(2)]
+        assert [future.result() for future in made] == [out, out]
+    assert _hashes(out) == _hashes(regdb)
+    assert [path.name for path in tmp_path.iterdir()] == ["twin"]

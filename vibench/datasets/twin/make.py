@@ -1,15 +1,20 @@
-"""Renders a whole twin to disk, in as many processes as wanted; the folder is whole or absent."""
+"""Renders a whole twin to disk, in as many processes as wanted; the folder is whole or absent.
+
+Until it is finished, a twin grows in the folder ``<out>.part``. A folder ``.jobs`` in it says which twin that will be
+and keeps what belongs into the truth of finished images, so that an interrupted rendering goes on there.
+"""
 
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +24,16 @@ from PIL import Image
 from vibench.datasets.twin.lists import write_lists
 from vibench.datasets.twin.plan import DEFAULT_SIZE, Shot, plan_twin
 from vibench.datasets.twin.render import Renderer
-from vibench.datasets.twin.truth import PROVENANCE, provenance, write_truth
+from vibench.datasets.twin.truth import FOLDER, PROVENANCE, provenance, write_truth
 from vibench.errors import UsageError
-from vibench.files import parse_json, read_text
+from vibench.files import atomic_path, parse_json, read_text, write_json
+from vibench.parallel import default_workers, map_in_processes
 from vibench.progress import Progress, silent
 
 _SMALLEST = (32, 16)
+_JOBS = ".jobs"
+_BEGUN = f"{_JOBS}/twin.json"
+"""Of an unfinished twin: what `PROVENANCE` will say."""
 _IMAGES_WORTH_A_PROCESS = 400
 _IMAGES_PER_JOB = 200
 
@@ -56,9 +65,13 @@ def make_twin(
     with _building(out) as part:
         if part is None:  # another process has just finished it
             return make_twin(layout, scale, seed, out, workers, size, progress)
-        keypoints, masks = _render_all(described, shots, part, workers, progress)
-        write_lists(part, layout, seed, shots)
-        write_truth(part, described, shots, keypoints, masks)
+        if _described_in(part / PROVENANCE) != described:
+            _go_on(part, described)
+            keypoints, masks = _render_all(described, shots, part, workers, progress)
+            write_lists(part, layout, seed, shots)
+            write_truth(part, described, shots, keypoints, masks)
+        shutil.rmtree(part / _JOBS, ignore_errors=True)
+        part.replace(out)
     return out
 
 
@@ -75,10 +88,9 @@ def twin_exists(layout: str, scale: str, seed: int, out: Path, size: tuple[int, 
         raise UsageError(f"{out} is a file, but a twin is a folder; choose another --out")
     if not any(out.iterdir()):
         return False
-    try:
-        present = parse_json(read_text(out / PROVENANCE))
-    except (OSError, ValueError):
-        raise UsageError(f"{out} is not empty and holds no twin; choose another --out") from None
+    present = _described_in(out / PROVENANCE)
+    if present is None:
+        raise UsageError(f"{out} is not empty and holds no twin; choose another --out")
     for key, value in wanted.items():
         if not isinstance(present, dict) or present.get(key) != value:
             found = str(present.get(key) if isinstance(present, dict) else present)[:100]
@@ -100,37 +112,63 @@ def _describe(layout: str, scale: str, seed: int, size: tuple[int, int] | None) 
     return shots, provenance(layout, scale, seed, size, shots)
 
 
+def _described_in(file: Path) -> Any:
+    """What a file of provenance says; None where there is none."""
+    try:
+        return parse_json(read_text(file))
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
 def _building(out: Path) -> Iterator[Path | None]:
-    """A folder beside ``out`` that becomes ``out`` when the block succeeds; None where ``out`` has appeared meanwhile.
+    """The folder beside ``out`` in which this process alone builds; None where ``out`` has appeared meanwhile.
 
-    A lock file, released by the system when a process dies, keeps two processes from building the same twin at once;
-    what a killed one left is removed.
+    The folder itself is locked, and the system releases it when a process dies: no file is left of it.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
-    lock = out.with_name(out.name + ".lock")
-    with lock.open("w") as handle:
-        _wait_for(handle.fileno())
-        if out.exists() and any(out.iterdir()):
-            yield None
-            return
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+    while True:
+        part.mkdir(exist_ok=True)
         try:
-            yield part
-            part.replace(out)
-            lock.unlink(missing_ok=True)
+            handle = _locked(part)
+        except FileNotFoundError:
+            continue
+        try:
+            if out.exists() and any(out.iterdir()):
+                with suppress(OSError):
+                    part.rmdir()
+                yield None
+                return
+            # Who has waited for another builder may hold a folder that has become the twin, or was removed.
+            if handle is None or (part.exists() and os.path.samestat(part.stat(), os.fstat(handle))):
+                yield part
+                return
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            if handle is not None:
+                os.close(handle)
 
 
-def _wait_for(descriptor: int) -> None:
+def _locked(folder: Path) -> int | None:
+    """A handle of the folder that has it locked, once nobody else has; None on a system without such locks."""
     try:
         import fcntl
-    except ImportError:  # not a POSIX system: build without a lock
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
+
+
+def _go_on(part: Path, described: dict[str, Any]) -> None:
+    """Keep in ``part`` only finished images of the twin ``described``."""
+    same = _described_in(part / _BEGUN) == described
+    for path in part.iterdir():
+        # Lists and truth are written in one go, at the end.
+        if not same or path.name in ("exp", "idx", FOLDER):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if not same:
+        write_json(part / _BEGUN, described)
 
 
 @dataclass(frozen=True)
@@ -138,6 +176,13 @@ class _Job:
     root: Path
     rows: tuple[int, ...]
     shots: tuple[Shot, ...]
+    renderer: tuple[str, int, tuple[int, int]]
+    """Layout, seed and size."""
+
+    @property
+    def outcome(self) -> Path:
+        """The file that says that the images are finished."""
+        return self.root / _JOBS / f"{self.rows[0]}-{self.rows[-1]}.npz"
 
 
 @dataclass(frozen=True)
@@ -153,17 +198,20 @@ def _render_all(
     """Write all images under ``root``; returns the keypoints and masks of all ``shots``."""
     for folder in sorted({Path(shot.path).parent for shot in shots}):
         (root / folder).mkdir(parents=True, exist_ok=True)
+    renderer = (described["layout"], described["seed"], tuple(described["size"]))
     jobs = []
     for start in range(0, len(shots), _IMAGES_PER_JOB):
         rows = tuple(range(start, min(start + _IMAGES_PER_JOB, len(shots))))
-        jobs.append(_Job(root, rows, tuple(shots[row] for row in rows)))
+        jobs.append(_Job(root, rows, tuple(shots[row] for row in rows), renderer))
     if workers is None:
-        workers = min(_processors(), math.ceil(len(shots) / _IMAGES_WORTH_A_PROCESS))
+        workers = min(default_workers(), math.ceil(len(shots) / _IMAGES_WORTH_A_PROCESS))
     keypoints: np.ndarray | None = None
     masks: np.ndarray | None = None
-    renderer = (described["layout"], described["seed"], tuple(described["size"]))
-    with progress("rendering images", len(shots)) as advance:
-        for done in _run(jobs, renderer, workers):
+    with (
+        progress("rendering images", len(shots)) as advance,
+        closing(map_in_processes(_render_job, jobs, workers)) as rendered,
+    ):
+        for _, done in rendered:
             if keypoints is None or masks is None:
                 keypoints = np.empty((len(shots), *done.keypoints.shape[1:]), np.float32)
                 masks = np.empty((len(shots), *done.masks.shape[1:]), np.uint8)
@@ -174,33 +222,17 @@ def _render_all(
     return keypoints, masks
 
 
-def _run(jobs: list[_Job], renderer: tuple[str, int, tuple[int, int]], workers: int) -> Iterator[_Done]:
-    if workers == 1:
-        _start_worker(*renderer)
-        yield from map(_render_job, jobs)
-        return
-    # Fresh processes: forking one that holds torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, renderer) as pool:
-        futures = [pool.submit(_render_job, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-_worker_renderer: Renderer
-
-
-def _start_worker(layout: str, seed: int, size: tuple[int, int]) -> None:
-    global _worker_renderer
-    _worker_renderer = Renderer(layout, seed, size)
+@lru_cache(maxsize=1)
+def _renderer(layout: str, seed: int, size: tuple[int, int]) -> Renderer:
+    """One for all jobs of a process."""
+    return Renderer(layout, seed, size)
 
 
 def _render_job(job: _Job) -> _Done:
-    pictures = _worker_renderer.render_batch((shot.pid, shot.camera, shot.number) for shot in job.shots)
+    earlier = _finished(job)
+    if earlier is not None:
+        return earlier
+    pictures = _renderer(*job.renderer).render_batch((shot.pid, shot.camera, shot.number) for shot in job.shots)
     for shot, picture in zip(job.shots, pictures, strict=True):
         # Infrared files have three equal channels, as the real ones.
         channels = np.repeat(picture.image, 3, axis=2) if picture.image.shape[2] == 1 else picture.image
@@ -209,12 +241,23 @@ def _render_job(job: _Job) -> _Done:
             image.save(job.root / shot.path, quality=picture.quality)
         else:
             image.save(job.root / shot.path)
-    return _Done(
-        job.rows, np.stack([picture.keypoints for picture in pictures]), np.stack([p.mask() for p in pictures])
-    )
+    keypoints, masks = np.stack([picture.keypoints for picture in pictures]), np.stack([p.mask() for p in pictures])
+    with atomic_path(job.outcome) as temporary, temporary.open("wb") as handle:
+        np.savez(handle, keypoints=keypoints, masks=masks, crc32=_checksums(job))
+    return _Done(job.rows, keypoints, masks)
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _finished(job: _Job) -> _Done | None:
+    """What an interrupted rendering has made of a job, if its images are still whole; else None."""
+    try:
+        with np.load(job.outcome, allow_pickle=False) as stored:
+            if np.array_equal(stored["crc32"], _checksums(job)):
+                return _Done(job.rows, stored["keypoints"], stored["masks"])
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        pass
+    return None
+
+
+def _checksums(job: _Job) -> np.ndarray:
+    """CRC-32 of every image file of a job."""
+    return np.array([zlib.crc32((job.root / shot.path).read_bytes()) for shot in job.shots], dtype=np.uint32)

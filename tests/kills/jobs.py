@@ -1,0 +1,212 @@
+"""The commands that are killed: what they are given, how they are begun again, what they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+if TYPE_CHECKING:
+    from tests.kills.faults import Faults
+
+TWIN_JOB, CACHE_CHUNK, EPOCH_STEPS = 80, 10, 3
+"""Images or steps after which a command has saved what it did: in tests, few."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What commands read; made once, never changed."""
+
+    folder: Path
+
+    @property
+    def sysu(self) -> Path:
+        """A miniature SYSU-MM01."""
+        return self.folder / "sysu-mm01"
+
+    @property
+    def twin(self) -> Path:
+        """A tiny twin of SYSU-MM01."""
+        return self.folder / "sysu-mm01-twin"
+
+    @property
+    def run(self) -> Path:
+        """A run of the toy method on it."""
+        return self.folder / "run"
+
+    @property
+    def cache(self) -> Path:
+        """The image caches of that twin."""
+        return self.folder / "cache"
+
+    @property
+    def leaderboards(self) -> Path:
+        """With records of it."""
+        return self.folder / "leaderboards"
+
+
+def make_inputs(folder: Path) -> Inputs:
+    """Write `Inputs` into ``folder``."""
+    import tests.training.toy  # noqa: F401  (registers the method)
+    from tests.datasets import mini
+    from vibench.data import cache, cache_build
+    from vibench.datasets.registry import get_dataset
+    from vibench.datasets.twin.make import make_twin
+    from vibench.leaderboard.store import write_record
+    from vibench.methods.recipe import load_recipe
+    from vibench.scoring import Rules, load_protocols, score_models
+    from vibench.trained import models_of_run
+    from vibench.training.run import TrainingSpec, train
+
+    inputs = Inputs(folder)
+    mini.write_sysu(inputs.sysu)
+    make_twin("sysu-mm01", "tiny", 0, inputs.twin, workers=1, size=(32, 16))
+    recipe = load_recipe("toy", "", "sysu-mm01-twin", ["schedule.epochs=1", "batches_per_epoch=1"])
+    size = recipe.input
+    spec = TrainingSpec(recipe, inputs.twin, amp="off", pretrained="none", folder=inputs.run)
+    rules = Rules(load_protocols(["sysu-all", "sysu-indoor"]))
+    # In the chunks of `prepare_child`: commands would take a cache in others for a damaged one.
+    with (
+        mock.patch.object(cache, "CHUNK_IMAGES", CACHE_CHUNK),
+        mock.patch.object(cache_build, "CHUNK_IMAGES", CACHE_CHUNK),
+    ):
+        dataset = get_dataset(recipe.dataset)
+        cache.open_cache(dataset, inputs.twin, size.height, size.width, folder=inputs.cache, workers=1)
+        train(spec, device="cpu", cache=inputs.cache)
+        scored = score_models(models_of_run(inputs.run), rules, device="cpu", cache=inputs.cache)
+    for one in scored:
+        write_record(inputs.leaderboards, one.record, one.per_query)
+    return inputs
+
+
+def _nothing(inputs: Inputs, folder: Path) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command."""
+
+    name: str
+    share: int
+    """Of 200 kills, so many are of this command: more where more can go wrong, fewer where each takes long."""
+    command: Callable[[Inputs, Path], str]
+    """What a person would type behind ``vibench`` in a working folder as it is now."""
+    begin: Callable[[Inputs, Path], None] = _nothing
+    """Fills the working folder."""
+    work: str = ""
+    """The unit of work that `prepare_child` has noted, if a restart must not repeat much of it."""
+    repeated: int = 0
+    """Most units that one kill may cost."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def _train(inputs: Inputs, folder: Path) -> str:
+    if (folder / "run" / "run.json").exists():
+        return "train --resume run --device cpu"
+    return (
+        f"train toy --dataset sysu-mm01 --root '{inputs.sysu}' --out run --pretrained none --device cpu "
+        f"--set schedule.epochs=3 --set batches_per_epoch={EPOCH_STEPS}"
+    )
+
+
+def _cache(inputs: Inputs, folder: Path) -> None:
+    shutil.copytree(inputs.cache, folder / "cache")
+
+
+def _records(inputs: Inputs, folder: Path) -> None:
+    shutil.copytree(inputs.leaderboards, folder / "leaderboards")
+
+
+JOBS = (
+    Job(
+        "data twin",
+        15,
+        lambda inputs, folder: "data twin --dataset regdb --scale tiny --size 32x16 --out twin",
+        work="render",
+        repeated=TWIN_JOB,
+    ),
+    Job(
+        "data cache",
+        35,
+        lambda inputs, folder: f"data cache --dataset sysu-mm01 --root '{inputs.sysu}' --size 24x12",
+        work="decode",
+        repeated=CACHE_CHUNK,
+    ),
+    Job(
+        "data attributes",
+        15,
+        lambda inputs, folder: (
+            f"data attributes -d sysu-mm01-twin --root '{inputs.twin}' --from twin -o attributes.csv"
+        ),
+    ),
+    Job(
+        "data heatmaps",
+        15,
+        lambda inputs, folder: f"data heatmaps -d sysu-mm01-twin --root '{inputs.twin}' --from twin -o heatmaps.npz",
+    ),
+    Job("train", 50, _train, work="train", repeated=EPOCH_STEPS),
+    Job("extract", 20, lambda inputs, folder: f"extract '{inputs.run}' -o features.npz --device cpu", begin=_cache),
+    Job(
+        "eval",
+        30,
+        lambda inputs, folder: (
+            f"eval '{inputs.run}' --protocol sysu-all --protocol sysu-indoor-multi --json records.json --device cpu"
+        ),
+        begin=_cache,
+    ),
+    Job("leaderboard", 15, lambda inputs, folder: "leaderboard", begin=_records),
+    Job("report", 5, lambda inputs, folder: f"report --runs '{inputs.folder}' -o report.html", begin=_records),
+)
+
+
+def kills_of(job: Job, kills: int) -> int:
+    """How many of ``kills`` are of one command."""
+    return -(-kills * job.share // sum(job.share for job in JOBS))
+
+
+_IMPORTED = (
+    *("encodings.ascii", "encodings.cp437", "encodings.utf_8_sig", "scipy.io", "tabulate"),
+    *("matplotlib.backends.backend_agg", "matplotlib.figure", "pydantic.type_adapter", "pydantic.version"),
+    *("torch._dynamo", "torch.utils.flop_counter", "typer._adapters", "rich._emoji_codes"),
+    *("tests.training.toy", "vibench.cli.main", "vibench.cli.records_table", "vibench.data.heatmap_sources"),
+    *("vibench.datasets.llcm", "vibench.datasets.regdb", "vibench.datasets.sysu_mm01", "vibench.datasets.twin.make"),
+    *("vibench.leaderboard.render", "vibench.leaderboard.terminal", "vibench.report.write", "vibench.scoring"),
+    *("vibench.trained", "vibench.training.run"),
+)
+"""What the commands import, as far as it is there; a module that is not in the list only takes time."""
+
+
+def import_everything() -> None:
+    """Import what the commands import, so that a child need not."""
+    for name in _IMPORTED:
+        with contextlib.suppress(ImportError):
+            import_module(name)
+
+    from PIL import Image
+
+    from vibench.methods.registry import method_names
+
+    Image.init()
+    method_names()
+
+
+def prepare_child(faults: Faults) -> None:
+    """Let a child save often, and note its work."""
+    import torch
+
+    from vibench.data import cache, cache_build
+    from vibench.datasets.twin import make
+    from vibench.training.trainer import Trainer
+
+    torch.set_num_threads(1)
+    make._IMAGES_PER_JOB = TWIN_JOB
+    cache.CHUNK_IMAGES = cache_build.CHUNK_IMAGES = CACHE_CHUNK
+    faults.does(make.Image, "fromarray", "render")
+    faults.does(cache_build, "load_resized", "decode")
+    faults.does(Trainer, "_train_step", "train")
