@@ -34,7 +34,7 @@ from vibench.sweep.job import Job
 from vibench.sweep.plan import Plan, read_plan
 from vibench.sweep.states import JobState, job_state
 from vibench.training.folder import RunFolder
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import TrainingSpec, train_or_resume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SLURMD_PID = Path(os.environ.get("VIBENCH_SLURM_STATE", "/var/tmp/vibench-slurm")) / "slurmd.pid"
@@ -178,10 +178,7 @@ def undisturbed(job: Job, folder: Path) -> bytes:
     assert job.train is not None
     recipe = recipe_from_dict(job.train.recipe)
     spec = TrainingSpec(recipe, Path(job.train.root), None, job.train.seed, "off", "none", folder / job.id)
-    run = RunFolder(folder / job.id)
-    if not run.path.exists() or not run.finished():
-        run = train(spec, device="cpu")
-    return run.checkpoint_path.read_bytes()
+    return train_or_resume(spec, "cpu").checkpoint_path.read_bytes()
 
 
 def check(plan: Plan, jobs: tuple[Job, ...], folder: Path) -> tuple[list[tuple[str, str]], list[str]]:

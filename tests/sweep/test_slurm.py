@@ -243,10 +243,11 @@ def test_a_real_slurm_with_a_failure_a_preemption_and_a_killed_sweep(make_plan: 
 
 
 def _released(number: str) -> bool:
-    """Whether a pending job may start at once."""
+    """Whether a job that was queued again has left its last run and may start at once, which it is told to."""
     subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], capture_output=True, timeout=60)
     shown = subprocess.run(["squeue", "-h", "-j", number, "-o", "%T %r"], capture_output=True, text=True, timeout=60)
-    return "BeginTime" not in shown.stdout
+    state, _, reason = shown.stdout.strip().partition(" ")
+    return state == "RUNNING" or (state == "PENDING" and reason != "BeginTime")
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
