@@ -196,6 +196,12 @@ def test_features_of_bytes_that_are_no_text(tmp_path: Path) -> None:
     refused(lambda: read_features(tmp_path / "f.npz"), "f.npz", "UTF-8")
 
 
+def test_a_pipe_in_place_of_weights(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.pt")
+    with pytest.raises(TorchFileError, match="no regular file"):
+        read_torch_file(tmp_path / "a.pt")
+
+
 def test_torch_archives_that_are_packed(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(nasties._torch_zip(b"\x80\x02}.", packed=True))
     with pytest.raises(TorchFileError, match="packed"):

@@ -33,6 +33,10 @@ def read_torch_file(path: Path, allowed: Sequence[type] = ()) -> Any:
     Raises `TorchFileError`. ``torch.load`` takes the sizes that an archive declares at their word, so they are compared
     with the bytes that are there first.
     """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        # Opening a pipe waits for somebody who writes.
+        raise TorchFileError("it is no regular file")
     try:
         if zipfile.is_zipfile(path):
             _check_archive(path)
