@@ -18,7 +18,7 @@ LONGEST_MESSAGE = 2000
 """Characters of a refusal, with whatever it cites."""
 LONGEST_SECONDS = 10.0
 """Of processor time; a case that takes longer hangs, whatever else the machine does."""
-MEMORY = 256 << 20
+MEMORY = 384 << 20
 """Bytes that the process may grow by in one case; the largest valid file of a reader here has a few thousand."""
 
 Verdict = Literal["accepted", "refused"]
