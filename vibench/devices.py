@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -89,7 +89,11 @@ def compile_function(function: Callable[P, R], device_type: str, graphs: bool = 
     """
     if device_type == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise UsageError("--compile: needs a C++ compiler on the CPU, such as g++; install one or leave --compile out.")
-    return torch.compile(function, dynamic=False, mode="reduce-overhead" if graphs and device_type == "cuda" else None)
+    # Dropout and whatever else a method draws comes from PyTorch's generators, as it does without compiling.
+    options: dict[str, str | int | bool | Callable[..., Any]] = {"fallback_random": True}
+    if graphs and device_type == "cuda":
+        options["triton.cudagraphs"] = True
+    return torch.compile(function, dynamic=False, options=options)
 
 
 def multiplies_bf16_fast(device: torch.device) -> bool:

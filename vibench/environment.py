@@ -23,6 +23,8 @@ class Environment:
     gpu: str = ""
     """Name of the GPU in use; empty on CPU."""
     cpu: str = ""
+    deterministic: str = ""
+    """What was set to give the same numbers again (`vibench.determinism`); empty for nothing."""
     git: str = ""
     """Commit of the repository that vibench runs from, with ``+`` appended where files were changed."""
 
@@ -30,6 +32,8 @@ class Environment:
 def describe_environment(device: str = "cpu") -> Environment:
     """The environment of this process; the GPU is named only where ``device`` is a CUDA device."""
     import torch
+
+    from vibench.determinism import what_is_deterministic
 
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     cudnn = torch.backends.cudnn.version() if on_gpu else None
@@ -41,6 +45,7 @@ def describe_environment(device: str = "cpu") -> Environment:
         cudnn=str(cudnn or ""),
         gpu=torch.cuda.get_device_name(device) if on_gpu else "",
         cpu=cpu_model(),
+        deterministic=what_is_deterministic(),
         git=git_commit(Path(vibench.__file__).resolve().parent),
     )
 

@@ -30,6 +30,10 @@ class UsageError(VibenchError):
     exit_code = 2
 
 
+class AlreadyReported(VibenchError):
+    """An error that the leading process of the same job reports in the same words."""
+
+
 class VibenchWarning(UserWarning):
     """Something the user should know although the run can go on."""
 

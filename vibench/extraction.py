@@ -25,6 +25,7 @@ from vibench.profiling.memory import PeakMemory, measure_peak_memory
 from vibench.progress import Progress, silent
 
 EMBEDDING = "embedding"
+BATCH_SIZE = 64
 
 WARM_UP = 3
 """Batches of each modality that compiled code meets before the time counts: it is compiled, tried, and recorded."""
@@ -51,7 +52,7 @@ def extract_features(
     device: torch.device,
     precision: Precision,
     compiled: bool = False,
-    batch_size: int = 64,
+    batch_size: int = BATCH_SIZE,
     attributes: np.ndarray | None = None,
     extras: bool = False,
     feature: str = EMBEDDING,

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write beside the target, then rename."""
+"""Files: read within bounds, and written either whole or not at all, beside the target and then renamed."""
 
 from __future__ import annotations
 

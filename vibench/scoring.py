@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from vibench.datasets.index import SampleIndex
 from vibench.datasets.permutations import Permutations, read_permutations
 from vibench.datasets.registry import Dataset
 from vibench.devices import Precision, resolve_device, resolve_precision
+from vibench.distributed.world import ALONE, World
 from vibench.environment import describe_environment
 from vibench.errors import UsageError
 from vibench.evaluation.attributes_only import METHOD as ATTRIBUTES_ONLY
@@ -99,6 +100,8 @@ class Embedded:
     precision: Precision
     compiled: bool
     """Whether code of `torch.compile` extracted them."""
+    processes: int = 1
+    """Processes that shared the images."""
 
 
 def score_models(
@@ -131,8 +134,12 @@ def embed_models(
     compiled: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
+    world: World = ALONE,
 ) -> Embedded:
-    """Extract the features of the models' test images. ``rules`` are checked first; errors as `score_models`."""
+    """Extract the features of the models' test images. ``rules`` are checked first; errors as `score_models`.
+
+    The processes of ``world`` share the work, and all of them return the same.
+    """
     check_protocols(rules.protocols, models[0])
     _check_together(models)
     _permutations(rules, models[0].root)
@@ -149,10 +156,11 @@ def embed_models(
             given=rules.given,
             compiled=compiled,
             progress=progress,
+            world=world,
         )
         if method.has_own_distance():
             ranking[model.split] = method
-    return Embedded(tuple(models), method, ranking, extractions, place, precision, compiled)
+    return Embedded(tuple(models), method, ranking, extractions, place, precision, compiled, world.size)
 
 
 def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = silent) -> list[Scored]:
@@ -164,6 +172,9 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
     extractions = list(embedded.extractions.values())
     information = _information(embedded, rules)
     cost = _cost(method, models, extractions, environment.gpu or environment.cpu)
+    if embedded.processes > 1:
+        # A speed of several processes compares with none of one.
+        cost = replace(cost, extraction_images_per_second=None)
     test_attributes = rules.given.resolve(method)
     scored = [
         Scored(
@@ -184,6 +195,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                     *_leaking_notes(models),
                     *dict.fromkeys(note for found in extractions for note in found.notes),
                     *_training_notes(models),
+                    *_extraction_notes(embedded),
                     *_query_mode_notes(rules, information),
                     *_masking_notes(rules),
                 ),
@@ -445,6 +457,8 @@ def _run_info(embedded: Embedded) -> RunInfo:
         pretrained=first.checkpoint.pretrained,
         precision=embedded.precision.name,
         compiled="+".join(what for what, was in compiled.items() if was),
+        processes=None if first.description is None else first.description.processes,
+        deterministic=None if first.description is None else first.description.deterministic,
     )
 
 
@@ -490,13 +504,22 @@ def _leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
 
 
 def _training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end."""
+    """Says so where training had not come to its end, or where several processes shared it."""
+    notes = []
+    description = models[0].description
+    if description is not None and description.processes > 1:
+        notes.append(f"trained on {description.processes} processes together")
     epochs = models[0].recipe.schedule.epochs
     unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
-    if not unfinished:
-        return ()
-    least = min(model.checkpoint.epoch for model in unfinished)
-    return (f"evaluated after {least} of {epochs} epochs",)
+    if unfinished:
+        least = min(model.checkpoint.epoch for model in unfinished)
+        notes.append(f"evaluated after {least} of {epochs} epochs")
+    return tuple(notes)
+
+
+def _extraction_notes(embedded: Embedded) -> tuple[str, ...]:
+    """Says so where several processes shared the images."""
+    return (f"features extracted by {embedded.processes} processes together",) if embedded.processes > 1 else ()
 
 
 def _combined(digests: Sequence[str]) -> str:

@@ -125,7 +125,9 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
         if kind is str or kind is bool:
             return value
         if not abs(value) <= (_LARGEST_NUMBER if isinstance(value, int) else sys.float_info.max):
-            raise UsageError(f"{where}: '{key}' must be {_expectation(kind)} that is finite, not {shown(value)}.")
+            raise UsageError(
+                f"{where}: '{key}' must be {_expectation(kind)} that is finite and in range, not {shown(value)}."
+            )
         return kind(value)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:

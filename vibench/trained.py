@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.devices import Precision
+from vibench.distributed.extraction import extract_jointly
+from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError, VibenchWarning
 from vibench.extraction import EMBEDDING, Extraction, extract_features
 from vibench.files import sha256_file
@@ -27,7 +30,7 @@ from vibench.training.checkpoint import (
     load_method,
     read_checkpoint,
 )
-from vibench.training.folder import RunFolder, Timing, open_runs
+from vibench.training.folder import RunDescription, RunFolder, Timing, open_runs
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,19 @@ class TrainedModel:
     checkpoint: Checkpoint
     root: Path
     """Of the data set to evaluate on."""
-    run_id: str = ""
+    description: RunDescription | None = None
+    """How it was trained; None for a checkpoint without its run folder."""
     timing: Timing | None = None
     """What training cost; None for a checkpoint without its run folder."""
     test_trial: int | None = None
     """Train/test split to evaluate on; None: that of the training."""
     allow_leaking: bool = False
     """Evaluate even on identities that the model was trained on."""
+
+    @property
+    def run_id(self) -> str:
+        """Of its run; empty for a checkpoint without its run folder."""
+        return "" if self.description is None else self.description.id
 
     @property
     def dataset(self) -> Dataset:
@@ -105,12 +114,13 @@ class TrainedModel:
         given: GivenAttributes | None = None,
         compiled: bool = False,
         progress: Progress = silent,
+        world: World = ALONE,
     ) -> tuple[Method, Extraction]:
         """Embed the test images; the features say which data set, split and checkpoint they are of.
 
         ``feature`` names the output of `Method.embed` that is taken. ``cache`` is the folder of image caches, by
         default that of `vibench.data.cache.open_cache`. ``given``: where a method that takes attributes has them from;
-        None: its default. ``compiled``: by code of `torch.compile`.
+        None: its default. ``compiled``: by code of `torch.compile`. The processes of ``world`` share the images.
         """
         size = self.recipe.input
         index = self.test_index
@@ -131,21 +141,27 @@ class TrainedModel:
         trained = images.index["pid"].isin(self._with_identities.train_pids) & ~images.index["path"].isin(index["path"])
         shared = shared_images(images, images.index["path"][trained], index["path"])
         given = given or GivenAttributes()
-        found = extract_features(
-            method,
-            images,
-            index,
-            device=device,
-            precision=precision,
-            compiled=compiled,
-            attributes=given.codes(method, self.dataset, self.root, index),
-            extras=extras,
-            feature=feature,
-            meta=meta,
-            progress=progress,
-        )
+
+        def extract(share: SampleIndex, codes: np.ndarray | None) -> Extraction:
+            return extract_features(
+                method,
+                images,
+                share,
+                device=device,
+                precision=precision,
+                compiled=compiled,
+                attributes=codes,
+                extras=extras,
+                feature=feature,
+                meta=meta,
+                progress=progress,
+            )
+
+        codes = given.codes(method, self.dataset, self.root, index)
+        found = extract_jointly(index, codes, extract, world)
         if shared:
-            warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
+            if world.leads:
+                warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
             found = replace(found, notes=(shared_images_note(shared),))
         return method, found
 
@@ -196,4 +212,4 @@ def _model_of_run(run: RunFolder, root: Path | None) -> TrainedModel:
         raise UsageError(f"{run.path}: has no checkpoint yet; train it with 'vibench train --resume {run.path}'.")
     description = run.description()
     checkpoint = read_checkpoint(run.checkpoint_path)
-    return TrainedModel(run.checkpoint_path, checkpoint, root or Path(description.root), description.id, run.timing())
+    return TrainedModel(run.checkpoint_path, checkpoint, root or Path(description.root), description, run.timing())

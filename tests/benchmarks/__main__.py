@@ -25,8 +25,10 @@ from rich.table import Table
 from tests.benchmarks.target import Options, Target, measure_here
 from vibench.files import write_json, write_text
 
-BENCHMARKS = ("evaluation", "regdb_splits", "reranking", "gallery_growth", "start_up", "first_step")
-"""Modules of this folder, in the order of the table."""
+BENCHMARKS = tuple(
+    sorted(path.stem for path in Path(__file__).parent.glob("*.py") if "\ndef targets(" in path.read_text("utf-8"))
+)
+"""The modules of this folder that hand over targets, in the order of the table."""
 
 COLUMNS = ("what", "measured", "target", "met", "reference in the same run", "hardware")
 
@@ -73,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = Table(*COLUMNS, title="Speed targets" + (", quick sizes" if options.quick else ""))
     found: list[Target] = []
     console, status = Console(), Console(stderr=True)
+    if not console.is_terminal:
+        console.width = 180
     for name in arguments_.only or BENCHMARKS:
         status.print(f"measuring {name} ...", style="dim")
         found += measure(name, options)

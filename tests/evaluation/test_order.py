@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,11 +25,13 @@ SCORES = hnp.arrays(
 )
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_equals_a_stable_sort(scores: np.ndarray) -> None:
     assert (stable_order(torch.from_numpy(scores)).numpy() == plain(scores)).all()
 
 
+@settings(deadline=None)
 @given(SCORES, st.integers(1, 80))
 def test_the_top_is_that_of_the_whole_order(scores: np.ndarray, k: int) -> None:
     assert (stable_top(torch.from_numpy(scores), k).numpy() == plain(scores)[:, :k]).all()

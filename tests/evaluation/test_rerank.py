@@ -58,3 +58,11 @@ def test_equals_the_slow_reference(k1: int, k2: int, weight: float, chunk_bytes:
 def test_images_all_alike() -> None:
     rows = torch.ones(6, 4)
     assert k_reciprocal_distances(rows[:2], rows[2:]).isfinite().all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_same_on_cuda() -> None:
+    query, gallery = torch.from_numpy(clusters(17, 0)), torch.from_numpy(clusters(33, 1))
+    there = k_reciprocal_distances(query.cuda(), gallery.cuda())
+    torch.testing.assert_close(there.cpu(), k_reciprocal_distances(query, gallery), rtol=0, atol=1e-12)

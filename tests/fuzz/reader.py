@@ -17,7 +17,7 @@ from vibench.errors import VibenchError, VibenchWarning
 LONGEST_MESSAGE = 2000
 """Characters of a refusal, with whatever it cites."""
 LONGEST_SECONDS = 10.0
-"""A case that takes longer hangs."""
+"""Of processor time; a case that takes longer hangs, whatever else the machine does."""
 MEMORY = 256 << 20
 """Bytes that the process may grow by in one case; the largest valid file of a reader here has a few thousand."""
 
@@ -76,7 +76,7 @@ class Place:
 def judge(reader: Reader, folder: Path) -> Verdict:
     """What the reader does with the file in ``folder``; `Fault` for anything but acceptance or a sound refusal."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     verdict: Verdict = "accepted"
     try:
         with warnings.catch_warnings():
@@ -91,7 +91,7 @@ def judge(reader: Reader, folder: Path) -> Verdict:
         last = traceback.extract_tb(error.__traceback__)[-1]
         said = str(error)[:200]
         raise Fault(f"{type(error).__name__}: {said} ({Path(last.filename).name}, line {last.lineno})") from error
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     if seconds > LONGEST_SECONDS:
         raise Fault(f"took {seconds:.1f} s")
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024

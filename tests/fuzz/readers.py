@@ -385,7 +385,8 @@ READERS: tuple[Reader, ...] = (
     ),
     Reader("new-method", "text", "option", _option("my-method"), _read_option(parse_name), names_file=False),
     Reader("SYSU-MM01 ids", "lines", "exp/train_id.txt", write_sysu, sysu_mm01.index),
-    Reader("SYSU-MM01 ids .mat", "mat", "exp/train_id.mat", _write_sysu_with_mat, sysu_mm01.index),
+    # Where the file is none, the other form of the list is missed.
+    Reader("SYSU-MM01 ids .mat", "mat", "exp/train_id.mat", _write_sysu_with_mat, sysu_mm01.index, names_file=False),
     Reader("RegDB idx", "lines", "idx/train_visible_1.txt", write_regdb, lambda folder: regdb.index(folder, 1)),
     Reader("LLCM idx", "lines", "idx/train_nir.txt", write_llcm, llcm.index),
     Reader("LLCM ids", "lines", "idx/test_id.txt", write_llcm, llcm.index),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.fuzz import nasties
 from tests.fuzz.readers import toy_checkpoint
 from vibench.auxiliary import auxiliary_sizes
 from vibench.data.cache import _place, open_cache, parse_size
+from vibench.data.keypoints import read_coco
 from vibench.datasets import llcm, regdb, sysu_mm01
 from vibench.datasets.image_file import ImageFileError, image_size, read_rgb
 from vibench.datasets.labelled import read_labelled_paths
@@ -223,6 +225,7 @@ def test_tensors_without_memory_are_not_plain() -> None:
         {"num_classes": True, "train_pids": ()},
         {"epoch": -1},
         {"seed": 10**400},
+        {"seed": 10**5000},
         {"recipe": {"method": "toy", "variant": "", "dataset": "regdb", "model": [[]]}},
         {"recipe": {**recipe_dict(load_recipe("baseline")), "dataset": "regdb"}},
     ],
@@ -271,6 +274,19 @@ def test_a_log_that_vibench_did_not_write(tmp_path: Path, row: str) -> None:
 def test_a_timing_beyond_floats(tmp_path: Path, text: str) -> None:
     (tmp_path / "timing.json").write_text(text)
     refused(lambda: RunFolder(tmp_path).timing(), "timing.json")
+
+
+@pytest.mark.parametrize("number", [10**400, 1e308, float("nan"), float("inf")])
+def test_joints_beyond_float32(tmp_path: Path, number: float) -> None:
+    mini.write_image(tmp_path / "a.jpg", 0)
+    person = {"file_name": "a.jpg", "keypoints": [1, 2, 2]}
+    for change in ({"keypoints": [1, number, 2]}, {"score": number}, {"area": number}):
+        (tmp_path / "c.json").write_text(json.dumps([person, {**person, **change}]))
+        if "keypoints" in change:
+            (tmp_path / "c.json").write_text(json.dumps([{**person, **change}]))
+            refused(lambda: read_coco(tmp_path / "c.json", tmp_path, ["a.jpg"]), "c.json", "finite")
+        else:
+            assert read_coco(tmp_path / "c.json", tmp_path, ["a.jpg"]).places.shape == (1, 1, 2)
 
 
 @pytest.mark.parametrize("path", ["a" * 5000, "~nobody-has-this-name/x", "\ud800"])

@@ -48,6 +48,17 @@ def loop_hc(embeddings, labels, modality):
     return sum(math.dist(centres[label, 0], centres[label, 1]) ** 2 for label, code in centres if code == 0)
 
 
+@pytest.mark.parametrize("name", [*LOSSES, "triplet"])
+def test_losses_of_several_parts_are_those_of_each(name):
+    loss = LOSSES.get(name, lambda x, y, m: hard_triplet(x, y))
+    batches = [random_batch(seed) for seed in range(3)]
+    parts = torch.stack([embeddings for embeddings, _, _ in batches])
+    _, labels, modality = batches[0]
+    expected = torch.stack([loss(part, labels, modality) for part in parts])
+    torch.testing.assert_close(loss(parts, labels, modality), expected)
+    assert expected.std() > 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_losses_equal_their_loops(seed):
     x, y, m = random_batch(seed)

@@ -17,6 +17,7 @@ from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
 from vibench.devices import resolve_precision
+from vibench.distributed.world import ALONE, World
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
@@ -81,7 +82,14 @@ def grouped_names(method: Method) -> dict[float, set[str]]:
     return groups
 
 
-def two_step_trainer(name: str, variant: str = "", overrides: Sequence[str] = (), amp: str = "off") -> Trainer:
+def two_step_trainer(
+    name: str,
+    variant: str = "",
+    overrides: Sequence[str] = (),
+    amp: str = "off",
+    world: World = ALONE,
+    device: str = "cpu",
+) -> Trainer:
     """A trainer for epochs of two steps on noise: P = 2, K = 2."""
     steps = ["sampler.identities=2", "sampler.images=2", "batches_per_epoch=2", "epochs=2"]
     method = small_method(name, variant, [*steps, *overrides])
@@ -96,9 +104,9 @@ def two_step_trainer(name: str, variant: str = "", overrides: Sequence[str] = ()
         }
     )
     images = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-    device = torch.device("cpu")
-    loader = TrainingLoader(images, np.arange(count), index, method.recipe, 0, device, _inputs(method, count))
-    return Trainer(method, loader, device, resolve_precision(amp, device), 0)
+    place = torch.device(device)
+    loader = TrainingLoader(images, np.arange(count), index, method.recipe, 0, place, _inputs(method, count))
+    return Trainer(method, loader, place, resolve_precision(amp, place), 0, world=world)
 
 
 def _inputs(method: Method, count: int) -> TrainingInputs:

@@ -161,6 +161,40 @@ def test_the_dropout_of_chunked_attention_is_the_same_in_the_gradient(monkeypatc
     torch.testing.assert_close((gradient * value).sum(), out.sum())
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_gradients_of_scalar_token_attention(monkeypatch, dropout):
+    """Against differences; every call draws the same weights to drop."""
+    monkeypatch.setattr(fusion, "ATTENTION_BYTES", 8 * 5 * 6 * 2)
+    torch.manual_seed(0)
+    inputs = [torch.randn(3, width, dtype=torch.float64, requires_grad=True) for width in (5, 6, 6)]
+
+    def attend(*arguments):
+        torch.manual_seed(1)
+        return fusion.scalar_token_attention(*arguments, dropout)
+
+    assert torch.autograd.gradcheck(attend, inputs)
+
+
+def test_scalar_token_attention_draws_as_dropout_does():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 5), torch.randn(2, 6), torch.randn(2, 6)
+    torch.manual_seed(1)
+    weights = F.dropout((query[:, :, None] * key[:, None]).softmax(dim=2), 0.3)
+    following = torch.rand(1)
+    torch.manual_seed(1)
+    value.requires_grad_()
+    actual = fusion.scalar_token_attention(query, key, value, 0.3)
+    torch.testing.assert_close(actual, (weights @ value[:, :, None]).squeeze(2))
+    actual.sum().backward()  # draws the marks anew, and leaves the generator alone
+    torch.testing.assert_close(torch.rand(1), following)
+
+
+def test_scalar_token_attention_of_large_scores_is_finite():
+    query, key = torch.tensor([[300.0, -300.0]]), torch.tensor([[1.0, 2.0, -3.0]])
+    value = torch.tensor([[5.0, 6.0, 7.0]])
+    torch.testing.assert_close(fusion.scalar_token_attention(query, key, value), torch.tensor([[6.0, 7.0]]))
+
+
 def test_attention_of_the_paper():
     torch.manual_seed(0)
     module = fusion.TokenPairFusion(6, 8)

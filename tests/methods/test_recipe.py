@@ -112,7 +112,7 @@ def test_overrides_convert_and_reach_their_section():
         ('visible_views=["exchang"]', "(did you mean 'exchange'?)"),
         ("erasing_attempts=0", "'erasing_attempts' must be at least 1, not 0"),
         ("sampler.kind=exhaustiv", "(did you mean 'exhaustive'?)"),
-        ("lr=nan", "'lr' must be a number that is finite, not nan"),
+        ("lr=nan", "'lr' must be a number that is finite and in range, not nan"),
         ("momentum=0", "'nesterov' needs a 'momentum' above 0"),
         ("specific_stages=6", "'specific_stages' must be 0 to 5, not 6"),
         ("gem_p=0", "'gem_p' must be above 0"),

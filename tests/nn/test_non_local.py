@@ -21,6 +21,21 @@ def test_equals_the_definition(inner):
     torch.testing.assert_close(block(features), by_the_affinity_matrix(block, features))
 
 
+def test_gradients_equal_those_of_the_definition():
+    torch.manual_seed(0)
+    block = NonLocal(8, 2).double()
+    torch.nn.init.normal_(block.norm.weight)
+    features = torch.randn(3, 8, 6, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn_like(features)
+    wanted = [features, *block.parameters()]
+    actual, expected = (
+        torch.autograd.grad((weight * out).sum(), wanted)
+        for out in (block(features), by_the_affinity_matrix(block, features))
+    )
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_starts_as_the_identity():
     features = torch.randn(3, 16, 6, 4)
     torch.testing.assert_close(NonLocal(16).train()(features), features)

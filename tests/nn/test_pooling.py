@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibench.nn.pooling import AveragePool, GeneralisedMeanPool, MaxPool
+from vibench.nn.pooling import AveragePool, GeneralisedMeanPool, MaxPool, row_power_means
 
 
 def test_average_pool():
@@ -44,3 +44,22 @@ def test_a_fixed_exponent_is_no_parameter_and_a_learnable_one_is():
 def test_half_precision_neither_overflows_nor_loses_epsilon():
     features = torch.full((1, 1, 2, 2), 100.0, dtype=torch.float16)  # 100 cubed is beyond float16
     assert GeneralisedMeanPool()(features).item() == pytest.approx(100.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.5, 3.0, 10.0])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_row_power_means_and_their_gradient(p, layout):
+    torch.manual_seed(0)
+    maps = torch.rand(2, 3, 4, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    weight = torch.randn(2, 3, 4, dtype=torch.float64)
+    actual, expected = row_power_means(maps, p), maps.pow(p).mean(dim=3)
+    torch.testing.assert_close(actual, expected)
+    gradients = [torch.autograd.grad((weight * out).sum(), maps) for out in (actual, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_row_power_means_keep_nothing_but_the_map():
+    maps, kept = torch.rand(2, 3, 4, 5, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(saved) or saved, lambda saved: saved):
+        GeneralisedMeanPool()(maps)
+    assert [saved.data_ptr() for saved in kept if saved.numel() >= maps.numel()] == [maps.data_ptr()]

@@ -1,5 +1,8 @@
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as functional
 
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
 from vibench.nn.stripes import StripeHead, StripePool, stripe_classifiers
@@ -17,6 +20,24 @@ def test_stripes_are_bands_from_top_to_bottom(kind):
             "gem": ((band**4).mean(dim=2) + 1e-12) ** 0.25,
         }[kind]
         torch.testing.assert_close(pooled[:, :, stripe], expected)
+
+
+@pytest.mark.parametrize("kind", ["avg", "max", "gem"])
+@pytest.mark.parametrize("height", [6, 8, 9])
+def test_stripes_are_those_of_adaptive_pooling(kind, height):
+    """Also where the height does not divide by their number, and in the gradient."""
+    torch.manual_seed(0)
+    maps = torch.rand(2, 3, height, 4, dtype=torch.float64).requires_grad_()
+    expected = {
+        "avg": lambda: functional.adaptive_avg_pool2d(maps, (4, 1)),
+        "max": lambda: functional.adaptive_max_pool2d(maps, (4, 1)),
+        "gem": lambda: (functional.adaptive_avg_pool2d(maps**3, (4, 1)) + 1e-12) ** (1 / 3),
+    }[kind]().squeeze(3)
+    actual = StripePool(4, kind, 3.0)(maps)
+    torch.testing.assert_close(actual, expected)
+    weight = torch.randn(2, 3, 4, dtype=torch.float64)
+    gradients = [torch.autograd.grad((weight * out).sum(), maps) for out in (actual, expected)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_one_stripe_is_global_pooling():
@@ -55,3 +76,23 @@ def test_starting_weights():
     assert abs(convolution.weight.std().item() - (2 / 512) ** 0.5) < 1e-3
     (classifier,) = stripe_classifiers(1, 256, 40)
     assert (classifier.bias == 0).all() and abs(classifier.weight.std().item() - 1e-3) < 1e-4
+
+
+def test_the_head_trains_as_its_modules_one_by_one():
+    torch.manual_seed(0)
+    head = StripeHead(5, stripes=3, dim=4, pool="avg").double()
+    twin = copy.deepcopy(head)
+    maps = torch.rand(6, 5, 6, 2, dtype=torch.float64, requires_grad=True)
+    stripes = twin.pool(maps)[:, :, :, None, None].unbind(2)
+    expected = torch.stack([embed(each) for embed, each in zip(twin.embed, stripes, strict=True)], dim=1).flatten(2)
+    actual = head(maps)
+    torch.testing.assert_close(actual, expected)
+    weight = torch.randn_like(expected)
+    for one, other in zip(
+        torch.autograd.grad((weight * actual).sum(), [maps, *head.parameters()]),
+        torch.autograd.grad((weight * expected).sum(), [maps, *twin.parameters()]),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+    for (name, one), other in zip(head.named_buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(one, other, msg=name)

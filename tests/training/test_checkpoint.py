@@ -57,6 +57,15 @@ def test_what_is_read_is_what_was_saved(checkpoint: Checkpoint, tmp_path: Path):
     assert all(torch.equal(read.model[name], value) for name, value in checkpoint.model.items())
 
 
+def test_a_checkpoint_from_before_compiled_code_was_trained_without(checkpoint: Checkpoint, tmp_path: Path):
+    save_checkpoint(tmp_path / "c.pt", dataclasses.replace(checkpoint, compiled=True))
+    assert read_checkpoint(tmp_path / "c.pt").compiled
+    content = torch.load(tmp_path / "c.pt", weights_only=True)
+    del content["compiled"]
+    torch.save(content, tmp_path / "c.pt")
+    assert not read_checkpoint(tmp_path / "c.pt").compiled
+
+
 def test_equal_states_give_equal_bytes(checkpoint: Checkpoint, tmp_path: Path):
     """However a state came about: saved twice, read and saved, or held in views and in texts that are not shared."""
     save_checkpoint(tmp_path / "one.pt", checkpoint)

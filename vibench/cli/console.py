@@ -23,8 +23,8 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
-    """A rich progress bar on stderr; nothing where stderr is no terminal (`vibench.progress.Progress`)."""
-    if not err.is_terminal:
+    """A rich progress bar on stderr; nothing where stderr is no terminal, or quiet (`vibench.progress.Progress`)."""
+    if err.quiet or not err.is_terminal:
         with silent(description, total) as advance:
             yield advance
         return

@@ -93,8 +93,13 @@ def evaluate(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
     ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
+    ] = False,
 ) -> None:
     """Evaluate a RUN, a checkpoint or features under one or more protocols and store one record for each.
+
+    Several processes share the images of the test split: torchrun --nproc-per-node 4 $(which vibench) eval ...
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
     """
@@ -109,7 +114,9 @@ def evaluate(
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
     from vibench.auxiliary import auxiliary_sizes
     from vibench.cli.console import err, out, progress
+    from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
+    from vibench.determinism import deterministic as repeatable
     from vibench.files import write_json
     from vibench.given_attributes import GivenAttributes
     from vibench.leaderboard.record import record_dict
@@ -125,16 +132,24 @@ def evaluate(
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or attributes_only):
         raise UsageError("--auxiliary: needs a trained method; evaluate a RUN or a --checkpoint.")
-    if attributes_only:
-        scored = _score_attributes(dataset, root, trial, rules[0], device)
-    elif features:
-        scored = _score_features(features, rules, name, dataset, device)
-    else:
-        models = _models(run, checkpoint, method, trial, root, allow_leaking)
-        embedded = embed_models(models, rules[0], device=device, amp=amp, compiled=compile_, progress=progress)
-        scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
-        # What attribute labels reach alone is the same in every query mode.
-        scored = list({one.record.id: one for one in scored}.values())
+    with repeatable(deterministic):
+        with joint_processes(device) as world:
+            embedded = None
+            if not (features or attributes_only):
+                models = _models(run, checkpoint, method, trial, root, allow_leaking)
+                embedded = embed_models(
+                    models, rules[0], device=world.device, amp=amp, compiled=compile_, progress=progress, world=world
+                )
+        if not world.leads:
+            return
+        if embedded is not None:
+            scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
+            # What attribute labels reach alone is the same in every query mode.
+            scored = list({one.record.id: one for one in scored}.values())
+        elif features:
+            scored = _score_features(features, rules, name, dataset, world.device)
+        else:
+            scored = _score_attributes(dataset, root, trial, rules[0], world.device)
     folder = leaderboards_folder(leaderboards)
     for one in scored:
         write_record(folder, one.record, one.per_query)
@@ -144,7 +159,7 @@ def evaluate(
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     if json is not None:
         write_json(json, [record_dict(one.record) for one in scored])
-    if sizes:
+    if sizes and embedded is not None:
         _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label)
     err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
 

@@ -20,15 +20,21 @@ def extract(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
     ] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower.")
+    ] = False,
 ) -> None:
     """Embed the test images of the data set of RUN and write their names and features.
 
     Beside ``features``, the file holds the method's further features by name (of a two-stream network, for example,
     ``pooled`` and ``neck``).
+    Several processes share the images: torchrun --nproc-per-node 4 $(which vibench) extract ...
 
     Example: vibench extract runs/sysu-mm01/agw-s0 -o features.npz
     """
     from vibench.cli.console import out, progress
+    from vibench.cli.joint import joint_processes
+    from vibench.determinism import deterministic as repeatable
     from vibench.devices import resolve_device, resolve_precision
     from vibench.evaluation.features import write_features
     from vibench.trained import models_of_run
@@ -37,9 +43,13 @@ def extract(
     if len(models) > 1:
         trials = ", ".join(str(model.checkpoint.trial) for model in models)
         raise UsageError(f"{run}: holds the trials {trials}, and a features file one of them; name it with --trial.")
-    place = resolve_device(device)
-    precision = resolve_precision(amp, place)
-    _, extraction = models[0].extract(place, precision, extras=True, compiled=compile_, progress=progress)
+    with repeatable(deterministic), joint_processes(device) as world:
+        place = resolve_device(world.device)
+        _, extraction = models[0].extract(
+            place, resolve_precision(amp, place), extras=True, compiled=compile_, progress=progress, world=world
+        )
+    if not world.leads:
+        return
     write_features(output, extraction.features)
     images, width = extraction.features.features.shape
     out.print(

@@ -22,15 +22,18 @@ from vibench.cli.demo import demo
 from vibench.cli.eval import evaluate
 from vibench.cli.extract import extract
 from vibench.cli.import_ import import_
+from vibench.cli.joint import JOINT_COMMANDS
 from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
 from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
 from vibench.cli.protocols import protocols
 from vibench.cli.report import report
+from vibench.cli.sweep import sweep
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
-from vibench.errors import VibenchError, VibenchWarning, one_line
+from vibench.distributed.torchrun import started_by_torchrun
+from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning, one_line
 
 app = typer.Typer(
     name="vibench",
@@ -50,6 +53,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     plugin: Annotated[
         list[Path] | None,
         typer.Option(help="Folder or .py file of a method of your own; repeatable; also $VIBENCH_PLUGINS."),
@@ -62,6 +66,11 @@ def options(
     """Global options; they may stand before or behind the command's name."""
     from vibench.methods.plugin import add_plugin
 
+    if started_by_torchrun() and context.invoked_subcommand not in JOINT_COMMANDS:
+        raise UsageError(
+            f"vibench {context.invoked_subcommand}: several processes share the work of {', '.join(JOINT_COMMANDS)} "
+            "alone; start this command without torchrun."
+        )
     for path in plugin or ():
         add_plugin(path)
 
@@ -81,6 +90,7 @@ app.command("leaderboard")(leaderboard)
 app.command("visualize")(visualize)
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("sweep")(sweep)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,6 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
     warnings.showwarning = _show_warning
     try:
         app(args=_global_options_first(arguments), prog_name="vibench")
+    except AlreadyReported as error:
+        sys.exit(error.exit_code)
     except VibenchError as error:
         if debug:
             raise

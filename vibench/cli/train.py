@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
+    from vibench.distributed.world import World
     from vibench.training.folder import RunFolder
     from vibench.training.run import TrainingSpec
 
@@ -25,6 +27,8 @@ _RUN_OPTIONS = (
     "out",
     "attributes",
     "heatmaps",
+    "deterministic",
+    "sync_batch_norm",
 )
 """What a run folder fixes: options that cannot stand beside --resume."""
 
@@ -51,60 +55,92 @@ def train(
         Path | None, typer.Option(help="Keypoint heatmaps, of methods that need them. Default: those of the data set.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
+    ] = False,
+    sync_batch_norm: Annotated[
+        bool,
+        typer.Option(
+            help="On several processes: batch norm by the whole batch, as one process would, or by each one's share."
+        ),
+    ] = True,
 ) -> None:
     """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
 
     Ctrl-C saves and says how to go on; the result is the same, to the byte on a CPU, as without the interruption.
+    Several processes share each batch by identity: torchrun --nproc-per-node 4 $(which vibench) train ...
 
     Example: vibench train agw --dataset sysu-mm01 --root /data/SYSU-MM01 --set schedule.epochs=40
     """
-    from vibench.cli.console import err, progress
-    from vibench.cli.console import out as console
+    from vibench.cli.console import err
+    from vibench.cli.joint import joint_processes
     from vibench.training.folder import open_runs
-    from vibench.training.interrupt import TrainingInterrupted
-    from vibench.training.run import prepare
-    from vibench.training.run import resume as go_on
 
-    if resume is not None:
-        _refuse_run_options(context)
-        runs = open_runs(resume)
-        for run in runs:
-            if method is not None and run.description().method != method:
-                raise UsageError(f"{run.path}: is a run of {run.description().method}, not of {method}.")
-    else:
-        if method is None or dataset is None:
-            missing = "METHOD" if method is None else "--dataset"
-            raise UsageError(f"{missing} is missing; see 'vibench train --help', or go on with --resume RUN.")
-        specs = _specifications(
-            method,
-            dataset,
-            root,
-            variant,
-            trial,
-            set_ or [],
-            seed=seed,
-            amp=amp,
-            pretrained=pretrained,
-            out=out,
-            attributes=attributes,
-            heatmaps=heatmaps,
-            compiled=compile_,
-        )
-        if trial is None and specs[0].trial is not None:
-            err.print(
-                f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
+    with joint_processes(device) as world:
+        if resume is not None:
+            _refuse_run_options(context)
+            runs = open_runs(resume)
+            for run in runs:
+                if method is not None and run.description().method != method:
+                    raise UsageError(f"{run.path}: is a run of {run.description().method}, not of {method}.")
+        else:
+            if method is None or dataset is None:
+                missing = "METHOD" if method is None else "--dataset"
+                raise UsageError(f"{missing} is missing; see 'vibench train --help', or go on with --resume RUN.")
+            specs = _specifications(
+                method,
+                dataset,
+                root,
+                variant,
+                trial,
+                set_ or [],
+                seed=seed,
+                amp=amp,
+                pretrained=pretrained,
+                out=out,
+                attributes=attributes,
+                heatmaps=heatmaps,
+                compiled=compile_,
+                deterministic=deterministic,
+                sync_batch_norm=sync_batch_norm,
             )
-        runs = tuple(prepare(spec, device=device) for spec in specs)
+            if trial is None and specs[0].trial is not None:
+                err.print(
+                    f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
+                )
+            runs = _prepare(specs, world)
+        _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
+
+
+def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
+    """The run folders, which the leading process alone writes."""
+    from json import dumps, loads
+
+    from vibench.training.folder import RunFolder
+    from vibench.training.run import prepare
+
+    def folders() -> str:
+        return dumps([str(prepare(replace(spec, processes=world.size), device=world.device).path) for spec in specs])
+
+    return tuple(RunFolder(Path(folder)) for folder in loads(world.from_leader(folders)))
+
+
+def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tensorboard: bool) -> None:
+    from vibench.cli.console import out, progress
+    from vibench.training.interrupt import TrainingInterrupted
+    from vibench.training.run import resume
+
     folder = runs[0].path if len(runs) == 1 else runs[0].path.parent
     for run in runs:
         try:
-            go_on(run, device=device, root=root if resume else None, tensorboard=tensorboard, progress=progress)
+            resume(run, device=world.device, root=root, tensorboard=tensorboard, progress=progress, world=world)
         except TrainingInterrupted as stopped:
             if len(runs) == 1:
                 raise
             raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
-        _show(run)
-    console.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True, markup=False)
+        if world.leads:
+            _show(run)
+    out.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True, markup=False)
 
 
 def _specifications(
@@ -122,6 +158,8 @@ def _specifications(
     attributes: Path | None,
     heatmaps: Path | None,
     compiled: bool,
+    deterministic: bool,
+    sync_batch_norm: bool,
 ) -> list[TrainingSpec]:
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
@@ -132,7 +170,20 @@ def _specifications(
     recipe = load_recipe(method, variant, dataset, overrides)
 
     def specification(number: int | None, folder: Path | None) -> TrainingSpec:
-        return TrainingSpec(recipe, root, number, seed, amp, pretrained, folder, attributes, heatmaps, compiled)
+        return TrainingSpec(
+            recipe,
+            root,
+            number,
+            seed,
+            amp,
+            pretrained,
+            folder,
+            attributes,
+            heatmaps,
+            compiled,
+            sync_batch_norm=sync_batch_norm,
+            deterministic=deterministic,
+        )
 
     if trial == "all" and splits > 1:
         parent = out or default_folder(recipe, seed)
@@ -150,7 +201,9 @@ def _refuse_run_options(context: typer.Context) -> None:
         source = context.get_parameter_source(key)
         name = key.rstrip("_")
         if name in _RUN_OPTIONS and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--{name} cannot be changed with --resume: the run folder fixes it; leave it out.")
+            raise UsageError(
+                f"--{name.replace('_', '-')} cannot be changed with --resume: the run folder fixes it; leave it out."
+            )
 
 
 def _protocol(run: RunFolder) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from vibench.distributed.dealt import Dealt
 
 
 @dataclass(frozen=True)
@@ -14,10 +18,13 @@ class Batch:
     Inside a block P identities follow one another with K images each, in the same identity order in all blocks. There
     is one visible view unless the recipe's augmentation asks for more; further views are the same visible images,
     augmented anew.
+
+    Where several processes train together, every one of them has a share of the images, by identity, and everything
+    else of the whole batch: a method computes features of its images and brings those of all together by `gather`.
     """
 
     images: Tensor
-    """(B, 3, H, W) float32, normalised, on the training device."""
+    """(B, 3, H, W) float32, normalised, on the training device; (b, 3, H, W) where it is a share."""
     labels: Tensor
     """(B,) int64, identities re-labelled 0..C-1 in ascending order of pid."""
     modality: Tensor
@@ -35,6 +42,8 @@ class Batch:
     that need them."""
     heatmaps_known: Tensor | None = None
     """(B,) bool: whether a keypoint was found in the image; zeros stand where not."""
+    dealt: Dealt | None = None
+    """How the images are dealt to the processes; None: they are all here."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,6 +51,10 @@ class Batch:
     def by_modality(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The visible and the infrared part of ``rows`` (B, ...), one row per image of the batch."""
         return split_modalities(rows, self.visible_views)
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Rows (B, ...) of the whole batch from those (b, ...) of the images that are here, or of one modality's."""
+        return rows if self.dealt is None else self.dealt.gather(rows)
 
 
 def split_modalities(rows: Tensor, visible_views: int = 1) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,6 @@ confidence: 0 is not labelled, 1 hidden, 2 visible.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,8 @@ from vibench.files import parse_json, read_text
 COCO_JOINTS = 17
 LARGEST_JSON = 1 << 30
 """Bytes of a JSON file: the joints of a hundred thousand people in COCO's form have some hundred million."""
+_LARGEST = 1e30
+"""Of the numbers in a file, in pixels or as a score."""
 CONFIDENCE = 0.3
 """Joints of a confidence up to this are not used."""
 
@@ -60,9 +61,9 @@ def keypoints_of_arrays(path: Path, arrays: Mapping[str, np.ndarray], root: Path
             "x, y and confidence."
         )
     rows = rows_of_paths(path, arrays["paths"], len(points), names)
-    chosen = points[rows].astype(np.float32)
-    if not np.isfinite(chosen).all():
+    if not (np.abs(points[rows].astype(np.float64)) <= _LARGEST).all():
         raise UsageError(f"{path}: its array 'keypoints' has values that are NaN or infinite; give 0 as confidence.")
+    chosen = points[rows].astype(np.float32)
     sizes = np.array([image_size(root / name) for name in names], dtype=np.float32)
     return Keypoints(chosen[..., :2] / sizes[:, None], chosen[..., 2])
 
@@ -137,8 +138,8 @@ def _images(path: Path, content: dict[str, Any], wanted: set[str]) -> tuple[dict
             raise UsageError(f"{path}: entry {number} of 'images' has no 'id'.")
         if name in sizes:
             raise UsageError(f"{path}: 'images' names {name!r} more than once.")
-        width, height = image.get("width"), image.get("height")
-        said = all(isinstance(side, int | float) and side > 0 for side in (width, height))
+        width, height = image.get("width", 0), image.get("height", 0)
+        said = all(_is_number(side) and side >= 1 for side in (width, height))
         image_of[image["id"]], sizes[name] = name, (width, height) if said else None
     return image_of, sizes
 
@@ -187,14 +188,19 @@ def _rank(entry: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if _is_number(value) else 0.0
+
+
+def _is_number(value: Any) -> bool:
+    """Whether ``value`` is a finite number that float32 can hold."""
+    return isinstance(value, int | float) and abs(value) <= _LARGEST
 
 
 def _points(path: Path, entry: Mapping[str, Any]) -> np.ndarray:
     """(J, 3) float32 from the flat list x, y, confidence, x, ..."""
     values = entry["keypoints"]
-    numbers = isinstance(values, list) and all(isinstance(value, int | float) for value in values)
-    if not numbers or not values or len(values) % 3 or not all(map(math.isfinite, values)):
+    numbers = isinstance(values, list) and all(map(_is_number, values))
+    if not numbers or not values or len(values) % 3:
         raise UsageError(
             f"{path}: 'keypoints' of image {entry.get('image_id', entry.get('file_name'))!r} must be finite numbers x, "
             "y, confidence, one after the other for every joint."

@@ -35,11 +35,12 @@ from vibench.modality import CODE
 from vibench.randomness import generator
 
 PREFETCHED = 3
-_SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
+SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
     "with-replacement": IdentitySampler,
     "distinct": DistinctSampler,
     "exhaustive": ExhaustiveSampler,
 }
+"""By the recipe's ``sampler.kind``."""
 
 
 _CODES = ("label", "modality", "camera", "top", "left", "flip", "grey", "channels")
@@ -92,7 +93,7 @@ class TrainingLoader:
         self._inputs = inputs or TrainingInputs()
         pids = index["pid"].to_numpy(dtype=np.int64)
         modality = index["modality"].to_numpy(dtype=object)
-        self._sampler = _SAMPLERS[recipe.sampler.kind](pids, modality, recipe.sampler, seed)
+        self._sampler = SAMPLERS[recipe.sampler.kind](pids, modality, recipe.sampler, seed)
         self.pids, labels = np.unique(pids, return_inverse=True)
         """(C,) the training identities; label c of a batch is identity ``pids[c]``."""
         codes = np.array([CODE[name] for name in modality], dtype=np.int64)
@@ -212,5 +213,6 @@ class TrainingLoader:
             modality=of["modality"],
             cameras=of["camera"],
             visible_views=len(recipe.visible_views),
+            dealt=None,
             **{name: values.to(self._device, non_blocking=True) for name, values in host.inputs.items()},
         )

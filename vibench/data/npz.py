@@ -106,7 +106,7 @@ def _check_archive(path: Path) -> None:
                     f"{member.filename!r} is an array of Python objects, which is never unpickled; save texts with "
                     "numpy.array(names, dtype=str)"
                 )
-            if _bytes_of(shape, dtype) != held or (dtype.itemsize == 0 and math.prod(shape) > 0):
+            if _bytes_of(shape, dtype) != held or (dtype.itemsize == 0 and 0 not in shape):
                 raise ValueError(f"{member.filename!r} declares {_bytes_of(shape, dtype)} bytes and has {held}")
 
 

@@ -7,6 +7,8 @@ sum to one. It looks at all queries and the whole gallery at once, which is test
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
@@ -32,7 +34,7 @@ def k_reciprocal_distances(
     features = torch.nn.functional.normalize(torch.cat([query, gallery]).double(), dim=1)
     count = len(query)
     neighbours, largest = _neighbours(features, max(k1 + 1, k2), chunk_bytes)
-    encoding = _expand_query(_encode(features, neighbours, largest, k1, chunk_bytes), neighbours, k2)
+    encoding = _expand_query(_encode(features, neighbours, largest, k1), neighbours, k2)
     reranked = torch.from_numpy(_jaccard(encoding[:count], encoding[count:], chunk_bytes)).to(features.device)
     original = (2.0 - 2.0 * features[:count] @ features[count:].T).clamp_(min=0.0)
     original /= torch.from_numpy(largest[:count, None]).to(features.device)
@@ -63,7 +65,7 @@ def _reciprocal(neighbours: np.ndarray) -> csr_matrix:
     return near.multiply(near.T).tocsr()
 
 
-def _encode(features: Tensor, neighbours: np.ndarray, largest: np.ndarray, k1: int, chunk_bytes: int) -> csr_matrix:
+def _encode(features: Tensor, neighbours: np.ndarray, largest: np.ndarray, k1: int) -> csr_matrix:
     """k-reciprocal encodings (N, N), rows summing to one (equations 4 and 7 of the paper)."""
     wide = _reciprocal(neighbours[:, : k1 + 1])
     narrow = _reciprocal(neighbours[:, : int(np.around(k1 / 2)) + 1])
@@ -71,17 +73,24 @@ def _encode(features: Tensor, neighbours: np.ndarray, largest: np.ndarray, k1: i
     sizes = np.asarray(narrow.sum(axis=1)).ravel()
     joins = 3.0 * shared.data >= 2.0 * sizes[shared.col]
     joined = csr_matrix((joins[joins].astype(float), (shared.row[joins], shared.col[joins])), shape=wide.shape)
-    encoding = (wide + joined @ narrow).tocoo()
-    distances = np.empty(encoding.nnz)
-    step = max(1, chunk_bytes // (16 * features.shape[1]))
-    rows, columns = torch.from_numpy(encoding.row).long(), torch.from_numpy(encoding.col).long()
-    for start in range(0, encoding.nnz, step):
-        one, other = rows[start : start + step], columns[start : start + step]
-        products = (features[one.to(features.device)] * features[other.to(features.device)]).sum(dim=1)
-        distances[start : start + step] = (2.0 - 2.0 * products).clamp_(min=0.0).cpu().numpy()
-    weights = np.exp(-distances / largest[encoding.row])
-    sums = np.bincount(encoding.row, weights, minlength=len(neighbours))
-    return csr_matrix((weights / sums[encoding.row], (encoding.row, encoding.col)), shape=wide.shape)
+    encoding = (wide + joined @ narrow).tocsr()
+    encoding.sort_indices()
+    rows = np.repeat(np.arange(len(neighbours)), np.diff(encoding.indptr))
+    distances = np.maximum(2.0 - 2.0 * _products_at(features, encoding), 0.0)
+    weights = np.exp(-distances / largest[rows])
+    sums = np.bincount(rows, weights, minlength=len(neighbours))
+    return csr_matrix((weights / sums[rows], encoding.indices, encoding.indptr), shape=wide.shape)
+
+
+def _products_at(features: Tensor, places: csr_matrix) -> np.ndarray:
+    """Inner products of the rows of ``features`` (N, D) with one another, where ``places`` (N, N) has an entry."""
+    starts, columns, zeros = (
+        torch.from_numpy(part).to(features.device) for part in (places.indptr, places.indices, np.zeros(places.nnz))
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+        mask = torch.sparse_csr_tensor(starts, columns, zeros, size=places.shape, check_invariants=True)
+    return torch.sparse.sampled_addmm(mask, features, features.T).values().cpu().numpy()
 
 
 def _expand_query(encoding: csr_matrix, neighbours: np.ndarray, k2: int) -> csr_matrix:

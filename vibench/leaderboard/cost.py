@@ -42,12 +42,17 @@ def _milliseconds_per_query(row: Row) -> float | None:
     return None if not speed or matching is None else 1000.0 / speed + matching
 
 
+def _training_seconds(row: Row) -> float | None:
+    """Seconds of training on one process; those of several together compare with nothing."""
+    return None if (row.run.processes or 1) > 1 else row.run.train_seconds
+
+
 def _scaled(value: int | None, unit: float) -> float | None:
     return None if value is None else value / unit
 
 
 COSTS = (
-    CostKind("train-time", "training", "s", lambda row: row.run.train_seconds, 0),
+    CostKind("train-time", "training", "s", _training_seconds, 0),
     CostKind("latency", "query", "ms", _milliseconds_per_query, 2),
     CostKind("throughput", "extraction", "images/s", lambda row: row.cost.extraction_images_per_second, 0, True, True),
     CostKind("memory", "peak memory", "MiB", lambda row: _scaled(row.cost.peak_memory, 2**20), 0),

@@ -24,7 +24,7 @@ LABELLED = ("gt", "shuffle")
 """Sources of test-time attributes that read the labels of query and gallery images, and so know of their identity."""
 
 _VOLATILE = ("schema_version", "profile", "environment", "created", "notes", "complete")
-_VOLATILE_RUN = ("train_seconds", "images_per_second")
+_VOLATILE_RUN = ("train_seconds", "images_per_second", "processes", "deterministic")
 _RESERVED = ("records", "published")
 """Folders beside those of the data sets."""
 _LARGEST = 2**64
@@ -61,6 +61,10 @@ class RunInfo:
     """``fp32``, ``bf16`` or ``fp16``."""
     compiled: str = ""
     """What ran as compiled by `torch.compile`: ``training``, ``extraction`` or ``training+extraction``; or nothing."""
+    processes: int | None = None
+    """Processes that trained together, to which ``train_seconds`` belongs."""
+    deterministic: bool | None = None
+    """Whether training was set to repeat itself (`vibench.determinism`); of testing the environment says it."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ class Record:
             # Version 1 had no such field at first, and its records keep the ids they were given then.
             if not content[key]:
                 del content[key]
+        if not content["run"]["compiled"]:
+            del content["run"]["compiled"]
         return sha256_text(canonical_json(_rounded(content)))[:12]
 
     @property

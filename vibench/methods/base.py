@@ -63,7 +63,10 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Named scalar losses of a training batch; the recipe's ``[loss_weights]`` weigh them."""
+        """Named scalar losses of a training batch; the recipe's ``[loss_weights]`` weigh them.
+
+        Features of ``batch.images`` pass `Batch.gather` before they meet labels or one another.
+        """
 
     @abstractmethod
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
@@ -104,6 +107,13 @@ class Method(nn.Module, ABC):
 
         ``lr_factor`` multiplies the recipe's learning rate; other optimiser keys may be added to a group.
         """
+
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """Modules in front of `Batch.gather`: where several processes train together, they see a share of a batch.
+
+        Everything else sees the whole of it on every process. None, the default: the method trains on one process.
+        """
+        return ()
 
     def adversaries(self) -> tuple[nn.Module, ...]:
         """Modules that play against the network in a step of their own, after each step on `losses`; none by default.

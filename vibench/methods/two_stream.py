@@ -87,6 +87,10 @@ class TwoStreamNetwork(Method):
 
     def batch_maps(self, batch: Batch) -> Tensor:
         """Feature maps (B, C, h, w) of a training batch, both modalities in one pass through the shared stages."""
+        return batch.gather(self.own_maps(batch))
+
+    def own_maps(self, batch: Batch) -> Tensor:
+        """As `batch_maps`, of the images that are on this process, before they are gathered."""
         form = self.recipe.model.input
         visible, infrared = batch.by_modality(batch.images)
         return self.backbone(
@@ -100,6 +104,10 @@ class TwoStreamNetwork(Method):
     def map_module(self, modality: str) -> nn.Module:
         """The last module of the backbone."""
         return self.backbone.map_module(modality)
+
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """The backbone: `batch_maps` and all that pools its maps gather behind it."""
+        return (self.backbone,)
 
     @abstractmethod
     def head_modules(self) -> tuple[nn.Module, ...]:
@@ -146,7 +154,7 @@ class TwoStreamMethod(TwoStreamNetwork):
 
     def pooled_features(self, batch: Batch) -> Tensor:
         """f (B, D) of a training batch."""
-        return self.pool(self.batch_maps(batch))
+        return batch.gather(self.pool(self.own_maps(batch)))
 
     def logits(self, neck_features: Tensor, visible_views: int = 1) -> Tensor:
         """Identity logits (B, C) of g (B, D) of a training batch with ``visible_views`` visible blocks."""

@@ -73,9 +73,9 @@ def _head(title: str, meaning: str, kind: str, first: str) -> Markup:
 def _body(section: EntrySection, columns: Sequence[Column], identity: str, width: int) -> Markup:
     ranked = [entry for entry in section.entries if entry.rank is not None]
     best = {column.title: _best_value(column, ranked) for column in columns}
-    lines = [
-        element("tr", element("th", section_title(section.section), scope="rowgroup", colspan=width), class_="section")
-    ]
+    # A span of its own, which stays in sight where the row is wider than the screen.
+    title = element("span", section_title(section.section))
+    lines = [element("tr", element("th", title, scope="rowgroup", colspan=width), class_="section")]
     for number, entry in enumerate(section.entries):
         lines += _lines(entry, columns, best, f"{identity}/{number}")
     return element("tbody", *lines)

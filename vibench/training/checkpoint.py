@@ -24,6 +24,7 @@ from vibench.methods.base import Method
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.registry import build_method
 from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
+from vibench.toml import shown
 
 FORMAT = "vibench checkpoint"
 FORMAT_VERSION = 1
@@ -105,7 +106,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     version = content.get("format_version")
     if not isinstance(version, int) or version != FORMAT_VERSION:
         raise UsageError(
-            f"{path}: checkpoint format {str(version)[:20]} is not the format {FORMAT_VERSION} that this vibench "
+            f"{path}: checkpoint format {shown(version)} is not the format {FORMAT_VERSION} that this vibench "
             "reads; use the vibench version that wrote it."
         )
     return _parse(path, content)
@@ -204,7 +205,7 @@ def _parse(path: Path, content: dict[str, Any]) -> Checkpoint:
         values[entry.name] = value
     for name in _COUNTS:
         if isinstance(values[name], bool) or not 0 <= (values[name] or 0) < _MOST:
-            raise UsageError(f"{path}: the checkpoint's entry '{name}' is {str(values[name])[:99]}; it is damaged.")
+            raise UsageError(f"{path}: the checkpoint's entry '{name}' is {shown(values[name])}; it is damaged.")
     if values["num_classes"] < 1:
         raise UsageError(f"{path}: the checkpoint tells {values['num_classes']} identities apart; it is damaged.")
     if not is_plain_state(values["loss_sums"]):

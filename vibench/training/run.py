@@ -18,7 +18,9 @@ from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
+from vibench.determinism import deterministic
 from vibench.devices import resolve_device, resolve_precision
+from vibench.distributed.world import ALONE, World
 from vibench.environment import describe_environment
 from vibench.errors import UsageError, VibenchError, VibenchWarning
 from vibench.files import canonical_json, sha256_text, write_text
@@ -61,6 +63,12 @@ class TrainingSpec:
     """Keypoint heatmaps; None: those of the data set's folder."""
     compiled: bool = False
     """Train by code of `torch.compile`."""
+    processes: int = 1
+    """Processes that share each batch."""
+    sync_batch_norm: bool = True
+    """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
+    deterministic: bool = False
+    """Take algorithms that repeat themselves, on a GPU too."""
 
 
 def train(
@@ -78,6 +86,23 @@ def train(
     """
     run = prepare(spec, device=device)
     return resume(run, device=device, cache=cache, tensorboard=tensorboard, progress=progress)
+
+
+def train_or_resume(
+    spec: TrainingSpec, device: str, cache: Path | None = None, progress: Progress = silent
+) -> RunFolder:
+    """Train into ``spec.folder``, or go on with what an earlier call with the same specification left there.
+
+    Raises `UsageError` where the folder holds a run of another recipe.
+    """
+    if spec.folder is None:
+        raise ValueError("a run that may be resumed needs a folder of its own")
+    run = RunFolder(spec.folder)
+    if run.checkpoint_path.exists() and run.recipe() != spec.recipe:
+        raise UsageError(f"{run.path}: holds a run of another recipe; remove it, or choose another folder with --out.")
+    if not run.checkpoint_path.exists():
+        run = prepare(spec, device=device)
+    return resume(run, device=device, cache=cache, progress=progress)
 
 
 def default_folder(recipe: Recipe, seed: int, trial: int | None = None) -> Path:
@@ -100,15 +125,19 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     recipe = spec.recipe
     dataset = get_dataset(recipe.dataset)
     root = dataset_root(dataset.name, spec.root)
-    _check_trial(dataset, spec.trial)
+    check_trial(dataset, spec.trial)
     if not root.is_dir():
         raise UsageError(
             f"{root}: there is no such folder for the data set {dataset.name}; name it with --root or VIBENCH_DATA."
         )
     version = dataset.version(root)
-    inputs = find_inputs(_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
+    inputs = find_inputs(training_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
+    if spec.compiled and spec.processes > 1:
+        raise UsageError("--compile: what several processes tell one another cannot be compiled; leave it out.")
     resolved = resolve_device(device)
     precision = resolve_precision(spec.amp, resolved).name
+    with deterministic(spec.deterministic):
+        environment = describe_environment(str(resolved))
     description = RunDescription(
         id=_run_id(spec, version, precision, inputs),
         method=recipe.method,
@@ -120,11 +149,14 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         pretrained=spec.pretrained,
         precision=precision,
         recipe_sha256=recipe_sha256(recipe),
-        environment=describe_environment(str(resolved)),
+        environment=environment,
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         trial=spec.trial,
         inputs=inputs,
         compiled=spec.compiled,
+        processes=spec.processes,
+        sync_batch_norm=spec.sync_batch_norm,
+        deterministic=spec.deterministic,
     )
     run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
     _require_unused(run)
@@ -142,35 +174,44 @@ def resume(
     cache: Path | None = None,
     tensorboard: bool = False,
     progress: Progress = silent,
+    world: World = ALONE,
 ) -> RunFolder:
     """Train a prepared, interrupted or killed run to its end; a finished one is left as it is.
 
     On one CPU with one number of threads the final checkpoint is, to the byte, that of an uninterrupted run.
-    ``root`` says where the data set lies now, if it has moved. Errors as `train`.
+    ``root`` says where the data set lies now, if it has moved. The processes of ``world`` share each batch, call this
+    alike and see the same files; the leading one alone writes. Errors as `train`.
     """
     with ExitStack() as stack:
         stack.enter_context(_writing(run))
-        stack.enter_context(run.locked())
+        world.from_leader(lambda: stack.enter_context(run.locked()) or "")
         if run.finished():
             return run
-        session = _Session(run, device, root, cache, progress)
-        write_epoch = stack.enter_context(epoch_writer(run.tensorboard_path, session.trainer.epoch, tensorboard))
-        session.train(stack.enter_context(stop_requests()), write_epoch)
+        stack.enter_context(deterministic(run.description().deterministic))
+        session = _Session(run, device, root, cache, progress, world)
+        events = epoch_writer(run.tensorboard_path, session.trainer.epoch, tensorboard and world.leads)
+        write_epoch = stack.enter_context(events)
+        stop = stack.enter_context(stop_requests())
+        session.train(lambda: world.any(stop()), write_epoch)
     return run
 
 
 class _Session:
     """One process's work on a run: from opening its files to the last epoch or an interruption."""
 
-    def __init__(self, run: RunFolder, device: str, root: Path | None, cache: Path | None, progress: Progress) -> None:
+    def __init__(
+        self, run: RunFolder, device: str, root: Path | None, cache: Path | None, progress: Progress, world: World
+    ) -> None:
         self.run = run
         self.progress = progress
+        self.world = world
         self.recipe = run.recipe()
         self.description = run.description()
         self.device = resolve_device(device)
         precision = resolve_precision(_PRECISION_OPTION.get(self.description.precision, ""), self.device)
         checkpoint = read_checkpoint(run.checkpoint_path) if run.checkpoint_path.exists() else None
         self._check_method(checkpoint)
+        self._check_processes()
 
         dataset = get_dataset(self.recipe.dataset)
         data_root = Path(root or self.description.root)
@@ -183,7 +224,7 @@ class _Session:
             dataset, data_root, size.height, size.width, size.interpolation, folder=cache, progress=progress
         )
         shared = shared_images(images, training["path"], test_rows(index)["path"])
-        if shared:
+        if shared and world.leads:
             warnings.warn(f"{data_root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
         self.train_pids = tuple(sorted({int(pid) for pid in training["pid"]}))
         self._check_identities(checkpoint)
@@ -197,7 +238,17 @@ class _Session:
         inputs = load_inputs(files, method, dataset, data_root, index)
         rows, seed = images.rows(training["path"]), self.description.seed
         loader = TrainingLoader(images.images, rows, training, self.recipe, seed, self.device, inputs)
-        self.trainer = Trainer(method, loader, self.device, precision, seed, self.description.compiled)
+        described = self.description
+        self.trainer = Trainer(
+            method,
+            loader,
+            self.device,
+            precision,
+            seed,
+            compiled=described.compiled,
+            world=world,
+            sync_batch_norm=described.sync_batch_norm,
+        )
         if checkpoint is not None:
             try:
                 self.trainer.restore(checkpoint)
@@ -221,18 +272,20 @@ class _Session:
                         report = self.trainer.train_epoch(stop, advance)
                 except NonFiniteLoss as error:
                     raise NonFiniteLoss(self._non_finite_message(error), error.epoch, error.step) from None
-                # A row without its checkpoint is dropped at the next start; a checkpoint without its row would last.
-                if report.complete:
-                    log.append(report)
-                    write_epoch(report)
-                save_checkpoint(self.run.checkpoint_path, self._checkpoint())
-                self._count(report, memory.peak)
+                if self.world.leads:
+                    # A row without its checkpoint is dropped at the next start, and a checkpoint without its row would
+                    # last.
+                    if report.complete:
+                        log.append(report)
+                        write_epoch(report)
+                    save_checkpoint(self.run.checkpoint_path, self._checkpoint())
+                    self._count(report, memory.peak)
                 if stop() and self.trainer.epoch < self.recipe.schedule.epochs:
                     raise TrainingInterrupted(
                         f"training was stopped and has saved epoch {self.trainer.epoch}, step {self.trainer.step}; "
                         f"continue with: vibench train --resume {self.run.path}"
                     )
-        if self.timing != self.run.timing():
+        if self.world.leads and self.timing != self.run.timing():
             self.run.write_timing(self.timing)
 
     def _checkpoint(self) -> Checkpoint:
@@ -303,6 +356,15 @@ class _Session:
                 f"of {self.recipe.method}; put its own checkpoint back, or train anew into another folder."
             )
 
+    def _check_processes(self) -> None:
+        begun = self.description.processes
+        if begun != self.world.size:
+            how = f"with torchrun, {begun} processes in all" if begun > 1 else "without torchrun"
+            raise UsageError(
+                f"{self.run.path}: was begun on {begun} process{'es' if begun > 1 else ''}, and now there "
+                f"{'are' if self.world.size > 1 else 'is'} {self.world.size}; go on {how}."
+            )
+
     def _check_identities(self, checkpoint: Checkpoint | None) -> None:
         if checkpoint is not None and checkpoint.train_pids != self.train_pids:
             raise UsageError(
@@ -311,7 +373,7 @@ class _Session:
             )
 
 
-def _check_trial(dataset: Dataset, trial: int | None) -> None:
+def check_trial(dataset: Dataset, trial: int | None) -> None:
     if dataset.trials == 1 and trial is not None:
         raise UsageError(
             f"--trial {trial}: {dataset.name} has one train/test split and so one model; leave --trial out."
@@ -361,7 +423,7 @@ def _require_unused(run: RunFolder) -> None:
         raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
 
 
-def _needs(recipe: Recipe) -> frozenset[str]:
+def training_needs(recipe: Recipe) -> frozenset[str]:
     """What the method trains on besides images in this variant; one that needs nothing is not built for it."""
     if not get_method(recipe.method).needs:
         return frozenset()
@@ -381,6 +443,8 @@ def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[st
         "precision": precision,
         **{name: file.sha256 for name, file in inputs.items()},
         **({"compiled": True} if spec.compiled else {}),
+        # How many processes share a batch changes nothing else than the order of sums, unlike what they normalise by.
+        **({"shares": spec.processes} if spec.processes > 1 and not spec.sync_batch_norm else {}),
     }
     trial = "" if spec.trial is None else f"t{spec.trial:02d}"
     parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,11 @@ from torch import Tensor
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.devices import Precision, compile_function
+from vibench.distributed.dealt import Dealt
+from vibench.distributed.gradients import check_in_step, sum_gradients
+from vibench.distributed.layers import see_whole_batches
+from vibench.distributed.world import ALONE, World
+from vibench.errors import UsageError
 from vibench.methods.base import Method
 from vibench.progress import Advance
 from vibench.randomness import torch_seed
@@ -41,8 +47,17 @@ class Trainer:
         precision: Precision,
         seed: int,
         compiled: bool = False,
+        *,
+        world: World = ALONE,
+        sync_batch_norm: bool = True,
     ) -> None:
-        """``compiled``: compute the losses by code of `torch.compile`."""
+        """``compiled``: compute the losses by code of `torch.compile`.
+
+        ``world``: the processes that train together; all of them give the same arguments otherwise.
+
+        ``sync_batch_norm``: normalise by the statistics of the whole batch, which then trains as one process would.
+        Raises `UsageError` for a method or a batch that several processes cannot share.
+        """
         self.method: Method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.epoch = 0
         """Whole epochs trained."""
@@ -54,6 +69,16 @@ class Trainer:
         self._losses = compile_function(self.method.losses, device.type) if compiled else self.method.losses
         self._seed = seed
         self._interval = READING_INTERVAL[device.type]
+        self._world = world
+        sampler = self._recipe.sampler
+        self._dealt = Dealt(world, sampler.identities, sampler.images) if world.size > 1 else None
+        if self._dealt is not None:
+            if not method.dealt_modules():
+                raise UsageError(
+                    f"{method.name} cannot train on {world.size} processes: it does not say which of its modules see a "
+                    "share of a batch (Method.dealt_modules); train it on one, without torchrun."
+                )
+            see_whole_batches(method.dealt_modules(), self._dealt, device, sync_batch_norm)
         self._optimizer = build_optimizer(method)
         self._adversary_parameters = [p for module in method.adversaries() for p in module.parameters()]
         self._scaler = precision.scaler()
@@ -140,7 +165,10 @@ class Trainer:
     def _train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One update, or two with adversaries; the losses by name, their weighted sum last as `TOTAL`."""
         # Dropout and whatever else a method draws follow from the step, not from the steps before.
+        # All processes draw alike, as what they draw for is the whole batch.
         torch.manual_seed(torch_seed(self._seed, "step", self.epoch, self.step))
+        if self._dealt is not None:
+            batch = replace(batch, images=self._dealt.take(batch.images), dealt=self._dealt)
         with self._precision.autocast():
             losses = self._losses(batch)
         total = self._weighted_sum(losses)
@@ -158,10 +186,12 @@ class Trainer:
     def _update(self, total: Tensor, without_adversaries: bool) -> None:
         """One step down the gradient of ``total``. A parameter without gradient, and its optimiser state, stays."""
         self._optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(total).backward()
+        # Every process has the loss of the whole batch, see `Dealt`.
+        self._scaler.scale(total / self._world.size).backward()
         if without_adversaries:
             for parameter in self._adversary_parameters:
                 parameter.grad = None
+        sum_gradients(self.method.parameters(), self._world)
         limit = self._recipe.optimizer.clip_grad_norm
         if limit > 0:
             self._scaler.unscale_(self._optimizer)
@@ -177,5 +207,6 @@ class Trainer:
             name = next(name for name, is_finite in zip(weights, finite, strict=True) if not is_finite)
             message = f"the weight '{name}' was not finite at the end of epoch {self.epoch}"
             raise NonFiniteLoss(message, self.epoch, self.step - 1)
+        check_in_step(weights.items(), self._world)
         self.method.end_of_epoch(self.epoch, {name: mean for name, mean in mean_losses.items() if name != TOTAL})
         self.epoch, self.step, self._loss_sums = self.epoch + 1, 0, {}

@@ -70,7 +70,7 @@ def test_points_are_drawn_by_modality_and_by_identity() -> None:
     assert len(by_modality.collections) == 2 and len(by_identity.collections) == 6
     colours = {tuple(part.get_facecolor()[0]) for part in by_identity.collections}
     assert len(colours) == 3
-    assert [text.get_text() for text in by_identity.texts] == ["3", "7", "9"]
+    assert [text.get_text() for text in by_identity.get_legend().get_texts()] == ["3", "7", "9"]
     shown = np.concatenate([part.get_offsets() for part in by_modality.collections])
     assert {tuple(row) for row in np.asarray(shown).tolist()} == {tuple(row) for row in places.tolist()}
 

@@ -61,12 +61,14 @@ class AGW(TwoStreamMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity`` and ``triplet``."""
-        return self.map_losses(self.batch_maps(batch), batch)
+        return self._pooled_losses(self.pooled_features(batch), batch)
 
     def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
+        return self._pooled_losses(self.pool(maps), batch)
+
+    def _pooled_losses(self, pooled: Tensor, batch: Batch) -> dict[str, Tensor]:
         options: AGWOptions = self.recipe.model
-        pooled = self.pool(maps)
         logits = self.logits(self.neck(pooled), batch.visible_views)
         if options.triplet == "hard":
             triplet = hard_triplet(pooled, batch.labels, options.margin)

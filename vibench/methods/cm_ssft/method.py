@@ -116,7 +116,7 @@ class _Stream:
     """H, or P of both modalities, of a training batch."""
 
     maps: Tensor
-    """(B, C, h, w)."""
+    """(b, C, h, w) of the images on this process."""
     f: Tensor
     """(B, D) before the neck."""
     g: Tensor
@@ -208,7 +208,7 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         options: CmSSFTOptions = self.recipe.model
         low = self._low_maps(batch)
         shared_maps = self.backbone.shared(low, self.backbone.inserted)
-        shared = _Stream(shared_maps, *self.shared_block(self.pool(shared_maps)))
+        shared = _Stream(shared_maps, *self.shared_block(batch.gather(self.pool(shared_maps))))
         losses = self._shared_losses(shared, batch) if options.shl else {}
         if self.discriminator is not None:
             reversed_shared = reverse_gradient(shared.g, options.lambda_moa)
@@ -231,7 +231,7 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         return losses
 
     def _low_maps(self, batch: Batch) -> Tensor:
-        """Feature maps (B, C, h, w) behind Conv1."""
+        """Feature maps (b, C, h, w) behind Conv1, of the images on this process."""
         parts = zip(MODALITIES, self._inputs(batch), strict=True)
         return self.backbone.specific(**dict(parts))
 
@@ -245,7 +245,7 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         maps, f, g = [], [], []
         for modality, part in zip(MODALITIES, batch.by_modality(low), strict=True):
             maps.append(self.specific[modality](part, self.backbone.inserted))
-            before, behind = self.specific_block[modality](self.pool(maps[-1]))
+            before, behind = self.specific_block[modality](batch.gather(self.pool(maps[-1])))
             f.append(before)
             g.append(behind)
         return _Stream(torch.cat(maps), torch.cat(f), torch.cat(g))
@@ -282,7 +282,8 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         assert self.decoder is not None
         maps = batch.by_modality(torch.cat([specific.maps, shared.maps], dim=1))
         drawn = [self.decoder[modality](part) for modality, part in zip(MODALITIES, maps, strict=True)]
-        return functional.mse_loss(torch.cat(drawn).float(), torch.cat(self._inputs(batch)))
+        errors = functional.mse_loss(torch.cat(drawn).float(), torch.cat(self._inputs(batch)), reduction="none")
+        return batch.gather(errors.mean(dim=(1, 2, 3))).mean()
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
         """Features of normalised images (B, 3, H, W) of one modality, all float32.
@@ -338,6 +339,10 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         from vibench.methods.cm_ssft.pictures import pictures_of
 
         return pictures_of(self)
+
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """All that makes or reads feature maps: the backbone, the specific streams and the decoders."""
+        return tuple(module for module in (self.backbone, self.specific, self.decoder) if module is not None)
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """Everything but the residual stages."""

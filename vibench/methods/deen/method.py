@@ -141,7 +141,7 @@ class DEEN(Method):
         """``identity``, ``triplet`` and, where they are switched on, ``cpm`` and ``ort``."""
         options = self.model_options
         visible, infrared = batch.by_modality(batch.images)
-        pooled = self.pooled_features(visible, infrared)
+        pooled = batch.gather(self.pooled_features(visible, infrared))
         labels = batch.labels.repeat(self.copies)
         losses = {
             "identity": identity_loss(self.classifier(self.neck(pooled)), labels),
@@ -186,6 +186,10 @@ class DEEN(Method):
         from vibench.methods.deen.pictures import pictures_of
 
         return pictures_of(self)
+
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """The backbone with all that is between its stages."""
+        return self.backbone, self.aggregation, self.expansion
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Two groups: all the rest, new modules too, at ``backbone_lr_factor``, neck and classifier at 1."""

@@ -72,12 +72,14 @@ class MMD(TwoStreamMethod):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity``; ``metric`` and ``mmd`` unless the options say none."""
-        return self.map_losses(self.batch_maps(batch), batch)
+        return self._pooled_losses(self.pooled_features(batch), batch)
 
     def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
+        return self._pooled_losses(self.pool(maps), batch)
+
+    def _pooled_losses(self, pooled: Tensor, batch: Batch) -> dict[str, Tensor]:
         options: MMDOptions = self.recipe.model
-        pooled = self.pool(maps)
         neck = self.neck(pooled)
         logits = self.logits(neck, batch.visible_views)
         losses = {"identity": identity_loss(logits, batch.labels, options.label_smoothing)}

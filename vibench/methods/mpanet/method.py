@@ -118,7 +118,7 @@ class MPANet(Method):
 
     def batch_maps(self, batch: Batch) -> Tensor:
         """Feature maps (B, C, h, w) of a training batch, both modalities in one stream."""
-        return self.backbone(visible=batch.images)
+        return batch.gather(self.backbone(visible=batch.images))
 
     def map_losses(self, maps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """What `losses` returns, of the batch's feature maps (B, C, h, w)."""
@@ -166,6 +166,10 @@ class MPANet(Method):
         from vibench.methods.mpanet.pictures import pictures_of
 
         return pictures_of(self)
+
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """The backbone."""
+        return (self.backbone,)
 
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """Two groups: the backbone at ``backbone_lr_factor`` (1 in the official code), and all the rest at 1."""

@@ -234,6 +234,10 @@ class PAENet(Method):
 
         return pictures_of(self)
 
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """The host's."""
+        return self.host.dealt_modules()
+
     def parameter_groups(self, recipe: Recipe) -> list[dict[str, Any]]:
         """The host's groups; of ours the embeddings, the neck and all classifiers at 1, the rest like the backbone.
 

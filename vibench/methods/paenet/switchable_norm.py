@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vibench.nn.precision import at_least_float32
+
 EPSILON = 1e-5
 MOMENTUM = 0.997
 
@@ -30,8 +32,8 @@ class SwitchableNorm(nn.Module):
         self.register_buffer("running_var", torch.zeros(1, features))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(B, D) -> (B, D), float32; in training B is at least 2."""
-        rows = rows.float()
+        """(B, D) -> (B, D), float32 at least; in training B is at least 2."""
+        rows = at_least_float32(rows)
         batch_mean, batch_var = self._batch_statistics(rows) if self.training else (self.running_mean, self.running_var)
         of_means, of_vars = self.mean_weight.softmax(dim=0), self.var_weight.softmax(dim=0)
         mean = of_means[0] * rows.mean(dim=1, keepdim=True) + of_means[1] * batch_mean

@@ -107,6 +107,11 @@ class BranchMaps:
         """F_ID, Eq. (9)."""
         return self.identity if self.keypoints is None else self.identity * torch.sigmoid(self.keypoints)
 
+    def gathered(self, batch: Batch) -> BranchMaps:
+        """The maps of the whole batch that part heads and teacher read; F_R, which they do not, stays as it is."""
+        keypoints = None if self.keypoints is None else batch.gather(self.keypoints)
+        return BranchMaps(batch.gather(self.identity), keypoints, self.refined)
+
 
 @register
 class Pose(TwoStreamNetwork):
@@ -201,7 +206,8 @@ class Pose(TwoStreamNetwork):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """``identity`` and ``triplet``; ``pose``, ``distillation``, ``teacher_identity`` where they are switched on."""
         options: PoseOptions = self.recipe.model
-        maps = self.branch_maps(**dict(zip((VISIBLE, INFRARED), batch.by_modality(batch.images), strict=True)))
+        own = self.branch_maps(**dict(zip((VISIBLE, INFRARED), batch.by_modality(batch.images), strict=True)))
+        maps = own.gathered(batch)
         features = self.id_parts(maps.masked)
         logits = self.id_parts.logits(features)
         if self.pose_parts is not None:
@@ -213,7 +219,8 @@ class Pose(TwoStreamNetwork):
             "triplet": self._metric_loss(features, batch).sum(),
         }
         if self.heatmaps is not None:
-            losses["pose"] = heatmap_loss(self.heatmaps(maps.refined), *self._heatmap_targets(batch))
+            predicted = batch.gather(self.heatmaps(own.refined))
+            losses["pose"] = heatmap_loss(predicted, *self._heatmap_targets(batch))
         if self.teacher is not None:
             assert maps.keypoints is not None
             taught = self.teacher(maps.identity, maps.keypoints)
@@ -243,6 +250,10 @@ class Pose(TwoStreamNetwork):
         from vibench.methods.pose.pictures import pictures_of
 
         return pictures_of(self)
+
+    def dealt_modules(self) -> tuple[nn.Module, ...]:
+        """The backbone, the pose branch and its heatmaps."""
+        return tuple(module for module in (self.backbone, self.branch, self.heatmaps) if module is not None)
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """All but the specific stages train at the full learning rate, the shared stages of the ResNet too."""

@@ -53,7 +53,7 @@ def embedding_map(
 ) -> Figure:
     """The points (N, 2) twice: coloured by modality, and by identity, of which at most `MOST_IDENTITIES` may occur.
 
-    Circles are visible, triangles infrared images; in the right half a number marks the centre of each identity.
+    Circles are visible, triangles infrared images; a legend beside the right half says whose the colours are.
     """
     people = np.unique(pids)
     if len(people) > MOST_IDENTITIES:
@@ -68,14 +68,11 @@ def embedding_map(
         )
         for colour, pid in zip(IDENTITY_COLOURS, people, strict=False):
             x, y = points[of_modality & (pids == pid)].T
-            by_identity.scatter(x, y, s=16, marker=marker, color=colour, alpha=0.65, linewidths=0)
-    for pid in people:
-        x, y = np.median(points[pids == pid], axis=0)
-        by_identity.annotate(
-            str(pid), (x, y), ha="center", va="center", fontsize=8, bbox={"boxstyle": "round", "fc": "w", "alpha": 0.8}
-        )
+            label = str(pid) if marker == "o" else None
+            by_identity.scatter(x, y, s=16, marker=marker, color=colour, alpha=0.65, linewidths=0, label=label)
     by_modality.set_title("by modality", fontsize=9, loc="left")
     by_modality.legend(fontsize=8)
+    by_identity.legend(title="identity", title_fontsize=8, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     by_identity.set_title("by identity (circles visible, triangles infrared)", fontsize=9, loc="left")
     for axes in (by_modality, by_identity):
         axes.set(xticks=[], yticks=[], aspect="equal")

@@ -68,5 +68,5 @@ def ranked_lists(queries: Sequence[RankedQuery], title: str = "") -> Figure:
 def _panel(one: RankedImage) -> Panel:
     mark = TRUE if one.match else FALSE
     place = f"{mark} {one.rank}" if one.rank else f"skipped {mark if one.match else ''}".strip()
-    caption = f"{place}\ncam {one.camera}\n{one.distance:.3f}"
+    caption = f"{place}\ncam {one.camera}\n{one.distance:#.3g}"
     return Panel(one.image, caption, frame=FRAMES[one.kind], faded=one.rank == 0)

@@ -1,0 +1,140 @@
+"""What a board holds: every method, its own baseline, main rows of its ablation table, and its other evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.benchmarks.board.scale import REGDB, SYSU, Scale
+from vibench.methods.registry import method_names
+
+BASELINES = {
+    "agw": "baseline",
+    "caj": "caj:no-channel",
+    "cal": "cal:baseline",
+    "cm-ssft": "cm-ssft:shl",
+    "ddag": "baseline",
+    "deen": "deen:base",
+    "hct": "hct:global",
+    "mmd": "mmd:no-mmd",
+    "mpanet": "mpanet:b",
+    "paenet": "mmd",
+    "pose": "pose:baseline",
+}
+"""What each method's paper starts from. AGW's and DDAG's first rows are the method `baseline`; PAENet's host is MMD."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a method with the evaluations of its runs."""
+
+    name: str
+    """``METHOD`` or ``METHOD:VARIANT``."""
+    query_modes: tuple[str, ...] = ("all",)
+    test_attributes: tuple[str, ...] = ("",)
+    features: tuple[str, ...] = ("",)
+    set: tuple[str, ...] = ()
+    """Further changes of the recipe, which a method's other rows should share."""
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.name.partition(":")[0]
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant; empty for the default one."""
+        return self.name.partition(":")[2]
+
+
+WHOLE_IMAGES = ("augmentation.erasing=0.0",)
+"""Erased rectangles leave a batch less variance than the images of a test have. A norm's running statistics are off by
+as much, and dozens of norms in a row, such as those of Pose's branch, multiply it until training has evened it out."""
+
+ABLATIONS = (
+    Row("cal:baseline", set=WHOLE_IMAGES),
+    Row("cal:tca", set=WHOLE_IMAGES),
+    Row("cm-ssft:shl-spl-moa-pa-re"),
+    Row("pose:baseline", set=WHOLE_IMAGES),
+    Row("pose:peb-pose", set=WHOLE_IMAGES),
+    Row("ddag:b-p"),
+    Row("ddag:b-g"),
+)
+"""Up to a method, its baseline with it where that is a variant with changes of its own."""
+
+_METHODS = {
+    "cal": Row("cal", set=WHOLE_IMAGES),
+    "cm-ssft": Row("cm-ssft", query_modes=("all", "single")),
+    "paenet": Row("paenet", test_attributes=("pred", "const", "gt", "shuffle")),
+    "pose": Row("pose", features=("", "id"), set=WHOLE_IMAGES),
+}
+
+
+def sysu_rows() -> list[Row]:
+    """Methods with what they start from: those that look at more than images first, then the others by name."""
+    others = [name for name in method_names() if name not in _METHODS]
+    methods = [_METHODS.get(name, Row(name)) for name in ("cm-ssft", "cal", "pose", "paenet", *others)]
+    rows: dict[str, Row] = {}
+    for row in methods:
+        baseline = BASELINES.get(row.name, row.name)
+        between = [one for one in ABLATIONS if one.method == row.name]
+        for one in (row, *between, *([] if baseline in rows else [_METHODS.get(baseline, Row(baseline))])):
+            rows.setdefault(one.name, one)
+    return list(rows.values())
+
+
+def regdb_rows() -> list[Row]:
+    """Every method as it is."""
+    return [Row(name, set=_METHODS[name].set) if name in _METHODS else Row(name) for name in method_names()]
+
+
+def plan_toml(
+    scale: Scale, roots: dict[str, str], *, out: str, leaderboards: str, pretrained: str, workers: int
+) -> str:
+    """The plan of `vibench sweep` for a board, as TOML."""
+    lines = [
+        "[sweep]",
+        f"out = {_text(out)}",
+        f"leaderboards = {_text(leaderboards)}",
+        f"pretrained = {_text(pretrained)}",
+        "profile = true",
+        "retries = 1",
+        "",
+        "[roots]",
+        *(f"{name} = {_text(root)}" for name, root in roots.items()),
+        "",
+        "[executor]",
+        'kind = "local"',
+        f"workers = {workers}",
+    ]
+    # One seed of everything first, so that a board that is interrupted holds every method.
+    sysu, regdb = scale.budgets[SYSU], scale.budgets[REGDB]
+    blocks = (
+        (SYSU, sysu_rows(), sysu.seeds[:1]),
+        (REGDB, regdb_rows(), regdb.seeds),
+        (SYSU, sysu_rows(), sysu.seeds[1:]),
+    )
+    for dataset, rows, seeds in blocks:
+        budget = scale.budgets[dataset]
+        for row in rows if seeds else ():
+            lines += [
+                "",
+                "[[jobs]]",
+                f"methods = {_texts([row.name])}",
+                f"datasets = {_texts([dataset])}",
+                f"seeds = {list(seeds)}",
+                f"trials = {list(budget.trials)}",
+                f"set = {_texts((*scale.settings(row.method, row.variant, dataset), *row.set))}",
+                f"query_modes = {_texts(row.query_modes)}",
+                f"test_attributes = {_texts(row.test_attributes)}",
+                f"features = {_texts(row.features)}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _texts(values: Sequence[str]) -> str:
+    return f"[{', '.join(_text(value) for value in values)}]"

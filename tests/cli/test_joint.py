@@ -1,0 +1,132 @@
+"""torchrun with the command line: one run, one checkpoint, the features of one process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tests.conftest import REPOSITORY
+from vibench.cli.main import app
+from vibench.devices import resolve_precision
+from vibench.errors import UsageError
+from vibench.evaluation.features import read_features
+from vibench.methods.recipe import load_recipe
+from vibench.trained import models_of_run
+from vibench.training.checkpoint import read_checkpoint
+from vibench.training.folder import RunFolder
+from vibench.training.log import read_log
+from vibench.training.run import TrainingSpec, resume, train
+
+SMALL = (
+    "model.backbone=resnet18",
+    "input.height=64",
+    "input.width=32",
+    "sampler.identities=3",
+    "sampler.images=2",
+    "batches_per_epoch=2",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("joint")
+
+
+def torchrun(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """``vibench ARGS...`` on two processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vibench"]
+    variables = {"PYTHONPATH": str(REPOSITORY), "VIBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, sysu_twin: Path) -> tuple[RunFolder, subprocess.CompletedProcess[str]]:
+    """A run of one epoch, with what the command printed."""
+    settings = [word for setting in (*SMALL, "epochs=1") for word in ("--set", setting)]
+    options = ["--dataset", "sysu-mm01-twin", "--root", sysu_twin, "--pretrained", "none", "--device", "cpu"]
+    done = torchrun(folder, "train", "baseline", *options, "--amp", "off", "--out", "run", "--deterministic", *settings)
+    assert done.returncode == 0, done.stderr
+    return RunFolder(folder / "run"), done
+
+
+def test_two_processes_leave_one_run(
+    trained: tuple[RunFolder, subprocess.CompletedProcess[str]], folder: Path, sysu_twin: Path
+) -> None:
+    run, done = trained
+    assert done.stdout.count("next: vibench eval") == 1
+    described = run.description()
+    assert (described.processes, described.sync_batch_norm, described.deterministic) == (2, True, True)
+    assert described.environment.deterministic.startswith("algorithms")
+    assert [row["epoch"] for row in read_log(run.log_path)] == [0]
+    assert run.timing().images == 2 * 12
+    assert [file.name for file in run.checkpoint_path.parent.iterdir()] == ["last.pt"]
+
+    recipe = load_recipe("baseline", "", "sysu-mm01-twin", (*SMALL, "epochs=1"))
+    spec = TrainingSpec(recipe, sysu_twin, None, 0, "off", "none", folder / "alone")
+    alone = train(spec, device="cpu", cache=folder / "cache")
+    ours, theirs = read_checkpoint(run.checkpoint_path), read_checkpoint(alone.checkpoint_path)
+    assert list(ours.model) == list(theirs.model)
+    assert {name: value.shape for name, value in ours.model.items()} == {
+        name: value.shape for name, value in theirs.model.items()
+    }
+    assert ours.optimizer["param_groups"] == theirs.optimizer["param_groups"]
+    assert run.description().id == alone.description().id
+    # The stem meets the first batch before any weight has moved, and the second one hardly after it.
+    name = "backbone.visible.bn1.running_mean"
+    torch.testing.assert_close(ours.model[name], theirs.model[name], rtol=1e-2, atol=1e-3)
+
+
+def test_it_goes_on_with_as_many_processes_alone(
+    trained: tuple[RunFolder, subprocess.CompletedProcess[str]], folder: Path
+) -> None:
+    run = RunFolder(folder / "longer")
+    run.path.mkdir()
+    run.description_path.write_bytes(trained[0].description_path.read_bytes())
+    run.recipe_path.write_text(trained[0].recipe_path.read_text().replace("epochs = 1\n", "epochs = 2\n"))
+    with pytest.raises(UsageError, match="was begun on 2 processes, and now there is 1; go on with torchrun"):
+        resume(run, device="cpu")
+
+
+def test_two_processes_extract_the_features_of_one(
+    trained: tuple[RunFolder, subprocess.CompletedProcess[str]], folder: Path
+) -> None:
+    done = torchrun(folder, "extract", "run", "-o", "features.npz", "--device", "cpu", "--amp", "off")
+    assert done.returncode == 0, done.stderr
+    joint = read_features(folder / "features.npz")
+    device = torch.device("cpu")
+    (model,) = models_of_run(folder / "run")
+    _, alone = model.extract(device, resolve_precision("off", device), extras=True, cache=folder / "cache")
+    assert joint.paths == alone.features.paths and joint.meta == alone.features.meta
+    np.testing.assert_array_equal(joint.features, alone.features.features)
+    assert set(joint.extras) == set(alone.features.extras)
+    for name, values in alone.features.extras.items():
+        np.testing.assert_array_equal(joint.extras[name], values)
+
+
+def test_an_error_is_one_sentence(folder: Path) -> None:
+    done = torchrun(folder, "train", "no-such-method", "--dataset", "sysu-mm01-twin")
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1 and "no-such-method" in done.stderr
+    assert 'File "' + str(REPOSITORY) not in done.stderr
+
+
+def test_a_command_of_which_nothing_is_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = CliRunner().invoke(app, ["methods"])
+    assert isinstance(result.exception, UsageError)
+    assert "vibench methods: several processes share the work of train, extract, eval alone" in str(result.exception)
