@@ -160,7 +160,8 @@ class TrainedModel:
         codes = given.codes(method, self.dataset, self.root, index)
         found = extract_jointly(index, codes, extract, world)
         if shared:
-            warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
+            if world.leads:
+                warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
             found = replace(found, notes=(shared_images_note(shared),))
         return method, found
 

@@ -104,7 +104,7 @@ def test_every_defect_of_a_regdb_copy_is_named_once(regdb_twin: Path) -> None:
     missing = mini.regdb_path("Thermal", 3, 4)
     (regdb_twin / missing).unlink()
     mini.write_image(regdb_twin / "Visible/3/extra.bmp", 0)
-    mini.write_image(regdb_twin / "Visible/99/extra.bmp", 0)
+    mini.write_image(regdb_twin / "Visible/99/extra.bmp", 1)
     cut = regdb_twin / mini.regdb_path("Visible", 5, 0)
     cut.write_bytes(cut.read_bytes()[:100])
     report = check_dataset(REGDB_TWIN, regdb_twin, workers=1)

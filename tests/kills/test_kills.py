@@ -35,7 +35,14 @@ def test_a_killed_command_ends_as_if_undisturbed(job: Job, server: Server, input
     assert tally.kills == kills and tally.completions > 0
 
 
-@pytest.mark.parametrize("job", [job for job in JOBS if job.name != "extract"], ids=lambda job: job.name)
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(job, id=job.name, marks=[pytest.mark.slow] if job.name == "report" else [])
+        for job in JOBS
+        if job.name != "extract"
+    ],
+)
 def test_a_full_or_read_only_disk_is_one_sentence(job: Job, server: Server, inputs: Inputs, tmp_path: Path) -> None:
     campaign = Campaign(server, job, inputs, tmp_path / "scratch", seed=0)
     assert "Read-only file system" in campaign.endure(read_only)

@@ -97,7 +97,7 @@ class TrainingLoader:
         self.pids, labels = np.unique(pids, return_inverse=True)
         """(C,) the training identities; label c of a batch is identity ``pids[c]``."""
         codes = np.array([CODE[name] for name in modality], dtype=np.int64)
-        self._paths = index["path"].to_numpy(dtype=object)
+        self._index = index
         self._codes = np.stack([labels.reshape(-1), codes, index["camera"].to_numpy(dtype=np.int64)])
 
     def batches(self, epoch: int) -> int:
@@ -107,7 +107,7 @@ class TrainingLoader:
     def batch_images(self, epoch: int, step: int) -> tuple[list[str], list[int]]:
         """Paths and identities, both without repetition, of the images of batch ``step`` of epoch ``epoch``."""
         rows = np.unique(self._sampler.epoch(epoch)[step])
-        return self._paths[rows].tolist(), self.pids[np.unique(self._codes[0, rows])].tolist()
+        return self._index["path"].iloc[rows].tolist(), self.pids[np.unique(self._codes[0, rows])].tolist()
 
     @property
     def batch_size(self) -> int:

@@ -224,7 +224,7 @@ class _Session:
             dataset, data_root, size.height, size.width, size.interpolation, folder=cache, progress=progress
         )
         shared = shared_images(images, training["path"], test_rows(index)["path"])
-        if shared:
+        if shared and world.leads:
             warnings.warn(f"{data_root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
         self.train_pids = tuple(sorted({int(pid) for pid in training["pid"]}))
         self._check_identities(checkpoint)
