@@ -99,7 +99,7 @@ def test_id_tells_evaluations_apart(change: dict[str, Any]) -> None:
 
 
 def test_a_record_from_before_test_attributes_keeps_its_id() -> None:
-    record = make_record()
+    record = make_record(protocol_version=1)
     content = record_dict(record) | {"schema_version": 1}
     assert content.pop("test_attributes") == ""
     old = from_json(json.dumps(content))

@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from tests.methods.built_in import BUILT_IN
 from tests.methods.checks import HEIGHT, WIDTH, small_method
 from vibench.errors import UsageError
 from vibench.methods.base import Method
-from vibench.methods.registry import method_names
 from vibench.report.grad_cam import grad_cam, similarity_to
 
 IMAGE = torch.randn(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(3))
 OTHER = torch.randn(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(4))
-BUILT_IN = [name for name in method_names() if not name.startswith("toy")]
 
 
 class Linear(Method):

@@ -82,7 +82,7 @@ def test_ranked_figures_show_the_evaluated_lists(run: PicturedRun, monkeypatch: 
                 frame = frame_of(axes)
                 assert frame is not None and frame[0] == expected
                 mark, camera, distance = axes.get_xlabel().split("\n")
-                assert camera == f"cam {run.images.cameras[row]}" and distance == f"{one.distances[at]:.3f}"
+                assert camera == f"cam {run.images.cameras[row]}" and distance == f"{one.distances[at]:#.3g}"
                 assert mark.startswith("skipped" if one.skipped[at] else ("✓" if one.matches[at] else "✗"))
                 if not one.skipped[at]:
                     assert mark.endswith(f" {one.ranks[at]}")
@@ -196,7 +196,7 @@ def test_tsne_shows_people_seen_in_both_modalities(run: PicturedRun, monkeypatch
     monkeypatch.setattr("vibench.report.visualize.tsne", places)
     by_modality, by_identity = gallery(run).tsne()["tsne"].axes
     both = {pid for pid in run.images.pids if len(set(run.images.modalities[run.images.pids == pid])) == 2}
-    shown = {int(text.get_text()) for text in by_identity.texts}
+    shown = {int(text.get_text()) for text in by_identity.get_legend().get_texts()}
     assert shown <= both and len(shown) == min(10, len(both))
     assert len(asked[0]) == 4 * len(shown)
     assert [len(part.get_offsets()) for part in by_modality.collections] == [2 * len(shown)] * 2

@@ -9,6 +9,7 @@ import pytest
 
 from tests.sweep import fragile  # noqa: F401  (registers the method)
 from tests.training import toy  # noqa: F401  (registers the method)
+from vibench.methods.plugin import VARIABLE
 from vibench.sweep.executor import Ended, Start
 from vibench.sweep.plan import Plan, read_plan
 from vibench.sweep.worker import work
@@ -31,6 +32,12 @@ methods = ["toy"]
 datasets = ["sysu-mm01-twin"]
 protocols = ["sysu-indoor"]
 """
+
+
+@pytest.fixture(autouse=True)
+def plugins_of_one_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan's plugins go into the environment, for its workers; other tests must not meet them."""
+    monkeypatch.setenv(VARIABLE, "")
 
 
 @pytest.fixture(autouse=True)

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.methods.built_in import BUILT_IN
 from vibench.conformance.contract import CLASSES, Subject, small_settings
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.devices import Precision
 from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe, load_recipe
-from vibench.methods.registry import build_method, get_method, method_names
+from vibench.methods.registry import build_method, get_method
 from vibench.training.meter import LossMeter
 from vibench.training.trainer import Trainer
 
@@ -87,7 +88,7 @@ def test_operations_that_wait_are_found():
     assert not waits.found
 
 
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", BUILT_IN)
 def test_a_training_step_asks_for_nothing(method: str):
     trainer, batch = make_trainer(method, torch.device("cpu"))
     meter = LossMeter({}, 0)
@@ -100,7 +101,7 @@ def test_a_training_step_asks_for_nothing(method: str):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", BUILT_IN)
 def test_a_training_step_does_not_wait_for_the_gpu(method: str):
     trainer, batch = make_trainer(method, torch.device("cuda"))
     meter = LossMeter({}, 0)

@@ -26,6 +26,7 @@ class FragileOptions(ToyOptions):
     signal_step: int = -1
     """At this step the process sends itself a signal, once; -1: never."""
     signal: str = "SIGTERM"
+    """Its name."""
 
 
 @register
