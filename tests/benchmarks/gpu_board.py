@@ -3,12 +3,13 @@
     python -m tests.benchmarks.gpu_board --out FOLDER [--scale gpu|cpu] [--minutes 9] [--keep leaderboards]
 
 Renders twins of SYSU-MM01 and RegDB, fills the image cache, trains every method with its own baseline and the main rows
-of its ablation table, evaluates all protocols, query modes and sources of attributes, profiles, and renders boards,
-page and the table of each method against its baseline. Every method trains with its paper's optimiser and rates,
-gradients clipped, and equally long. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from
-random weights, 400 steps of 64 images to which the papers' schedules are scaled, three seeds. ``--scale cpu``: the
-small twins, ResNet-18 at 96x48 from a common backbone that learnt on another twin, 342 steps of 32 images, the rates
-falling late for all.
+of its ablation table, evaluates all protocols, query modes and sources of attributes, profiles, renders boards, page
+and the table of each method against its baseline, and measures every speed target (`python -m tests.benchmarks`).
+
+Every method trains with its paper's optimiser and rates, gradients clipped, and equally long. ``--scale gpu`` (default
+with CUDA): the full twins, ResNet-50 at 288x144 from random weights, 400 steps of 64 images to which the papers'
+schedules are scaled, three seeds. ``--scale cpu``: the small twins, ResNet-18 at 96x48 from a common backbone that
+learnt on another twin, 342 steps of 32 images, the rates falling late for all.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
 what is worth committing: records (of ``--protocol``, repeatable), profiles, curves; no weights. Everything is made of
@@ -27,6 +28,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from tests.benchmarks.__main__ import main as speed_targets
 from tests.benchmarks.board.artefacts import keep_curves, keep_profiles, keep_records
 from tests.benchmarks.board.backbone import common_backbone
 from tests.benchmarks.board.inline import InlineExecutor
@@ -95,6 +97,12 @@ def show(plan: Plan, console: Console) -> None:
     console.print(f"{len(update.records)} records; boards in {plan.leaderboards}, page {report.page}", markup=False)
 
 
+def measure_speed(out: Path) -> None:
+    """``targets.md`` and ``targets.json`` of `tests.benchmarks`, where they are not there yet."""
+    if not (out / "targets.json").exists():
+        speed_targets(["--markdown", str(out / "targets.md"), "--json", str(out / "targets.json")])
+
+
 def keep(plan: Plan, kept: Path, protocols: tuple[str, ...], console: Console) -> None:
     """Copy records, profiles and curves into a leaderboards folder, and render its boards."""
     records = keep_records(plan.leaderboards, kept, protocols)
@@ -129,9 +137,10 @@ def main() -> None:
         keep(plan, options.keep, tuple(options.protocol or KEPT), console)
     for failure in result.failed:
         console.print(f"failed: {failure.job.kind} {failure.job.label}: {failure.reason} ({failure.log})", markup=False)
-    if result.unfinished:
-        console.print(f"{len(result.unfinished)} jobs are left; the same command goes on", markup=False)
+    if result.unfinished or time.monotonic() >= deadline:
+        console.print(f"{len(result.unfinished)} jobs and the speed are left; the same command goes on", markup=False)
         sys.exit(STOPPED)
+    measure_speed(plan.out)
     if result.failed:
         sys.exit(1)
 
