@@ -55,7 +55,7 @@ def _cache(sizes: Sizes) -> tuple[ImageCache, pd.DataFrame]:
     paths = [f"{place}.jpg" for place in range(sizes.images)]
     index = pd.DataFrame({"path": paths, "modality": np.resize(MODALITIES, sizes.images)})
     pixels = np.random.default_rng(0).integers(0, 256, (sizes.images, sizes.height, sizes.width, 3), dtype=np.uint8)
-    return ImageCache(Path("noise"), pixels, index, "", "made"), index
+    return ImageCache(Path("noise"), pixels, index, "", "made", ()), index
 
 
 def resident_images_per_second(

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,17 @@ class ReferenceDataset(Dataset):
         self.samples = list(zip(index["path"], index["pid"], index["modality"], strict=True))
         self.folder = folder
         self.size = (recipe.input.width, recipe.input.height)
+        self.recipe = recipe
+
+    @cached_property
+    def transform(self) -> Callable[[Image.Image], torch.Tensor]:
+        """Made by the worker that uses it: it must import torchvision in the way that works beside any torch."""
         transforms = import_torchvision().transforms
-        self.transform = transforms.Compose(
+        return transforms.Compose(
             [
-                transforms.Pad(recipe.augmentation.pad),
-                transforms.RandomCrop((recipe.input.height, recipe.input.width)),
-                transforms.RandomHorizontalFlip(recipe.augmentation.flip),
+                transforms.Pad(self.recipe.augmentation.pad),
+                transforms.RandomCrop((self.recipe.input.height, self.recipe.input.width)),
+                transforms.RandomHorizontalFlip(self.recipe.augmentation.flip),
                 transforms.ToTensor(),
                 transforms.Normalize(mean=MEAN, std=STD),
             ]
