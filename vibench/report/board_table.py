@@ -119,7 +119,9 @@ def _runs(entry: Entry) -> str:
 
 
 def _name(row: Row) -> list[str]:
-    return [row.method, *([" ", element("span", row.variant, class_="variant")] if row.variant else [])]
+    """Method and variant, and of a measured row what tells it from the same run evaluated in other ways."""
+    further = [row.variant, *(row.marks if row.source != "published" else ())]
+    return [row.method, *(part for text in further if text for part in (" ", element("span", text, class_="variant")))]
 
 
 def _line(
@@ -175,7 +177,8 @@ def _remarks(row: Row) -> Markup:
     ]
     audits = [audit_sentence(audit) for audit in row.audits]
     printed = comparison_remarks(row, row.published) if row.published else []
-    remarks = list(dict.fromkeys([*row.obstacles, *row.marks, *printed, *audits, *conflicts, *row.notes]))
+    marks = row.marks if row.source == "published" else ()
+    remarks = list(dict.fromkeys([*row.obstacles, *marks, *printed, *audits, *conflicts, *row.notes]))
     text = "; ".join(remarks)
     if len(text) <= _LONGEST_REMARK:
         return escape(text)
