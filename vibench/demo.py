@@ -18,7 +18,7 @@ from vibench.progress import Progress, silent
 from vibench.report.write import write_report
 from vibench.scoring import Rules, load_protocols, score_models
 from vibench.trained import models_of_run
-from vibench.training.run import RunFolder, TrainingSpec, prepare, resume
+from vibench.training.run import TrainingSpec, train_or_resume
 
 METHODS = ("baseline", "agw")
 
@@ -107,18 +107,3 @@ def run_demo(
     report = write_report(leaderboards, out / "report.html", runs=out / "runs", progress=progress)
     say(f"every board, chart and training curve on one page: {report.page}")
     return boards
-
-
-def train_or_resume(spec: TrainingSpec, device: str, cache: Path, progress: Progress = silent) -> RunFolder:
-    """Train into ``spec.folder``, or go on with what an earlier call with the same specification left there.
-
-    Raises `UsageError` where the folder holds a run of another recipe.
-    """
-    if spec.folder is None:
-        raise ValueError("a run that may be resumed needs a folder of its own")
-    run = RunFolder(spec.folder)
-    if run.checkpoint_path.exists() and run.recipe() != spec.recipe:
-        raise UsageError(f"{run.path}: holds a run of another recipe; remove it, or choose another folder with --out.")
-    if not run.checkpoint_path.exists():
-        run = prepare(spec, device=device)
-    return resume(run, device=device, cache=cache, progress=progress)

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vibench.datasets.twin.make import make_twin
-from vibench.demo import SCALES, train_or_resume
+from vibench.demo import SCALES
 from vibench.files import atomic_path, write_json, write_text
 from vibench.given_attributes import SOURCES, GivenAttributes
 from vibench.methods.recipe import load_recipe
@@ -39,7 +39,7 @@ from vibench.parallel import default_workers, map_in_processes
 from vibench.scoring import Rules, load_protocols, score_models
 from vibench.trained import models_of_run
 from vibench.training.checkpoint import load_method
-from vibench.training.run import TrainingSpec
+from vibench.training.run import TrainingSpec, train_or_resume
 
 DATASET = "sysu-mm01-twin"
 PRETRAINING_SEED = 1000

@@ -50,15 +50,14 @@ def leaderboard(
 
     from vibench.cli.console import err, out
     from vibench.errors import UsageError
-    from vibench.leaderboard.ablations import ablation_boards
     from vibench.leaderboard.board import build_boards
     from vibench.leaderboard.cells import board_title
-    from vibench.leaderboard.consensus import ablation_rows, published_rows
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
-    from vibench.leaderboard.render import INDEX, write_boards
-    from vibench.leaderboard.store import alone, leaderboards_folder, read_records
+    from vibench.leaderboard.render import INDEX
+    from vibench.leaderboard.store import leaderboards_folder
     from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
+    from vibench.leaderboard.update import update_boards
     from vibench.protocols import load_protocol
 
     if sum((bool(by), conflicts, audits, recompute)) > 1:
@@ -76,14 +75,10 @@ def leaderboard(
         from vibench.cli.recompute import report_recomputation
 
         return report_recomputation(folder)
-    printed = [*published_rows(published), *ablation_rows(published)]
-    # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
-    with alone(folder):
-        records, problems = read_records(folder)
-        boards = build_boards(records, printed)
-        written = write_boards(folder, boards, ablation_boards(boards, published.papers))
+    update = update_boards(folder, published)
+    boards = update.boards
     if ignore_audits:
-        boards = build_boards(records, printed, ignore_audits=True)
+        boards = build_boards(update.records, update.printed, ignore_audits=True)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
         if kinds:
@@ -100,6 +95,6 @@ def leaderboard(
         )
         for board in [] if protocol else boards:
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
-    for problem in problems:
+    for problem in update.problems:
         err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
-    out.print(escape(f"{len(boards)} boards in {len(written)} files; start at {folder / INDEX}"), soft_wrap=True)
+    out.print(escape(f"{len(boards)} boards in {len(update.written)} files; start at {folder / INDEX}"), soft_wrap=True)

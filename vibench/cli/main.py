@@ -26,6 +26,7 @@ from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
 from vibench.cli.protocols import protocols
 from vibench.cli.report import report
+from vibench.cli.sweep import sweep
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
 from vibench.errors import VibenchError
@@ -79,6 +80,7 @@ app.command("leaderboard")(leaderboard)
 app.command("visualize")(visualize)
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("sweep")(sweep)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -27,11 +27,12 @@ from vibench.modality import CODE
 from vibench.randomness import generator
 
 PREFETCHED = 3
-_SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
+SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
     "with-replacement": IdentitySampler,
     "distinct": DistinctSampler,
     "exhaustive": ExhaustiveSampler,
 }
+"""By the recipe's ``sampler.kind``."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class TrainingLoader:
         self._inputs = inputs or TrainingInputs()
         pids = index["pid"].to_numpy(dtype=np.int64)
         modality = index["modality"].to_numpy(dtype=object)
-        self._sampler = _SAMPLERS[recipe.sampler.kind](pids, modality, recipe.sampler, seed)
+        self._sampler = SAMPLERS[recipe.sampler.kind](pids, modality, recipe.sampler, seed)
         self.pids, labels = np.unique(pids, return_inverse=True)
         """(C,) the training identities; label c of a batch is identity ``pids[c]``."""
         codes = np.array([CODE[name] for name in modality], dtype=np.int64)

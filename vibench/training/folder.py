@@ -16,23 +16,18 @@ test split, as much published code does and no honest number may.
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 from vibench.environment import Environment
 from vibench.errors import UsageError
-from vibench.files import write_json
+from vibench.json_table import read_json_table, write_json_table
 from vibench.methods.recipe import Recipe, recipe_from_dict
 from vibench.profiling.memory import PeakMemory
-from vibench.toml import parse_table, read_toml
-
-T = TypeVar("T")
+from vibench.toml import read_toml
 
 
 @dataclass(frozen=True)
@@ -124,7 +119,7 @@ class RunFolder:
 
     def description(self) -> RunDescription:
         """Read ``run.json``."""
-        return _read_json(RunDescription, self.description_path)
+        return read_json_table(RunDescription, self.description_path)
 
     def recipe(self) -> Recipe:
         """Read ``recipe.toml``."""
@@ -132,7 +127,7 @@ class RunFolder:
 
     def timing(self) -> Timing:
         """Read ``timing.json``; zeros before the first epoch has ended."""
-        return _read_json(Timing, self.timing_path) if self.timing_path.exists() else Timing()
+        return read_json_table(Timing, self.timing_path) if self.timing_path.exists() else Timing()
 
     def finished(self) -> bool:
         """Whether all epochs of the recipe are trained."""
@@ -156,11 +151,11 @@ class RunFolder:
 
     def write_description(self, description: RunDescription) -> None:
         """Write ``run.json``."""
-        write_json(self.description_path, _without_none(dataclasses.asdict(description)))
+        write_json_table(self.description_path, description)
 
     def write_timing(self, timing: Timing) -> None:
         """Write ``timing.json``."""
-        write_json(self.timing_path, _without_none(dataclasses.asdict(timing)))
+        write_json_table(self.timing_path, timing)
 
 
 def open_runs(path: Path) -> tuple[RunFolder, ...]:
@@ -175,22 +170,3 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
         what = "is not a run folder (it has no run.json)" if path.is_dir() else "there is no such run folder"
         raise UsageError(f"{path}: {what}; 'vibench train' prints the folder it writes, by default below runs/.")
     return runs
-
-
-def _read_json(kind: type[T], path: Path) -> T:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: is not valid JSON ({error}).") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path}: must hold a JSON object.")
-    return parse_table(kind, content, str(path))
-
-
-def _without_none(value: Any) -> Any:
-    """Absent instead of null, so that the strict reader of tables reads it back."""
-    if isinstance(value, dict):
-        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
-    return value

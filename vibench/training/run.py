@@ -77,6 +77,23 @@ def train(
     return resume(run, device=device, cache=cache, tensorboard=tensorboard, progress=progress)
 
 
+def train_or_resume(
+    spec: TrainingSpec, device: str, cache: Path | None = None, progress: Progress = silent
+) -> RunFolder:
+    """Train into ``spec.folder``, or go on with what an earlier call with the same specification left there.
+
+    Raises `UsageError` where the folder holds a run of another recipe.
+    """
+    if spec.folder is None:
+        raise ValueError("a run that may be resumed needs a folder of its own")
+    run = RunFolder(spec.folder)
+    if run.checkpoint_path.exists() and run.recipe() != spec.recipe:
+        raise UsageError(f"{run.path}: holds a run of another recipe; remove it, or choose another folder with --out.")
+    if not run.checkpoint_path.exists():
+        run = prepare(spec, device=device)
+    return resume(run, device=device, cache=cache, progress=progress)
+
+
 def default_folder(recipe: Recipe, seed: int, trial: int | None = None) -> Path:
     """``runs/<dataset>/<method>-<variant>-s<seed>``, and in it ``trial-NN`` for one of several splits."""
     parts = (recipe.method, recipe.variant, f"s{seed}")
@@ -97,13 +114,13 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     recipe = spec.recipe
     dataset = get_dataset(recipe.dataset)
     root = dataset_root(dataset.name, spec.root)
-    _check_trial(dataset, spec.trial)
+    check_trial(dataset, spec.trial)
     if not root.is_dir():
         raise UsageError(
             f"{root}: there is no such folder for the data set {dataset.name}; name it with --root or VIBENCH_DATA."
         )
     version = dataset.version(root)
-    inputs = find_inputs(_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
+    inputs = find_inputs(training_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
     resolved = resolve_device(device)
     precision = resolve_precision(spec.amp, resolved).name
     description = RunDescription(
@@ -291,7 +308,7 @@ class _Session:
             )
 
 
-def _check_trial(dataset: Dataset, trial: int | None) -> None:
+def check_trial(dataset: Dataset, trial: int | None) -> None:
     if dataset.trials == 1 and trial is not None:
         raise UsageError(
             f"--trial {trial}: {dataset.name} has one train/test split and so one model; leave --trial out."
@@ -341,7 +358,7 @@ def _require_unused(run: RunFolder) -> None:
         raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
 
 
-def _needs(recipe: Recipe) -> frozenset[str]:
+def training_needs(recipe: Recipe) -> frozenset[str]:
     """What the method trains on besides images in this variant; one that needs nothing is not built for it."""
     if not get_method(recipe.method).needs:
         return frozenset()

@@ -1,0 +1,38 @@
+"""Rendering a leaderboards folder anew from the records in it and the published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vibench.leaderboard.ablations import ablation_boards
+from vibench.leaderboard.board import Board, build_boards
+from vibench.leaderboard.consensus import PublishedRow, ablation_rows, published_rows
+from vibench.leaderboard.published import Published
+from vibench.leaderboard.record import Record
+from vibench.leaderboard.render import write_boards
+from vibench.leaderboard.store import alone, read_records
+
+
+@dataclass(frozen=True)
+class Update:
+    """What was read and written."""
+
+    boards: list[Board]
+    records: list[Record]
+    printed: Sequence[PublishedRow]
+    written: list[Path]
+    problems: list[str]
+    """One sentence per file of the store that is no sound record."""
+
+
+def update_boards(folder: Path, published: Published) -> Update:
+    """Write all boards of ``folder`` from its records and the published numbers."""
+    printed = [*published_rows(published), *ablation_rows(published)]
+    # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
+    with alone(folder):
+        records, problems = read_records(folder)
+        boards = build_boards(records, printed)
+        written = write_boards(folder, boards, ablation_boards(boards, published.papers))
+    return Update(boards, records, printed, written, problems)

@@ -1,0 +1,1 @@
+"""Sweeps: many trainings, evaluations and profiles by one plan, here or on a cluster, resumable at any moment."""
