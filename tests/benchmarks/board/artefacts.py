@@ -1,0 +1,62 @@
+"""What of a board is worth keeping in a repository: records, profiles and curves, but no weights and no pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from vibench.files import atomic_path
+from vibench.leaderboard.store import find_records, record_path
+from vibench.training.folder import InputFile, RunFolder
+
+
+def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
+    """Copy the records of ``protocols`` with their per-query outcomes between leaderboards folders; how many."""
+    records, _ = find_records(board)
+    count = 0
+    for path, record in records.items():
+        if record.protocol in protocols:
+            target = record_path(kept, record)
+            # The JSON last: a record on disk always has its per-query outcomes.
+            for suffix in (".npz", ".json"):
+                _copy(path.with_suffix(suffix), target.with_suffix(suffix))
+            count += 1
+    return count
+
+
+def keep_profiles(out: Path, kept: Path) -> int:
+    """Copy the profiles of a sweep; how many."""
+    files = sorted((out / "profiles").glob("*.json"))
+    for file in files:
+        _copy(file, kept / "profiles" / file.name)
+    return len(files)
+
+
+def keep_curves(out: Path, kept: Path) -> int:
+    """Copy recipe, description, log and timing of every run, from which `vibench report --runs` draws curves.
+
+    The description names no folder of the machine that trained.
+    """
+    logs = sorted((out / "runs").rglob("log.csv"))
+    for log in logs:
+        source = RunFolder(log.parent)
+        if not source.finished():
+            continue
+        target = RunFolder(kept / "runs" / log.parent.relative_to(out / "runs"))
+        for path in (source.recipe_path, source.log_path, source.timing_path):
+            _copy(path, target.path / path.name)
+        described = source.description()
+        inputs = {name: InputFile(Path(file.path).name, file.sha256) for name, file in described.inputs.items()}
+        target.write_description(
+            dataclasses.replace(
+                described, root=described.dataset, pretrained=Path(described.pretrained).name, inputs=inputs
+            )
+        )
+    return len(logs)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)

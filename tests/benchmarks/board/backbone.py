@@ -1,0 +1,40 @@
+"""A common start for all methods: a one-stream network that has learnt the identities of another twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.benchmarks.board.scale import SYSU, Scale
+from vibench.datasets.twin.make import make_twin
+from vibench.files import atomic_path
+from vibench.methods.recipe import load_recipe
+from vibench.training.checkpoint import load_method
+from vibench.training.run import TrainingSpec, train_or_resume
+
+SEED = 1000
+"""Of the twin that the backbone is trained on, which shows nobody of the board's."""
+
+
+def common_backbone(folder: Path, scale: Scale) -> Path:
+    """The state dict of the trained backbone, in ``folder``; made where it is absent. Trained for twice the budget."""
+    weights = folder / f"{scale.backbone}.pt"
+    if not weights.exists():
+        root = make_twin("sysu-mm01", scale.twin, SEED, folder / SYSU)
+        epochs = 2 * scale.budgets[SYSU].epochs
+        changes = [
+            *scale.settings("baseline", "one-stream", SYSU),
+            "model.loss=id+triplet",
+            f"schedule.epochs={epochs}",
+            f"schedule.milestones=[{2 * epochs // 3}, {8 * epochs // 9}]",
+        ]
+        recipe = load_recipe("baseline", "one-stream", SYSU, changes)
+        run = train_or_resume(TrainingSpec(recipe, root, pretrained="none", folder=folder / "run"), "auto")
+        state: dict[str, Any] = load_method(run.checkpoint_path, torch.device("cpu")).state_dict()
+        prefix = "backbone.shared."
+        found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        with atomic_path(weights) as temporary:
+            torch.save(found, temporary)
+    return weights

@@ -1,0 +1,124 @@
+"""What a board holds: every method, its own baseline, main rows of its ablation table, and its other evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.benchmarks.board.scale import REGDB, SYSU, Scale
+from vibench.methods.registry import method_names
+
+BASELINES = {
+    "agw": "baseline",
+    "caj": "caj:no-channel",
+    "cal": "cal:baseline",
+    "cm-ssft": "cm-ssft:shl",
+    "ddag": "baseline",
+    "deen": "deen:base",
+    "hct": "hct:global",
+    "mmd": "mmd:no-mmd",
+    "mpanet": "mpanet:b",
+    "paenet": "mmd",
+    "pose": "pose:baseline",
+}
+"""What each method's paper starts from. AGW's and DDAG's first rows are the method `baseline`; PAENet's host is MMD."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a method with the evaluations of its runs."""
+
+    name: str
+    """``METHOD`` or ``METHOD:VARIANT``."""
+    query_modes: tuple[str, ...] = ("all",)
+    test_attributes: tuple[str, ...] = ("",)
+    features: tuple[str, ...] = ("",)
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.name.partition(":")[0]
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant; empty for the default one."""
+        return self.name.partition(":")[2]
+
+
+ABLATIONS = (
+    Row("cal:tca"),
+    Row("cm-ssft:shl-spl-moa-pa-re"),
+    Row("pose:peb-pose"),
+    Row("ddag:b-p"),
+    Row("ddag:b-g"),
+)
+"""Between a baseline and its method."""
+
+_EVALUATIONS = {
+    "cm-ssft": Row("cm-ssft", query_modes=("all", "single")),
+    "paenet": Row("paenet", test_attributes=("pred", "const", "gt", "shuffle")),
+    "pose": Row("pose", features=("", "id")),
+}
+
+
+def sysu_rows() -> list[Row]:
+    """Methods with what they start from: those that look at more than images first, then the others by name."""
+    others = [name for name in method_names() if name not in _EVALUATIONS and name != "cal"]
+    methods = [_EVALUATIONS.get(name, Row(name)) for name in ("cm-ssft", "cal", "pose", "paenet", *others)]
+    rows: dict[str, Row] = {}
+    for row in methods:
+        baseline = BASELINES.get(row.name, row.name)
+        between = [one for one in ABLATIONS if one.method == row.name]
+        for one in (row, *between, *([] if baseline in rows else [_EVALUATIONS.get(baseline, Row(baseline))])):
+            rows.setdefault(one.name, one)
+    return list(rows.values())
+
+
+def regdb_rows() -> list[Row]:
+    """Every method as it is."""
+    return [Row(name) for name in method_names()]
+
+
+def plan_toml(
+    scale: Scale, roots: dict[str, str], *, out: str, leaderboards: str, pretrained: str, workers: int
+) -> str:
+    """The plan of `vibench sweep` for a board, as TOML."""
+    lines = [
+        "[sweep]",
+        f"out = {_text(out)}",
+        f"leaderboards = {_text(leaderboards)}",
+        f"pretrained = {_text(pretrained)}",
+        "profile = true",
+        "retries = 1",
+        "",
+        "[roots]",
+        *(f"{name} = {_text(root)}" for name, root in roots.items()),
+        "",
+        "[executor]",
+        'kind = "local"',
+        f"workers = {workers}",
+    ]
+    for dataset, rows in ((SYSU, sysu_rows()), (REGDB, regdb_rows())):
+        budget = scale.budgets[dataset]
+        for row in rows:
+            lines += [
+                "",
+                "[[jobs]]",
+                f"methods = {_texts([row.name])}",
+                f"datasets = {_texts([dataset])}",
+                f"seeds = {list(budget.seeds)}",
+                f"trials = {list(budget.trials)}",
+                f"set = {_texts(scale.settings(row.method, row.variant, dataset))}",
+                f"query_modes = {_texts(row.query_modes)}",
+                f"test_attributes = {_texts(row.test_attributes)}",
+                f"features = {_texts(row.features)}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _texts(values: Sequence[str]) -> str:
+    return f"[{', '.join(_text(value) for value in values)}]"

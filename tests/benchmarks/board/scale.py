@@ -1,0 +1,126 @@
+"""How large a board is: its data, its network, and the one budget of steps that all its methods train with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vibench.methods.recipe import Recipe, load_recipe
+
+SYSU, REGDB = "sysu-mm01-twin", "regdb-twin"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long every method trains on one data set, and on which of its splits."""
+
+    epochs: int
+    batches_per_epoch: int
+    seeds: tuple[int, ...]
+    trials: tuple[int, ...] = ()
+    """Of a data set with several splits."""
+
+    @property
+    def steps(self) -> int:
+        """Updates of the weights."""
+        return self.epochs * self.batches_per_epoch
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The size of a board. What is not named here is each method's own recipe."""
+
+    name: str
+    twin: str
+    """Scale of `vibench data twin`."""
+    backbone: str
+    height: int
+    width: int
+    identities: int
+    """Of a batch."""
+    images: int
+    """Per identity and modality of a batch."""
+    budgets: dict[str, Budget]
+    """Per data set."""
+    common: tuple[str, ...] = ()
+    """Changes of every recipe. Empty: every method trains with its own optimiser."""
+    common_backbone: bool = False
+    """All start from one network that learnt on another twin, as published methods start from ImageNet; else from
+    random weights."""
+
+    def settings(self, method: str, variant: str, dataset: str) -> tuple[str, ...]:
+        """The changes of one recipe: size, batch and budget, and the paper's schedule scaled to it."""
+        own = load_recipe(method, variant, dataset, ())
+        budget = self.budgets[dataset]
+        return (
+            f'model.backbone="{self.backbone}"',
+            f"input.height={self.height}",
+            f"input.width={self.width}",
+            f"augmentation.pad={max(1, own.augmentation.pad * self.height // own.input.height)}",
+            f"sampler.identities={self.identities}",
+            f"sampler.images={self.images}",
+            f"sampler.batches_per_epoch={budget.batches_per_epoch}",
+            f"schedule.epochs={budget.epochs}",
+            *_scaled_schedule(own, budget.epochs),
+            *self.common,
+        )
+
+
+def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
+    """Warm-up and drops of the rate at the same shares of the training."""
+    schedule = own.schedule
+    share = epochs / schedule.epochs
+    settings = [f"schedule.warmup_epochs={round(schedule.warmup_epochs * share)}"]
+    drops: list[int] = []
+    for milestone in schedule.milestones:
+        drops.append(max(round(milestone * share), drops[-1] + 1 if drops else 1))
+    if drops:
+        settings.append(f"schedule.milestones={drops}")
+    return tuple(settings)
+
+
+_ADAMW = (
+    'optimizer.name="adamw"',
+    "optimizer.lr=0.0015",
+    "optimizer.backbone_lr_factor=1.0",
+    "schedule.warmup_epochs=2",
+)
+
+SCALES = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "gpu",
+            twin="full",
+            backbone="resnet50",
+            height=288,
+            width=144,
+            identities=8,
+            images=4,
+            budgets={SYSU: Budget(20, 20, (0, 1, 2)), REGDB: Budget(10, 20, (0,), trials=(1,))},
+        ),
+        Scale(
+            "cpu",
+            twin="small",
+            backbone="resnet18",
+            height=96,
+            width=48,
+            identities=4,
+            images=4,
+            budgets={SYSU: Budget(9, 38, (0, 1, 2)), REGDB: Budget(9, 18, (0,), trials=(1,))},
+            # 342 steps of 32 images: a rate that falls at a fourth of them would stop learning that has not begun.
+            common=(*_ADAMW, "schedule.milestones=[6, 8]", "schedule.gamma=0.2"),
+            common_backbone=True,
+        ),
+        Scale(
+            "tiny",
+            twin="tiny",
+            backbone="resnet18",
+            height=64,
+            width=32,
+            identities=2,
+            images=2,
+            budgets={SYSU: Budget(2, 1, (0, 1, 2)), REGDB: Budget(2, 1, (0,), trials=(1,))},
+            common=_ADAMW[:2],
+        ),
+    )
+}
