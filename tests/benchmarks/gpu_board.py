@@ -4,10 +4,11 @@
 
 Renders twins of SYSU-MM01 and RegDB, fills the image cache, trains every method with its own baseline and the main rows
 of its ablation table, evaluates all protocols, query modes and sources of attributes, profiles, and renders boards,
-page and the table of each method against its baseline. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50
-at 288x144 from random weights, the optimiser of each paper and its schedule scaled to 400 steps of 64 images, three
-seeds. ``--scale cpu``: the small twins, ResNet-18 at 96x48 from a common backbone that learnt on another twin, 342
-steps of 32 images with one optimiser for all.
+page and the table of each method against its baseline. Every method trains with its paper's optimiser and rates,
+gradients clipped, and equally long. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from
+random weights, 400 steps of 64 images to which the papers' schedules are scaled, three seeds. ``--scale cpu``: the
+small twins, ResNet-18 at 96x48 from a common backbone that learnt on another twin, 342 steps of 32 images, the rates
+falling late for all.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
 what is worth committing: records (of ``--protocol``, repeatable), profiles, curves; no weights. Everything is made of

@@ -27,6 +27,9 @@ def common_backbone(folder: Path, scale: Scale) -> Path:
         changes = [
             *scale.settings("baseline", "one-stream", SYSU),
             "model.loss=id+triplet",
+            'optimizer.name="adamw"',
+            "optimizer.lr=0.0015",
+            "optimizer.backbone_lr_factor=1.0",
             f"schedule.epochs={epochs}",
             f"schedule.milestones=[{2 * epochs // 3}, {8 * epochs // 9}]",
         ]

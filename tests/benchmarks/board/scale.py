@@ -42,7 +42,7 @@ class Scale:
     budgets: dict[str, Budget]
     """Per data set."""
     common: tuple[str, ...] = ()
-    """Changes of every recipe. Empty: every method trains with its own optimiser."""
+    """Further changes of every recipe."""
     common_backbone: bool = False
     """All start from one network that learnt on another twin, as published methods start from ImageNet; else from
     random weights."""
@@ -78,12 +78,8 @@ def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
     return tuple(settings)
 
 
-_ADAMW = (
-    'optimizer.name="adamw"',
-    "optimizer.lr=0.0015",
-    "optimizer.backbone_lr_factor=1.0",
-    "schedule.warmup_epochs=2",
-)
+_CLIPPED = ("optimizer.clip_grad_norm=5.0",)
+"""Rates that papers reach after thousands of steps are reached after dozens here."""
 
 SCALES = {
     scale.name: scale
@@ -97,6 +93,7 @@ SCALES = {
             identities=8,
             images=4,
             budgets={SYSU: Budget(20, 20, (0, 1, 2)), REGDB: Budget(10, 20, (0,), trials=(1,))},
+            common=_CLIPPED,
         ),
         Scale(
             "cpu",
@@ -107,8 +104,13 @@ SCALES = {
             identities=4,
             images=4,
             budgets={SYSU: Budget(9, 38, (0, 1, 2)), REGDB: Budget(9, 18, (0,), trials=(1,))},
-            # 342 steps of 32 images: a rate that falls at a fourth of them would stop learning that has not begun.
-            common=(*_ADAMW, "schedule.milestones=[6, 8]", "schedule.gamma=0.2"),
+            # In 342 steps, a rate that falls after a fourth of them would end learning that has hardly begun.
+            common=(
+                *_CLIPPED,
+                "schedule.warmup_epochs=2",
+                "schedule.milestones=[6, 8]",
+                "schedule.gamma=0.2",
+            ),
             common_backbone=True,
         ),
         Scale(
@@ -120,7 +122,6 @@ SCALES = {
             identities=2,
             images=2,
             budgets={SYSU: Budget(2, 1, (0, 1, 2)), REGDB: Budget(2, 1, (0,), trials=(1,))},
-            common=_ADAMW[:2],
         ),
     )
 }
