@@ -107,15 +107,22 @@ def plan_toml(
         'kind = "local"',
         f"workers = {workers}",
     ]
-    for dataset, rows in ((SYSU, sysu_rows()), (REGDB, regdb_rows())):
+    # One seed of everything first, so that a board that is interrupted holds every method.
+    sysu, regdb = scale.budgets[SYSU], scale.budgets[REGDB]
+    blocks = (
+        (SYSU, sysu_rows(), sysu.seeds[:1]),
+        (REGDB, regdb_rows(), regdb.seeds),
+        (SYSU, sysu_rows(), sysu.seeds[1:]),
+    )
+    for dataset, rows, seeds in blocks:
         budget = scale.budgets[dataset]
-        for row in rows:
+        for row in rows if seeds else ():
             lines += [
                 "",
                 "[[jobs]]",
                 f"methods = {_texts([row.name])}",
                 f"datasets = {_texts([dataset])}",
-                f"seeds = {list(budget.seeds)}",
+                f"seeds = {list(seeds)}",
                 f"trials = {list(budget.trials)}",
                 f"set = {_texts((*scale.settings(row.method, row.variant, dataset), *row.set))}",
                 f"query_modes = {_texts(row.query_modes)}",
