@@ -93,6 +93,8 @@ class Row:
     conflicts: tuple[Conflict, ...] = ()
     """Contradictions about the row as a whole."""
     setup: Setup = field(default_factory=Setup)
+    evaluated: tuple[str, ...] = ()
+    """Of `marks`, what tells the row from others of the same runs: feature, re-ranking, attributes."""
     section: str = ""
     """Title of the section in which the row would be ranked."""
     audits: tuple[Audit, ...] = ()
@@ -264,6 +266,7 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         f"re-ranked {record.rerank}": record.rerank != "none",
         f"attributes {record.test_attributes}": record.test_attributes,
     }
+    evaluated = tuple(text for text, holds in marks.items() if holds)
     section = record.test_time_information if record.rerank == "none" else RERANKED
     return Row(
         method=record.method,
@@ -272,7 +275,8 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         test_time_information=record.test_time_information,
         scores={metric: Score(100.0 * record.mean[metric], 100.0 * record.std[metric]) for metric in METRICS},
         obstacles=tuple(text for text, holds in obstacles.items() if holds),
-        marks=tuple(text for text, holds in marks.items() if holds),
+        marks=evaluated,
+        evaluated=evaluated,
         date=record.created[:10],
         evidence=record.id,
         notes=record.notes,

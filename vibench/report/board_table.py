@@ -119,8 +119,8 @@ def _runs(entry: Entry) -> str:
 
 
 def _name(row: Row) -> list[str]:
-    """Method and variant, and of a measured row what tells it from the same run evaluated in other ways."""
-    further = [row.variant, *(row.marks if row.source != "published" else ())]
+    """Method and variant, and what tells the row from the same runs evaluated in other ways."""
+    further = [row.variant, *row.evaluated]
     return [row.method, *(part for text in further if text for part in (" ", element("span", text, class_="variant")))]
 
 
@@ -177,7 +177,7 @@ def _remarks(row: Row) -> Markup:
     ]
     audits = [audit_sentence(audit) for audit in row.audits]
     printed = comparison_remarks(row, row.published) if row.published else []
-    marks = row.marks if row.source == "published" else ()
+    marks = [mark for mark in row.marks if mark not in row.evaluated]
     remarks = list(dict.fromkeys([*row.obstacles, *marks, *printed, *audits, *conflicts, *row.notes]))
     text = "; ".join(remarks)
     if len(text) <= _LONGEST_REMARK:

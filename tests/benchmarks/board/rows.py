@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.board.scale import REGDB, SYSU, Scale
-from vibench.methods.registry import method_names
+from tests.methods.built_in import BUILT_IN
 
 BASELINES = {
     "agw": "baseline",
@@ -72,7 +72,7 @@ _METHODS = {
 
 def sysu_rows() -> list[Row]:
     """Methods with what they start from: those that look at more than images first, then the others by name."""
-    others = [name for name in method_names() if name not in _METHODS]
+    others = [name for name in BUILT_IN if name not in _METHODS]
     methods = [_METHODS.get(name, Row(name)) for name in ("cm-ssft", "cal", "pose", "paenet", *others)]
     rows: dict[str, Row] = {}
     for row in methods:
@@ -85,7 +85,7 @@ def sysu_rows() -> list[Row]:
 
 def regdb_rows() -> list[Row]:
     """Every method as it is."""
-    return [Row(name, set=_METHODS[name].set) if name in _METHODS else Row(name) for name in method_names()]
+    return [Row(name, set=_METHODS[name].set) if name in _METHODS else Row(name) for name in BUILT_IN]
 
 
 def plan_toml(
