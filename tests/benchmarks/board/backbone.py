@@ -27,6 +27,9 @@ def common_backbone(folder: Path, scale: Scale) -> Path:
         changes = [
             *scale.settings("baseline", "one-stream", SYSU),
             "model.loss=id+triplet",
+            # Many identities with few images each: what is learnt so carries over better than from the board's batches.
+            f"sampler.identities={2 * scale.identities}",
+            f"sampler.images={max(2, scale.images // 2)}",
             'optimizer.name="adamw"',
             "optimizer.lr=0.0015",
             "optimizer.backbone_lr_factor=1.0",
