@@ -60,7 +60,7 @@ ABLATIONS = (
     Row("ddag:b-p"),
     Row("ddag:b-g"),
 )
-"""Up to a method, its baseline with it where that is a variant with changes of its own."""
+"""Between a baseline and its method, and baselines with changes of their own."""
 
 _METHODS = {
     "cal": Row("cal", set=WHOLE_IMAGES),
@@ -71,16 +71,16 @@ _METHODS = {
 
 
 def sysu_rows() -> list[Row]:
-    """Methods with what they start from: those that look at more than images first, then the others by name."""
+    """Methods with what they start from, those that look at more than images first, and last what lies between."""
     others = [name for name in BUILT_IN if name not in _METHODS]
     methods = [_METHODS.get(name, Row(name)) for name in ("cm-ssft", "cal", "pose", "paenet", *others)]
+    between = {row.name: row for row in ABLATIONS}
     rows: dict[str, Row] = {}
     for row in methods:
         baseline = BASELINES.get(row.name, row.name)
-        between = [one for one in ABLATIONS if one.method == row.name]
-        for one in (row, *between, *([] if baseline in rows else [_METHODS.get(baseline, Row(baseline))])):
+        for one in (row, between.get(baseline) or _METHODS.get(baseline) or Row(baseline)):
             rows.setdefault(one.name, one)
-    return list(rows.values())
+    return [*rows.values(), *(row for row in ABLATIONS if row.name not in rows)]
 
 
 def regdb_rows() -> list[Row]:
