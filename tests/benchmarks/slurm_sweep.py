@@ -37,7 +37,6 @@ from vibench.training.folder import RunFolder
 from vibench.training.run import TrainingSpec, train_or_resume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SLURMD_PID = Path(os.environ.get("VIBENCH_SLURM_STATE", "/var/tmp/vibench-slurm")) / "slurmd.pid"
 PLAN = """
 [sweep]
 out = "sweep"
@@ -83,6 +82,13 @@ set = ["model.failures={failures}", 'model.tally="{tally}"']
 ALWAYS = 1000
 
 
+def slurmd_pid_file() -> Path:
+    """Where the running Slurm says that its node daemon writes its process id."""
+    shown = subprocess.run(["scontrol", "show", "config"], check=True, capture_output=True, text=True).stdout
+    values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    return Path(next(value.strip() for key, value in values.items() if key.strip() == "SlurmdPidFile"))
+
+
 @dataclass
 class Disturber:
     """What is done to the sweep, and how often it was."""
@@ -123,7 +129,7 @@ class Disturber:
             time.sleep(3)
             _node("RESUME")
         elif kind == "slurmd" and running:
-            os.kill(int(SLURMD_PID.read_text()), signal.SIGKILL)
+            os.kill(int(slurmd_pid_file().read_text()), signal.SIGKILL)
             time.sleep(self.random.uniform(1, 5))
             subprocess.run(["slurmd"], check=False)
         else:
