@@ -61,8 +61,19 @@ class Scale:
             f"sampler.batches_per_epoch={budget.batches_per_epoch}",
             f"schedule.epochs={budget.epochs}",
             *_scaled_schedule(own, budget.epochs),
+            *_reached_rates(own),
+            *self._weight_of_masks(own),
             *self.common,
         )
+
+    def _weight_of_masks(self, own: Recipe) -> tuple[str, ...]:
+        """CAL's L_kd1 rewards attention masks of one position; on small maps, less of it than on the paper's."""
+        weight = own.loss_weights.get("kd1", 0.0) if own.method == "cal" else 0.0
+        if not weight:
+            return ()
+        # What the inner product of two flat masks gains by sharpening them falls with the square of the positions.
+        share = (self.height * self.width / (own.input.height * own.input.width)) ** 2
+        return (f"loss_weights.kd1={weight * share:.4g}",)
 
 
 def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
@@ -76,6 +87,22 @@ def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
     if drops:
         settings.append(f"schedule.milestones={drops}")
     return tuple(settings)
+
+
+_FIRST_RATE = 0.01
+"""The rate at which SGD's warm-up to 0.1 begins in these papers."""
+
+
+def _reached_rates(own: Recipe) -> tuple[str, ...]:
+    """SGD at the rate that the papers begin with, the same for all layers, where they go on to ten times as much.
+
+    Their warm-up takes some ten times as many steps as a board has. At 0.1 after dozens of steps CAL's attention, for
+    one, has seen next to nothing and settles on one position of all images for good.
+    """
+    optimizer = own.optimizer
+    if optimizer.name != "sgd" or optimizer.lr <= _FIRST_RATE:
+        return ()
+    return (f"optimizer.lr={_FIRST_RATE}", "optimizer.backbone_lr_factor=1.0")
 
 
 _CLIPPED = ("optimizer.clip_grad_norm=5.0",)
