@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.board.contests import CONTESTS, Ranking
 from tests.benchmarks.board.rows import BASELINES, plan_toml, sysu_rows
 from tests.benchmarks.board.scale import REGDB, SCALES, SYSU, Scale
+from tests.leaderboard.scored import scored_record
 from tests.methods.built_in import BUILT_IN
-from vibench.methods.recipe import load_recipe
+from vibench.methods.recipe import Recipe, load_recipe
 from vibench.sweep.plan import read_plan
 
 
@@ -36,3 +39,45 @@ def test_every_method_stands_beside_its_baseline() -> None:
     names = {row.name for row in sysu_rows()}
     assert set(BASELINES) == set(BUILT_IN) - {"baseline"}
     assert {*BASELINES, *BASELINES.values()} <= names
+
+
+def test_what_is_compared_is_evaluated() -> None:
+    rows = {row.name: row for row in sysu_rows()}
+    for ranking in {side for contest in CONTESTS for side in (contest.first, contest.second)}:
+        row = rows[ranking.name]
+        assert ranking.query_mode in row.query_modes
+        assert ranking.feature in row.features
+        assert ranking.attributes in ("", *row.test_attributes)
+    assert {contest.first.name for contest in CONTESTS if contest.headline} == set(BASELINES)
+
+
+def test_rankings_find_their_records_by_variant_query_mode_attributes_and_feature() -> None:
+    record, _ = scored_record("paenet", 0)
+    kinds = [
+        {"test_attributes": "pred"},
+        {"test_attributes": "gt"},
+        {"test_attributes": "pred", "query_mode": "single"},
+        {"test_attributes": "pred", "feature": "id"},
+        {"test_attributes": "pred", "variant": "pae"},
+    ]
+    stored = {Path(str(number)): replace(record, **kind) for number, kind in enumerate(kinds)}
+    rankings = (
+        Ranking("paenet"),
+        Ranking("paenet", attributes="gt"),
+        Ranking("paenet", query_mode="single"),
+        Ranking("paenet", feature="id"),
+        Ranking("paenet:pae"),
+    )
+    assert [list(ranking.of(stored)) for ranking in rankings] == [[path] for path in stored]
+    assert Ranking("baseline").of({Path("b"): replace(record, method="baseline", variant="b", test_attributes="")})
+
+
+def test_only_large_rates_are_lowered_and_only_small_maps_weaken_kd1() -> None:
+    def recipe(scale: str, method: str) -> Recipe:
+        return load_recipe(method, "", SYSU, SCALES[scale].settings(method, "", SYSU))
+
+    assert (recipe("cpu", "agw").optimizer.lr, recipe("cpu", "agw").optimizer.backbone_lr_factor) == (0.01, 1.0)
+    assert recipe("cpu", "pose").optimizer.backbone_lr_factor == load_recipe("pose").optimizer.backbone_lr_factor
+    assert recipe("cpu", "cm-ssft").optimizer.lr == load_recipe("cm-ssft").optimizer.lr
+    assert recipe("gpu", "cal").loss_weights["kd1"] == 1.0
+    assert recipe("cpu", "cal").loss_weights["kd1"] == pytest.approx(1 / 81, rel=1e-3)

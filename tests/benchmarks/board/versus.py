@@ -1,4 +1,4 @@
-"""Each method against what its paper starts from, query by query."""
+"""Each method against what its paper starts from, and the steps in between, query by query."""
 
 from __future__ import annotations
 
@@ -6,66 +6,67 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.benchmarks.board.rows import BASELINES
+from tests.benchmarks.board.contests import CONTESTS, Contest
 from tests.benchmarks.board.scale import SYSU
-from vibench.errors import UsageError
 from vibench.files import write_text
 from vibench.leaderboard.comparison import compare
-from vibench.leaderboard.selection import Wanted, select
+from vibench.leaderboard.selection import Runs, Wanted, select
 from vibench.leaderboard.store import find_records
 
 COLUMNS = (
-    "method",
-    "baseline",
+    "evaluated",
+    "against",
     "seeds",
     "mAP",
-    "baseline mAP",
+    "against mAP",
     "difference",
     "interval",
     "seed margin",
     "p",
     "verdict",
+    "headline",
 )
 
 
 def versus_baselines(leaderboards: Path, protocol: str = "sysu-all") -> pd.DataFrame:
-    """mAP in percent of each method and of its own baseline, for those that have records of both.
+    """mAP in percent of both sides of every contest of which there are records.
 
     The interval is the 95 % bootstrap interval over identities of the difference, seeds averaged; the seed margin is
     what the spread over seeds alone lets two means differ (`vibench compare`).
     """
     found, _ = find_records(leaderboards)
-    # One evaluation per run: its embedding, without anybody's labels.
-    stored = {
-        path: record for path, record in found.items() if not record.feature and record.test_attributes in ("", "pred")
-    }
-    wanted = Wanted(SYSU, protocol, "seeded")
+    stored = {path: record for path, record in found.items() if (record.dataset, record.protocol) == (SYSU, protocol)}
     rows = []
-    for method, baseline in BASELINES.items():
-        try:
-            sides = [select(name, stored, wanted) for name in (method, baseline)]
-        except UsageError:
-            continue
-        result = compare(sides, breakdown=False)
-        ours, theirs = result.sides
-        gap = next(one for one in result.pairs[0].differences if one.metric == "map")
-        low, high = gap.interval
-        margin = gap.seed_margin
-        rows.append(
-            (
-                method,
-                baseline,
-                min(ours.runs, theirs.runs),
-                f"{100 * ours.mean('map'):.2f}",
-                f"{100 * theirs.mean('map'):.2f}",
-                f"{100 * gap.difference:+.2f}",
-                f"{100 * low:+.2f} to {100 * high:+.2f}",
-                "" if margin is None else f"{100 * margin:.2f}",
-                f"{gap.p:.4f}",
-                "within noise" if gap.within_noise else "better" if gap.difference > 0 else "worse",
-            )
-        )
+    for contest in CONTESTS:
+        sides = []
+        for ranking in (contest.first, contest.second):
+            records = ranking.of(stored)
+            if records:
+                label = next(iter(records.values())).label
+                sides.append(select(label, records, Wanted(SYSU, protocol, "seeded", ranking.query_mode)))
+        if len(sides) == 2:
+            rows.append(_row(contest, sides))
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def _row(contest: Contest, sides: list[Runs]) -> tuple[object, ...]:
+    result = compare(sides, breakdown=False)
+    ours, theirs = result.sides
+    gap = next(one for one in result.pairs[0].differences if one.metric == "map")
+    low, high = gap.interval
+    return (
+        contest.first.label,
+        contest.second.label,
+        min(ours.runs, theirs.runs),
+        f"{100 * ours.mean('map'):.2f}",
+        f"{100 * theirs.mean('map'):.2f}",
+        f"{100 * gap.difference:+.2f}",
+        f"{100 * low:+.2f} to {100 * high:+.2f}",
+        "" if gap.seed_margin is None else f"{100 * gap.seed_margin:.2f}",
+        f"{gap.p:.4f}",
+        "within noise" if gap.within_noise else "better" if gap.difference > 0 else "worse",
+        contest.headline,
+    )
 
 
 def write_versus(leaderboards: Path, table: pd.DataFrame) -> Path:
@@ -75,7 +76,13 @@ def write_versus(leaderboards: Path, table: pd.DataFrame) -> Path:
     text = (
         f"# Each method against its own baseline on {SYSU} (synthetic data)\n\n"
         "mAP in percent, sysu-all, seeded draw. Interval: 95 %, over identities, seeds averaged. Seed margin: how far "
-        "the spread over seeds alone lets the two means differ.\n\n" + table.to_markdown(index=False) + "\n"
+        "the spread over seeds alone lets the two means differ.\n\n"
+        f"{_markdown(table[table.headline])}\n\n## Steps between, and other evaluations of the same runs\n\n"
+        f"{_markdown(table[~table.headline])}\n"
     )
     write_text(folder / "versus-baseline.md", text)
     return folder / "versus-baseline.md"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return table.drop(columns="headline").to_markdown(index=False, disable_numparse=True)
