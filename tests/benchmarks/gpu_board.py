@@ -106,7 +106,7 @@ def measure_speed(out: Path) -> None:
 def keep(plan: Plan, kept: Path, protocols: tuple[str, ...], console: Console) -> None:
     """Copy records, profiles and curves into a leaderboards folder, and render its boards."""
     records = keep_records(plan.leaderboards, kept, protocols)
-    profiles, curves = keep_profiles(plan.out, kept), keep_curves(plan.out, kept)
+    profiles, curves = keep_profiles(plan.leaderboards, kept), keep_curves(plan.out, kept)
     update_boards(kept, load_published())
     write_versus(kept, versus_baselines(kept))
     console.print(f"kept in {kept}: {records} records, {profiles} profiles, {curves} training curves", markup=False)

@@ -18,9 +18,11 @@ from torch import nn
 from tests.datasets.mini import write_image, write_llcm, write_regdb, write_sysu, write_sysu_truth
 from tests.fuzz.reader import Reader
 from tests.leaderboard.scored import scored_record
+from tests.profiling.profiles import make_profile
 from tests.training import toy
 from vibench.auxiliary import auxiliary_sizes
 from vibench.cli.data_twin import _parse_size as parse_twin_size
+from vibench.cli.profile_tables import profile_tables
 from vibench.data.attribute_sources import OFFICIAL_IDENTITIES, read_source
 from vibench.data.attributes import read_attributes, write_attributes
 from vibench.data.cache import _place, open_cache, parse_size
@@ -52,11 +54,14 @@ from vibench.methods.recipe import (
 )
 from vibench.methods.recipe_file import read_recipe_file
 from vibench.nn.pretrained import load_pretrained
+from vibench.profiling.profile import read_profile, write_profile
 from vibench.protocols import load_protocol
 from vibench.report.outcomes import camera_scores, pair_scores
 from vibench.report.runs import training_charts
 from vibench.resources import protocols_folder, published_folder
 from vibench.scaffold.new_method import parse_name
+from vibench.sweep.expansion import expand
+from vibench.sweep.plan import read_plan
 from vibench.training.checkpoint import Checkpoint, load_method, save_checkpoint
 from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.log import EpochReport, TrainingLog, read_log
@@ -82,6 +87,36 @@ def features_of(layout: str) -> Features:
     }[layout]
     values = np.random.default_rng(0).standard_normal((len(names), 4)).astype(np.float32)
     return Features(values, tuple(names), extras={"parts": values.astype(np.float16)})
+
+
+def _write_plan(folder: Path) -> None:
+    write_sysu(folder / "data")
+    (folder / "plan.toml").write_text(
+        """[sweep]
+out = "out"
+seeds = [0, 1]
+amp = "off"
+pretrained = "none"
+profile = true
+set = ["schedule.epochs=2"]
+[roots]
+sysu-mm01 = "data"
+[[jobs]]
+methods = ["agw", "ddag:b-p"]
+datasets = ["sysu-mm01"]
+protocols = ["sysu-all"]
+[[jobs]]
+methods = ["cm-ssft"]
+variants = ["", "shl"]
+datasets = ["sysu-mm01"]
+query_modes = ["all", "single"]
+[executor]
+kind = "slurm"
+partition = "gpu"
+time_minutes = 240
+""",
+        encoding="utf-8",
+    )
 
 
 def _write_features(folder: Path) -> None:
@@ -385,6 +420,14 @@ READERS: tuple[Reader, ...] = (
         names_file=False,
     ),
     Reader("new-method", "text", "option", _option("my-method"), _read_option(parse_name), names_file=False),
+    Reader("plan of a sweep", "toml", "plan.toml", _write_plan, lambda folder: expand(read_plan(folder / "plan.toml"))),
+    Reader(
+        "profile",
+        "json",
+        "p.json",
+        lambda folder: write_profile(folder / "p.json", make_profile()),
+        lambda folder: list(profile_tables(read_profile(folder / "p.json"))),
+    ),
     Reader("SYSU-MM01 ids", "lines", "exp/train_id.txt", write_sysu, sysu_mm01.index),
     # Where the file is none, the other form of the list is missed.
     Reader("SYSU-MM01 ids .mat", "mat", "exp/train_id.mat", _write_sysu_with_mat, sysu_mm01.index, names_file=False),

@@ -186,7 +186,7 @@ def test_profiles_are_files(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
     plan = make_plan(sweep="profile = true")
     result, _, _ = sweep(plan)
     assert [job.kind for job in result.done] == ["train", "evaluate", "profile"]
-    (file,) = (plan.out / "profiles").iterdir()
+    (file,) = (plan.leaderboards / "profiles").iterdir()
     assert file.name.startswith("toy-sysu-mm01-twin-") and '"parameters_train"' in file.read_text()
 
 

@@ -15,12 +15,18 @@ from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title
 from vibench.leaderboard.csv_boards import ablation_csv, to_csv
 from vibench.leaderboard.markdown import ablation_markdown, to_markdown
+from vibench.leaderboard.profiles import FOLDER, ProfileTable, profiles_csv, profiles_markdown
 
 INDEX = "index.md"
 
 
-def write_boards(folder: Path, boards: Sequence[Board], ablations: Sequence[AblationBoard] = ()) -> list[Path]:
-    """Write every board as CSV and Markdown, and the index; files of boards that are gone are removed.
+def write_boards(
+    folder: Path,
+    boards: Sequence[Board],
+    ablations: Sequence[AblationBoard] = (),
+    profiles: Sequence[ProfileTable] = (),
+) -> list[Path]:
+    """Write every board and table as CSV and Markdown, and the index; files of boards that are gone are removed.
 
     Returns the paths written. Only files that the previous index lists are ever removed.
     """
@@ -32,16 +38,19 @@ def write_boards(folder: Path, boards: Sequence[Board], ablations: Sequence[Abla
     for ablation in ablations:
         path = folder / ablation.board.dataset / "ablations" / ablation.name
         texts |= {_with(path, ".csv"): ablation_csv(ablation), _with(path, ".md"): ablation_markdown(ablation)}
+    for table in profiles:
+        path = folder / FOLDER / table.name
+        texts |= {_with(path, ".csv"): profiles_csv(table), _with(path, ".md"): profiles_markdown(table)}
     for path, text in texts.items():
         write_text(path, text)
     for path in _listed(folder) - set(texts):
         path.unlink(missing_ok=True)
-    write_text(folder / INDEX, _index(boards, ablations))
+    write_text(folder / INDEX, _index(boards, ablations, profiles))
     return [*texts, folder / INDEX]
 
 
-def _index(boards: Sequence[Board], ablations: Sequence[AblationBoard]) -> str:
-    lines = ["# Leaderboards", "", "Rendered by `vibench leaderboard` from `records/` and `published/`."]
+def _index(boards: Sequence[Board], ablations: Sequence[AblationBoard], profiles: Sequence[ProfileTable]) -> str:
+    lines = ["# Leaderboards", "", "Rendered by `vibench leaderboard` from `records/`, `profiles/` and `published/`."]
     for synthetic, title in ((False, "Real data"), (True, "Synthetic twins")):
         chosen = [board for board in boards if board.synthetic == synthetic]
         if chosen:
@@ -62,6 +71,11 @@ def _index(boards: Sequence[Board], ablations: Sequence[AblationBoard]) -> str:
                 f"- [{ablation.method}, {board_title(ablation.board)}]({path}.md) ([CSV]({path}.csv)): "
                 f"{len(ablation.lines)} variants, {measured} measured"
             )
+    if profiles:
+        lines += ["", "## Profiles", ""]
+    for table in profiles:
+        path = f"{FOLDER}/{table.name}"
+        lines.append(f"- [{table.title}]({path}.md) ([CSV]({path}.csv)): {len(table.lines)} profiles")
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Rendering a leaderboards folder anew from the records in it and the published numbers."""
+"""Rendering a leaderboards folder anew from the records and profiles in it and the published numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.consensus import PublishedRow, ablation_rows, published_rows
+from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
 from vibench.leaderboard.record import Record
 from vibench.leaderboard.render import write_boards
@@ -24,15 +25,16 @@ class Update:
     printed: Sequence[PublishedRow]
     written: list[Path]
     problems: list[str]
-    """One sentence per file of the store that is no sound record."""
+    """One sentence per file that is no sound record or profile."""
 
 
 def update_boards(folder: Path, published: Published) -> Update:
-    """Write all boards of ``folder`` from its records and the published numbers."""
+    """Write all boards of ``folder`` from its records and the published numbers, and the tables of its profiles."""
     printed = [*published_rows(published), *ablation_rows(published)]
     # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
     with alone(folder):
         records, problems = read_records(folder)
+        profiles, unsound = read_profile_tables(folder)
         boards = build_boards(records, printed)
-        written = write_boards(folder, boards, ablation_boards(boards, published.papers))
-    return Update(boards, records, printed, written, problems)
+        written = write_boards(folder, boards, ablation_boards(boards, published.papers), profiles)
+    return Update(boards, records, printed, written, [*problems, *unsound])

@@ -6,7 +6,6 @@ Reading and writing profiles needs no PyTorch; `vibench.profiling.measure` makes
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from vibench.environment import Environment
 from vibench.errors import UsageError, suggestion
-from vibench.files import write_json
+from vibench.files import parse_json, read_text, write_json
 from vibench.profiling.latency import Duration
 from vibench.profiling.memory import PeakMemory
 from vibench.toml import parse_table
@@ -208,26 +207,21 @@ def read_profile(path: Path) -> Profile:
     """A profile that `write_profile` wrote; `UsageError` names the file and what is wrong with it."""
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        content = parse_json(read_text(path))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{path}: is not valid JSON ({error}); measure anew with 'vibench profile --json'.") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UsageError(f"{path}: is no profile (a JSON object with a 'schema_version' from 1).")
     if version > SCHEMA_VERSION:
-        raise UsageError(f"{path}: has schema version {version:.4g}, this vibench reads {SCHEMA_VERSION}; upgrade it.")
-    return parse_table(Profile, _without_null(content), str(path))
-
-
-def read_profiles(folder: Path) -> list[Profile]:
-    """The profiles of a folder's JSON files, by name; none where there is no such folder. Errors as `read_profile`."""
-    return [read_profile(path) for path in sorted(Path(folder).glob("*.json"))]
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}")
+        shown = version if version < 10**9 else "above 10^9"
+        raise UsageError(f"{path}: has schema version {shown}, this vibench reads {SCHEMA_VERSION}; upgrade it.")
+    try:
+        return parse_table(Profile, _without_null(content), str(path))
+    except RecursionError:
+        raise UsageError(f"{path}: is no profile; it is nested too deeply.") from None
 
 
 def _without_null(value: Any) -> Any:

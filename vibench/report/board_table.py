@@ -10,6 +10,7 @@ from vibench.leaderboard.cells import METRIC_TITLES, comparison_remarks, row_con
 from vibench.leaderboard.footnotes import audit_sentence
 from vibench.report.columns import COSTS, DEVICE, SETUP, Column, difference_column
 from vibench.report.entries import Entry, EntrySection
+from vibench.report.heads import head
 from vibench.report.markup import Markup, element, escape, join
 from vibench.report.numbers import ABSENT, amount, with_deviation
 
@@ -33,11 +34,11 @@ def board_table(sections: Sequence[EntrySection], identity: str, caption: str) -
     known = (*metrics, *differences, *COSTS, *SETUP)
     columns = [column for column in known if any(column.value(entry.row) is not None for entry in entries)]
     heads = [
-        _head("rank", "Place within the section, by rank-1, then mAP.", "number", "ascending"),
-        _head("method", "Method, variant and seeds.", "text", "ascending"),
+        head("rank", "Place within the section, by rank-1, then mAP.", "number", "ascending"),
+        head("method", "Method, variant and seeds.", "text", "ascending"),
         *(_column_head(column, entries) for column in columns),
-        _head("evidence", "The record of a measured row, or where a published one is printed.", "", ""),
-        _head("remarks", "Why a row is not ranked, and what else to know.", "", ""),
+        head("evidence", "The record of a measured row, or where a published one is printed.", "", ""),
+        head("remarks", "Why a row is not ranked, and what else to know.", "", ""),
     ]
     bodies = [_body(section, columns, f"{identity}/{at}", len(heads)) for at, section in enumerate(sections)]
     return element(
@@ -59,15 +60,7 @@ def _metric_column(metric: str) -> Column:
 def _column_head(column: Column, entries: Sequence[Entry]) -> Markup:
     text = any(isinstance(column.value(entry.row), str) for entry in entries)
     first = "descending" if column.better == "higher" else "ascending"
-    return _head(column.title, column.meaning, "text" if text else "number", first)
-
-
-def _head(title: str, meaning: str, kind: str, first: str) -> Markup:
-    """A column's head; with a ``kind`` it sorts, first in the direction ``first``."""
-    if not kind:
-        return element("th", title, scope="col", title=meaning)
-    button = element("button", title, type="button", class_="sort", title=meaning)
-    return element("th", button, scope="col", data_kind=kind, data_first=first)
+    return head(column.title, column.meaning, "text" if text else "number", first)
 
 
 def _body(section: EntrySection, columns: Sequence[Column], identity: str, width: int) -> Markup:

@@ -43,8 +43,13 @@ class BoardPart:
         return f"{self.board.dataset}/{self.board.name}"
 
 
-def to_html(parts: Sequence[BoardPart], training: Sequence[Chart], outcomes: Mapping[str, Outcome]) -> str:
-    """The page of boards with their charts, and of training curves; ``outcomes`` by record id gives the links."""
+def to_html(
+    parts: Sequence[BoardPart], training: Sequence[Chart], outcomes: Mapping[str, Outcome], profiles: Markup
+) -> str:
+    """The page of boards with their charts, of training curves and of profiles, an empty text where there are none.
+
+    ``outcomes`` by record id gives the links.
+    """
     real = [part for part in parts if not part.board.synthetic]
     twins = [part for part in parts if part.board.synthetic]
     # Where something is measured, what is only printed stands behind a click.
@@ -53,6 +58,7 @@ def to_html(parts: Sequence[BoardPart], training: Sequence[Chart], outcomes: Map
         _group("real", "Real data", [], real, outcomes, unfolded),
         _group("twins", "Synthetic twins", [_banner()], twins, outcomes, unfolded),
         *([_training(training, outcomes)] if training else []),
+        profiles,
     ]
     style, script = style_rules() + _own("page.css"), _own("page.js")
     policy = (
@@ -73,7 +79,7 @@ def to_html(parts: Sequence[BoardPart], training: Sequence[Chart], outcomes: Map
             "header",
             element("h1", "vibench report"),
             element("p", _summary(parts, outcomes)),
-            _contents(real, twins, bool(training)),
+            _contents(real, twins, bool(training), bool(profiles)),
         ),
         element("main", *groups, id="boards"),
         element("footer", element("p", _READING, class_="note")),
@@ -105,11 +111,12 @@ def _banner() -> Markup:
     return element("p", element("strong", SYNTHETIC), f" {_WARNING}", class_="banner", role="note")
 
 
-def _contents(real: Sequence[BoardPart], twins: Sequence[BoardPart], training: bool) -> Markup:
+def _contents(real: Sequence[BoardPart], twins: Sequence[BoardPart], training: bool, profiles: bool) -> Markup:
     """Links to the boards with measured rows, or to all where none has any."""
     parts = [part for part in (*real, *twins) if part.board.measured] or [*real, *twins]
     items = [element("li", element("a", board_title(part.board), href=f"#{part.identity}")) for part in parts]
     items += [element("li", element("a", "Training curves", href="#training"))] if training else []
+    items += [element("li", element("a", "Profiles", href="#profiles"))] if profiles else []
     return element("nav", element("ul", *items), aria_label="Boards")
 
 

@@ -10,6 +10,7 @@ from vibench.files import write_text
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
+from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
 from vibench.leaderboard.store import find_records
 from vibench.progress import Progress, silent
@@ -17,9 +18,11 @@ from vibench.report.ablations import ablation_figure
 from vibench.report.board_charts import board_charts
 from vibench.report.charts.chart import Chart
 from vibench.report.entries import entry_sections
+from vibench.report.markup import Markup
 from vibench.report.outcomes import read_outcomes
 from vibench.report.page import BoardPart, to_html
 from vibench.report.png import have_matplotlib, write_png
+from vibench.report.profile_tables import profile_section
 from vibench.report.runs import training_charts
 
 
@@ -49,7 +52,7 @@ class Report:
 def render_report(
     leaderboards: Path, page: Path, *, published: Published | None = None, runs: Path | None = None
 ) -> Rendered:
-    """The page of all records below ``leaderboards``, as it is to lie at ``page``.
+    """The page of all records and profiles below ``leaderboards``, as it is to lie at ``page``.
 
     ``published`` adds the published numbers to the boards of real data, and ``runs`` the training curves of the run
     folders below it. Raises `UsageError` where ``runs`` is no folder.
@@ -68,16 +71,17 @@ def render_report(
         charts = (*board_charts(board, sections), *(chart for chart in figures if chart is not None))
         parts.append(BoardPart(board, sections, charts))
     training, unreadable = training_charts(runs, outcomes) if runs else ([], [])
+    profiles, unsound = read_profile_tables(leaderboards)
     named = [(f"{part.board.dataset}-{part.board.name}-{chart.name}", chart) for part in parts for chart in part.charts]
     # A missing per-query file has been reported with its record.
     reported = {problem.partition(":")[0] for problem in problems}
     unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
     return Rendered(
-        to_html(parts, training, outcomes),
+        to_html(parts, training, outcomes, profile_section(profiles, leaderboards, page) if profiles else Markup("")),
         (*named, *((chart.name, chart) for chart in training)),
         len(parts),
         len(outcomes),
-        (*problems, *unread, *unreadable),
+        (*problems, *unread, *unreadable, *unsound),
     )
 
 

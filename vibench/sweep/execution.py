@@ -29,7 +29,7 @@ def execute(out: Path, job: Job, progress: Progress) -> tuple[str, ...]:
     if job.evaluate is not None:
         return _evaluate(out, job.evaluate, progress)
     assert job.profile is not None
-    return _profile(out, job.profile, progress)
+    return _profile(job.profile, progress)
 
 
 def _train(out: Path, training: Training, progress: Progress) -> tuple[str, ...]:
@@ -63,10 +63,10 @@ def _evaluate(out: Path, job: Evaluating, progress: Progress) -> tuple[str, ...]
     return tuple(results)
 
 
-def _profile(out: Path, job: Profiling, progress: Progress) -> tuple[str, ...]:
+def _profile(job: Profiling, progress: Progress) -> tuple[str, ...]:
     device = resolve_device(job.device)
     recipe = recipe_from_dict(job.recipe, job.file)
     method = build_method(recipe, TRAINING_IDENTITIES[get_dataset(recipe.dataset).layout], "none")
     measured = profile_method(method, device, resolve_precision(job.precision, device), progress=progress)
-    write_profile(out / job.file, measured)
+    write_profile(Path(job.leaderboards) / job.file, measured)
     return (job.file,)

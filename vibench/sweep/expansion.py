@@ -21,6 +21,7 @@ from vibench.devices import resolve_device, resolve_precision
 from vibench.errors import UsageError, VibenchError
 from vibench.files import canonical_json, sha256_file, sha256_text
 from vibench.given_attributes import GivenAttributes
+from vibench.leaderboard.profiles import FOLDER
 from vibench.methods.plugin import add_plugin
 from vibench.methods.recipe import Recipe, load_recipe, recipe_dict
 from vibench.methods.registry import build_method, method_entry, method_names
@@ -59,7 +60,7 @@ def expand(plan: Plan) -> tuple[Job, ...]:
                 for job in _experiments(plan, entry, setting, recipe, dataset):
                     jobs.setdefault(job.id, job)
                 if plan.sweep.profile:
-                    job = _profile(setting, recipe)
+                    job = _profile(plan, setting, recipe)
                     profiles.setdefault(job.id, job)
     return (*jobs.values(), *profiles.values())
 
@@ -170,7 +171,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
         )
 
 
-def _profile(setting: _Setting, recipe: Recipe) -> Job:
+def _profile(plan: Plan, setting: _Setting, recipe: Recipe) -> Job:
     defining = {"recipe": recipe_dict(recipe), "precision": setting.precision, "device": setting.device}
     digest = _hash(defining)
     name = "-".join(part for part in (recipe.method, recipe.variant, recipe.dataset, digest[:8]) if part)
@@ -180,7 +181,13 @@ def _profile(setting: _Setting, recipe: Recipe) -> Job:
         method=recipe.method,
         variant=recipe.variant,
         dataset=recipe.dataset,
-        profile=Profiling(recipe_dict(recipe), setting.precision, setting.device, f"profiles/{name}.json"),
+        profile=Profiling(
+            recipe=recipe_dict(recipe),
+            precision=setting.precision,
+            device=setting.device,
+            leaderboards=str(plan.leaderboards),
+            file=f"{FOLDER}/{name}.json",
+        ),
     )
 
 

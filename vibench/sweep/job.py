@@ -61,8 +61,10 @@ class Profiling:
     recipe: dict[str, Any]
     precision: str
     device: str
+    leaderboards: str
+    """Absolute folder of the record store."""
     file: str
-    """Where the profile goes, relative to the sweep's folder."""
+    """Where the profile goes in it."""
 
 
 @dataclass(frozen=True)

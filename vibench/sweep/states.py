@@ -38,7 +38,8 @@ class JobState:
 
 def results_folder(out: Path, job: Job) -> Path:
     """What the results of a job are relative to: the record store, or the sweep's folder."""
-    return Path(job.evaluate.leaderboards) if job.evaluate else out
+    stored = job.evaluate or job.profile
+    return Path(stored.leaderboards) if stored else out
 
 
 def job_state(out: Path, job: Job, alive: Callable[[Attempt], bool]) -> JobState:

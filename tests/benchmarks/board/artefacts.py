@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from vibench.files import atomic_path
+from vibench.leaderboard.profiles import FOLDER
 from vibench.leaderboard.store import find_records, record_path
 from vibench.training.folder import InputFile, RunFolder
 
@@ -26,11 +27,11 @@ def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
     return count
 
 
-def keep_profiles(out: Path, kept: Path) -> int:
-    """Copy the profiles of a sweep; how many."""
-    files = sorted((out / "profiles").glob("*.json"))
+def keep_profiles(board: Path, kept: Path) -> int:
+    """Copy the profiles between leaderboards folders; how many."""
+    files = sorted((board / FOLDER).glob("*.json"))
     for file in files:
-        _copy(file, kept / "profiles" / file.name)
+        _copy(file, kept / FOLDER / file.name)
     return len(files)
 
 
