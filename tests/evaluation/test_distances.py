@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from vibench.evaluation import distances
 from vibench.evaluation.distances import DISTANCES, Similarity, both_ways
 
 
@@ -56,3 +57,21 @@ def test_integer_ties_are_exact() -> None:
     gallery = torch.tensor([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.5, 1.0, 0.0], [-2.0, 1.0, 0.0]])
     scores = Similarity(gallery, "cosine")(torch.tensor([[3.0, 1.0, 2.0]]))
     assert scores[0, 0] == scores[0, 1] == scores[0, 2]
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_a_gallery_too_large_to_be_kept_in_float64_gives_the_same_scores(
+    distance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, gallery = (torch.randn(rows, 4, generator=generator) for rows in (3, 25))
+    gallery[7] = gallery[2]
+    expected = Similarity(gallery, distance)(query)
+    ways = [way(slice(0, 3)) for way in both_ways(query, gallery, distance)]
+    # Some seven rows at a time.
+    monkeypatch.setattr(distances, "_WIDENED_BYTES", 900)
+    found = Similarity(gallery, distance)(query)
+    assert found.dtype == torch.float64 and torch.equal(found[:, 7], found[:, 2])
+    torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
+    for way, before in zip(both_ways(query, gallery, distance), ways, strict=True):
+        torch.testing.assert_close(way(slice(0, 3)), before, rtol=1e-14, atol=1e-14)

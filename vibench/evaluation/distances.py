@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from torch import Tensor
 
 DISTANCES = ("cosine", "euclidean")
 _CHECKED_BYTES = 8 << 20
+_WIDENED_BYTES = 1 << 30
+"""Of float64 rows that are kept; more are made from float32 ones for each product, some at a time."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Similarity:
         """(Q, D) -> (Q, G) float64."""
         query = query.double()
         squares = torch.linalg.vecdot(query, query)
-        return _scores(query @ self._gallery.rows.T, squares, self._gallery, self._distance)
+        return _scores(_products(query, self._gallery.rows), squares, self._gallery, self._distance)
 
 
 def both_ways(one: Tensor, other: Tensor, distance: str) -> tuple[Callable[[slice], Tensor], Callable[[slice], Tensor]]:
@@ -56,7 +58,7 @@ def both_ways(one: Tensor, other: Tensor, distance: str) -> tuple[Callable[[slic
     They come from one product (N, M) float64, which both keep.
     """
     first, second = _Distinct.of(one), _Distinct.of(other)
-    products = first.rows @ second.rows.T
+    products = _products(first.rows.double(), second.rows)
 
     def direction(products: Tensor, query: _Distinct, gallery: _Distinct) -> Callable[[slice], Tensor]:
         def score(part: slice) -> Tensor:
@@ -74,7 +76,7 @@ class _Distinct:
     """Rows of features, equal ones once."""
 
     rows: Tensor
-    """(U, D) float64."""
+    """(U, D) float64, or as they were given where that takes too much memory."""
     copies: Tensor | None
     """(N,) int64: for every row given, its place in ``rows``; None without repetition."""
     squares: Tensor
@@ -83,8 +85,25 @@ class _Distinct:
     @classmethod
     def of(cls, rows: Tensor) -> _Distinct:
         unique, copies = _unique_rows(rows)
-        unique = unique.double()
-        return cls(unique, copies, torch.linalg.vecdot(unique, unique))
+        if 8 * unique.numel() <= _WIDENED_BYTES:
+            unique = unique.double()
+        squares = [torch.linalg.vecdot(wide, wide) for wide in _widened(unique)]
+        return cls(unique, copies, torch.cat(squares))
+
+
+def _widened(rows: Tensor) -> Iterator[Tensor]:
+    """The rows (U, D) as float64: at once where they are, else some at a time."""
+    if rows.dtype == torch.float64:
+        yield rows
+        return
+    for part in rows.split(max(1, _WIDENED_BYTES // (32 * rows.shape[1]))):
+        yield part.double()
+
+
+def _products(query: Tensor, rows: Tensor) -> Tensor:
+    """Inner products (Q, U) float64 of ``query`` (Q, D) float64 with ``rows`` (U, D)."""
+    parts = [query @ wide.T for wide in _widened(rows)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def _scores(products: Tensor, squares: Tensor, gallery: _Distinct, distance: str) -> Tensor:
