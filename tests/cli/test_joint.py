@@ -12,12 +12,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.cli import halting
 from tests.conftest import REPOSITORY
 from vibench.cli.main import app
 from vibench.devices import resolve_precision
 from vibench.errors import UsageError
 from vibench.evaluation.features import read_features
+from vibench.leaderboard.store import read_record
+from vibench.methods.plugin import VARIABLE
 from vibench.methods.recipe import load_recipe
+from vibench.scoring import Rules, load_protocols, score_models
 from vibench.trained import models_of_run
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder
@@ -39,14 +43,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("joint")
 
 
-def torchrun(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """``vibench ARGS...`` on two processes."""
+def torchrun(folder: Path, *arguments: object, **further: str) -> subprocess.CompletedProcess[str]:
+    """``vibench ARGS...`` on two processes, with ``further`` environment variables."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "vibench"]
     variables = {"PYTHONPATH": str(REPOSITORY), "VIBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, **variables},
+        env={**os.environ, **variables, **further},
         capture_output=True,
         text=True,
         timeout=300,
@@ -99,6 +103,37 @@ def test_it_goes_on_with_as_many_processes_alone(
     run.recipe_path.write_text(trained[0].recipe_path.read_text().replace("epochs = 1\n", "epochs = 2\n"))
     with pytest.raises(UsageError, match="was begun on 2 processes, and now there is 1; go on with torchrun"):
         resume(run, device="cpu")
+
+
+def test_stopped_by_a_signal_to_one_of_them_they_go_on_to_the_same_bytes(folder: Path, sysu_twin: Path) -> None:
+    settings = [word for setting in (*SMALL, "epochs=1") for word in ("--set", setting)]
+    options = ["--dataset", "sysu-mm01-twin", "--root", sysu_twin, "--pretrained", "none", "--device", "cpu"]
+    command = ["train", "halting", *options, "--amp", "off", *settings]
+    variables = {VARIABLE: str(Path(halting.__file__).parent), halting.method.NOTICE: str(folder / "notice")}
+    stopped = torchrun(folder, *command, "--out", "stopped", **variables)
+    assert stopped.returncode != 0
+    assert stopped.stderr.count("has saved epoch 0, step 1") == 1
+    resumed = torchrun(folder, "train", "--resume", "stopped", "--device", "cpu", **variables)
+    assert resumed.returncode == 0, resumed.stderr
+    whole = torchrun(folder, *command, "--out", "whole", **variables)
+    assert whole.returncode == 0, whole.stderr
+    ours, theirs = (read_checkpoint(RunFolder(folder / name).checkpoint_path) for name in ("stopped", "whole"))
+    assert list(ours.model) == list(theirs.model)
+    for name, value in theirs.model.items():
+        assert torch.equal(ours.model[name], value), name
+
+
+def test_two_processes_leave_the_records_of_one(
+    trained: tuple[RunFolder, subprocess.CompletedProcess[str]], folder: Path
+) -> None:
+    command = ["eval", "run", "--protocol", "sysu-indoor", "--device", "cpu", "--amp", "off"]
+    done = torchrun(folder, *command, "--leaderboards", "joint")
+    assert done.returncode == 0, done.stderr
+    (path,) = (folder / "joint" / "records").rglob("*.json")
+    record = read_record(path)
+    rules = Rules(load_protocols(["sysu-indoor"]))
+    (alone,) = score_models(models_of_run(folder / "run"), rules, device="cpu", amp="off")
+    assert (record.mean, record.trials) == (alone.record.mean, alone.record.trials)
 
 
 def test_two_processes_extract_the_features_of_one(
