@@ -9,6 +9,7 @@ from tests.leaderboard.records import make_per_query, make_record
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
+from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.render import INDEX, write_boards
 from vibench.leaderboard.store import read_records, write_record
@@ -59,6 +60,7 @@ def test_committed_boards_are_rendered_from_the_committed_files(tmp_path: Path) 
     folder = published_folder().parent
     published = load_published()
     boards = build_boards(read_records(folder)[0], [*published_rows(published), *ablation_rows(published)])
-    for path in write_boards(tmp_path, boards, ablation_boards(boards, published.papers)):
+    profiles, _ = read_profile_tables(folder)
+    for path in write_boards(tmp_path, boards, ablation_boards(boards, published.papers), profiles):
         committed = folder / path.relative_to(tmp_path)
         assert committed.read_bytes() == path.read_bytes(), f"run 'vibench leaderboard': {committed} is not up to date"

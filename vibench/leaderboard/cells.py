@@ -36,8 +36,13 @@ def cost_title(table: CostTable) -> str:
 
 
 def row_name(row: Row) -> str:
-    """Method and variant."""
-    return f"{row.method} {row.variant}".strip()
+    """Method, variant, and what tells the row from others of the same runs."""
+    return f"{row.method} {variant_text(row)}".strip()
+
+
+def variant_text(row: Row) -> str:
+    """The variant, and in parentheses how its runs were evaluated where that is not as usual."""
+    return f"{row.variant} ({', '.join(row.evaluated)})".strip() if row.evaluated else row.variant
 
 
 def score_text(score: Score | None) -> str:

@@ -20,6 +20,7 @@ from vibench.leaderboard.cells import (
     score_text,
     section_title,
     signed,
+    variant_text,
 )
 from vibench.leaderboard.cost import CostLine, CostTable, cost_tables
 from vibench.leaderboard.footnotes import Footnotes, escaped
@@ -103,7 +104,7 @@ def _cells(rank: int | None, row: Row, footnotes: Footnotes) -> list[str]:
     return [
         ABSENT if rank is None else str(rank),
         row.method,
-        row.variant,
+        variant_text(row),
         row.source,
         str(row.seeds or ""),
         *(_score(row, metric, footnotes) for metric in METRICS),
@@ -207,7 +208,9 @@ def _table(headers: Sequence[str], lines: Sequence[Sequence[str]], used: Sequenc
 def _remarks(row: Row, footnotes: Footnotes) -> list[str]:
     found = {audit.kind for audit in row.audits}
     plain = [text for text in row.obstacles if text not in found]
-    return [*plain, *row.marks, *footnotes.audit_marks(row.audits), *footnotes.conflict_marks(row.conflicts)]
+    # What was evaluated stands beside the variant.
+    marks = [mark for mark in row.marks if mark not in row.evaluated]
+    return [*plain, *marks, *footnotes.audit_marks(row.audits), *footnotes.conflict_marks(row.conflicts)]
 
 
 def _score(row: Row | None, metric: str, footnotes: Footnotes) -> str:

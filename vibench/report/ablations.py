@@ -6,7 +6,7 @@ import re
 
 from vibench.leaderboard.ablations import AblationBoard, AblationLine
 from vibench.leaderboard.board import Row
-from vibench.leaderboard.cells import board_title, row_name
+from vibench.leaderboard.cells import board_title, row_name, variant_text
 from vibench.report.charts.ablation import Bar, VariantBars, ablation_chart
 from vibench.report.charts.chart import Chart, Subject
 from vibench.report.entries import subject_label
@@ -25,7 +25,7 @@ def _bars(method: str, line: AblationLine) -> VariantBars:
     row = line.printed or line.measured
     assert row is not None, "a line has one of the two"
     # The method stands in the title; a rival in its paper's tables keeps its own name.
-    name = row.variant if row.variant and row.method == method else row_name(row)
+    name = variant_text(row) if row.variant and row.method == method else row_name(row)
     return VariantBars(name, _measured(line.measured), _printed(line.printed))
 
 
