@@ -8,6 +8,7 @@ from tests.leaderboard.boards import COST, PRINTED, REAL, make_audit, real_recor
 from tests.leaderboard.records import make_record
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.cells import row_name
 from vibench.leaderboard.markdown import ablation_markdown, to_markdown
 from vibench.leaderboard.published import load_published
 
@@ -129,3 +130,12 @@ def test_ablations_stand_beside_their_prints() -> None:
     assert rows[1].startswith("| ddag b-p | 53.69 | – | – | – |")
     assert rows[2].startswith("| ddag b-g | – | – | 1 | 54.50 ± 2.87 |")
     assert len(rows) == 3
+
+
+def test_evaluations_of_the_same_runs_stand_apart_by_name() -> None:
+    kinds = [{}, {"feature": "id"}, {"query_mode": "single"}, {"variant": "v", "test_attributes": "const"}]
+    (board,) = build_boards([replace(make_record("pose"), **kind) for kind in kinds], [])
+    text = to_markdown(board)
+    names = {row_name(row) for row in board.rows}
+    assert names == {"pose", "pose (feature id)", "pose (single queries)", "pose v (attributes const)"}
+    assert all(f"| {shown} " in text for shown in ("(feature id)", "(single queries)", "v (attributes const)"))

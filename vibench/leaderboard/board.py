@@ -94,7 +94,7 @@ class Row:
     """Contradictions about the row as a whole."""
     setup: Setup = field(default_factory=Setup)
     evaluated: tuple[str, ...] = ()
-    """Of `marks`, what tells the row from others of the same runs: feature, re-ranking, attributes."""
+    """Of `marks`, what tells the row from others of the same runs: feature, re-ranking, attributes, query mode."""
     section: str = ""
     """Title of the section in which the row would be ranked."""
     audits: tuple[Audit, ...] = ()
@@ -265,6 +265,7 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         f"feature {record.feature}": record.feature,
         f"re-ranked {record.rerank}": record.rerank != "none",
         f"attributes {record.test_attributes}": record.test_attributes,
+        "single queries": record.query_mode == "single",
     }
     evaluated = tuple(text for text, holds in marks.items() if holds)
     section = record.test_time_information if record.rerank == "none" else RERANKED
