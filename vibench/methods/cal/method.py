@@ -122,7 +122,7 @@ class CAL(TwoStreamNetwork):
     no L_div.
 
     Attention can settle on one position of all images, for good, in its first hundred steps: on the twin it did at a
-    rate of 0.1, driven by L_pcl, and on maps of 18 positions at every rate tried, driven by L_kd1 at its printed
+    rate of 0.1, driven by L_pcl, and on maps of 18 positions at 0.1 and at 0.01, driven by L_kd1 at its printed
     weight (a loss of -4 for four parts tells). `vibench visualize` shows the attention.
 
     The paper permutes the infrared prototypes after training. Permuting the infrared features is the same, holds for
