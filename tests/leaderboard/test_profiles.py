@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 from tests.profiling.profiles import make_profile
@@ -51,7 +52,15 @@ def test_cells_are_the_numbers_of_the_profile(tmp_path: Path) -> None:
     assert (row["method"], row["variant"], row["device"], row["profile"]) == ("toy", "v", "GPU A", "p.json")
     assert problems == []
     markdown = profiles_markdown(table)
-    assert "[p.json](p.json)" in markdown and "| 129.0 |" in markdown
+    assert "[p.json](p.json)" in markdown and " 129.0 |" in markdown
+
+
+def test_foreign_names_do_not_break_the_table(tmp_path: Path) -> None:
+    write(tmp_path, "a|b.json", dataclasses.replace(make_profile(), method="x|y`"))
+    ((table,), _) = read_profile_tables(tmp_path)
+    heads, _, line = profiles_markdown(table).splitlines()[4:]
+    assert len(re.findall(r"(?<!\\)\|", line)) == heads.count("|")
+    assert r"x\|y\`" in line and "(a%7Cb.json)" in line
 
 
 def test_devices_inputs_and_precisions_do_not_share_a_table(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from vibench.errors import UsageError
 from vibench.leaderboard.cells import ABSENT
+from vibench.leaderboard.footnotes import escaped
 from vibench.profiling.profile import (
     TYPICAL_GALLERY,
     EmbeddingCost,
@@ -138,7 +140,7 @@ QUANTITIES = (
 
 @dataclass(frozen=True)
 class ProfileTable:
-    """The profiles of one device and one input size, which alone compare."""
+    """The profiles of one device, input size and precision, which alone compare."""
 
     title: str
     name: str
@@ -195,20 +197,23 @@ def profiles_csv(table: ProfileTable) -> str:
 
 def profiles_markdown(table: ProfileTable) -> str:
     """A table for people."""
+    from tabulate import tabulate
+
     quantities = table.quantities
-    heads = ["method", "recipe of", *(quantity.title for quantity in quantities), "profile"]
     lines = [
-        f"# Profiles on {table.title}",
-        "",
-        READING,
-        "",
-        f"| {' | '.join(heads)} |",
-        f"|:---|:---|{'---:|' * len(quantities)}:---|",
+        [escaped(profile.label), escaped(profile.dataset)]
+        + [quantity.text(profile) for quantity in quantities]
+        + [f"[{escaped(file)}]({quote(file)})"]
+        for file, profile in table.lines
     ]
-    for file, profile in table.lines:
-        cells = [profile.label, profile.dataset, *(quantity.text(profile) for quantity in quantities)]
-        lines.append(f"| {' | '.join(cells)} | [{file}]({file}) |")
-    return "\n".join(lines) + "\n"
+    rendered = tabulate(
+        lines,
+        ["method", "recipe of", *(quantity.title for quantity in quantities), "profile"],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=("left", "left", *("right" for _ in quantities), "left"),
+    )
+    return f"# Profiles on {escaped(table.title)}\n\n{READING}\n\n{rendered}\n"
 
 
 READING = (

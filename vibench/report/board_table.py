@@ -10,9 +10,9 @@ from vibench.leaderboard.cells import METRIC_TITLES, comparison_remarks, row_con
 from vibench.leaderboard.footnotes import audit_sentence
 from vibench.report.columns import COSTS, DEVICE, SETUP, Column, difference_column
 from vibench.report.entries import Entry, EntrySection
-from vibench.report.heads import head
 from vibench.report.markup import Markup, element, escape, join
 from vibench.report.numbers import ABSENT, amount, with_deviation
+from vibench.report.tables import head
 
 _LONGEST_REMARK = 80
 """Characters of remarks that stand in the open."""

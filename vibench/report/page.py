@@ -21,6 +21,7 @@ from vibench.report.entries import EntrySection, Outcome
 from vibench.report.markup import Markup, element, join
 from vibench.report.palette import style_rules
 from vibench.report.svg import to_svg
+from vibench.report.tables import scrolling
 
 SYNTHETIC = "Synthetic people."
 _WARNING = (
@@ -146,7 +147,7 @@ def _board(part: BoardPart, outcomes: Mapping[str, Outcome]) -> Markup:
         "section",
         element("h3", title, id=part.identity),
         element("p", rules, class_="note"),
-        _scrolling(table, f"Board: {title}"),
+        scrolling(table, f"Board: {title}"),
         _charts(part.charts, part.identity, outcomes),
         aria_labelledby=part.identity,
     )
@@ -177,9 +178,9 @@ def _chart(chart: Chart, identity: str, outcomes: Mapping[str, Outcome]) -> Mark
     return element(
         "figure",
         element("figcaption", title),
-        _scrolling(to_svg(chart.drawing, identity), f"Chart: {title}"),
+        scrolling(to_svg(chart.drawing, identity), f"Chart: {title}"),
         *([element("p", chart.note, class_="note")] if chart.note else []),
-        element("details", element("summary", "The numbers and their records"), _scrolling(table, f"Numbers: {title}")),
+        element("details", element("summary", "The numbers and their records"), scrolling(table, f"Numbers: {title}")),
     )
 
 
@@ -197,11 +198,6 @@ def _chart_row(row: ChartRow, outcomes: Mapping[str, Outcome]) -> Markup:
 def _evidence(subject: Subject, outcomes: Mapping[str, Outcome]) -> Markup:
     links = [element("a", name, href=outcomes[name].link) for name in subject.records]
     return join([*links, *([subject.origin] if subject.origin else [])], ", ")
-
-
-def _scrolling(content: Markup, label: str) -> Markup:
-    """A box that scrolls sideways, by keyboard too, so that the page never does."""
-    return element("div", content, class_="scroll", tabindex=0, role="group", aria_label=label)
 
 
 @cache

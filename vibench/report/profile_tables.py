@@ -6,10 +6,10 @@ from pathlib import Path
 
 from vibench.leaderboard.profiles import FOLDER, READING, ProfileTable, Quantity
 from vibench.profiling.profile import Profile
-from vibench.report.heads import head
 from vibench.report.markup import Markup, element
 from vibench.report.numbers import ABSENT
 from vibench.report.outcomes import relative_link
+from vibench.report.tables import head, scrolling
 
 
 def profile_section(tables: list[ProfileTable], leaderboards: Path, page: Path) -> Markup:
@@ -42,8 +42,12 @@ def _table(table: ProfileTable, folder: Path, page: Path) -> Markup:
         element("tbody", *rows),
         class_="board",
     )
-    scrolling = element("div", whole, class_="scroll", tabindex=0, role="group", aria_label=title)
-    return element("section", element("h3", table.title, id=table.name), scrolling, aria_labelledby=table.name)
+    return element(
+        "section",
+        element("h3", table.title, id=table.name),
+        scrolling(whole, title),
+        aria_labelledby=table.name,
+    )
 
 
 def _row(table: ProfileTable, profile: Profile, name: str, link: str) -> Markup:

@@ -40,8 +40,8 @@ def keep_curves(out: Path, kept: Path) -> int:
 
     The description names no folder of the machine that trained.
     """
-    logs = sorted((out / "runs").rglob("log.csv"))
-    for log in logs:
+    count = 0
+    for log in sorted((out / "runs").rglob("log.csv")):
         source = RunFolder(log.parent)
         if not source.finished():
             continue
@@ -55,7 +55,8 @@ def keep_curves(out: Path, kept: Path) -> int:
                 described, root=described.dataset, pretrained=Path(described.pretrained).name, inputs=inputs
             )
         )
-    return len(logs)
+        count += 1
+    return count
 
 
 def _copy(source: Path, target: Path) -> None:
