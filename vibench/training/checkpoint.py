@@ -129,7 +129,7 @@ def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
         raise UsageError(f"{path}: is of the method {checkpoint.method}, its recipe of {recipe.method}; it is damaged.")
     # A recipe can ask for a network of any size: it is compared with the weights before it takes any memory.
     with suppress(NotImplementedError, RuntimeError), torch.device("meta"):
-        # A plugin that computes with numbers while it is built finds none here; it is checked below, once it has memory.
+        # A plugin that computes with numbers while it is built finds none here; it is checked again below.
         check_weights(build_method(recipe, checkpoint.num_classes, pretrained="none"), checkpoint.model, path)
     method = build_method(recipe, checkpoint.num_classes, pretrained="none")
     load_weights(method, checkpoint.model, path)
