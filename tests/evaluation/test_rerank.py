@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vibench.evaluation.rerank import k_reciprocal_distances
+from vibench.evaluation.rerank import _neighbours, k_reciprocal_distances
 
 
 def slow(query: np.ndarray, gallery: np.ndarray, k1: int, k2: int, weight: float) -> np.ndarray:
@@ -53,6 +53,17 @@ def test_equals_the_slow_reference(k1: int, k2: int, weight: float, chunk_bytes:
     query, gallery = clusters(17, 0), clusters(33, 1)
     found = k_reciprocal_distances(torch.from_numpy(query), torch.from_numpy(gallery), k1, k2, weight, chunk_bytes)
     np.testing.assert_allclose(found.numpy(), slow(query, gallery, k1, k2, weight), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 64 * 9, 1 << 20])
+@pytest.mark.parametrize("k", [1, 5, 40, 60])
+def test_among_equal_neighbours_the_first_comes_first(k: int, chunk_bytes: int) -> None:
+    """Small integers multiply exactly and tie often, within a square of the products and across squares."""
+    features = np.random.default_rng(0).integers(-1, 2, (47, 5)).astype(float)
+    found, largest = _neighbours(torch.from_numpy(features), k, chunk_bytes)
+    products = features @ features.T
+    assert (found == np.argsort(-products, axis=1, kind="stable")[:, :k]).all()
+    assert (largest == 2.0 - 2.0 * products.min(axis=1)).all()
 
 
 def test_images_all_alike() -> None:

@@ -24,12 +24,13 @@ def stable_order(scores: Tensor) -> Tensor:
 def stable_top(scores: Tensor, k: int) -> Tensor:
     """The first ``k`` columns of `stable_order`, (Q, k), or all where there are fewer; sorts no more than it must."""
     k = min(k, scores.shape[1])
-    best, columns = scores.topk(k, dim=1)
+    # One more than asked for shows where the last place is shared: any of the columns that tie may have got it.
+    best, columns = scores.topk(min(k + 1, scores.shape[1]), dim=1)
+    shared = (best[:, k:] == best[:, k - 1 : k]).any(dim=1)
+    best, columns = best[:, :k], columns[:, :k]
     columns, by_column = columns.sort(dim=1)
     by_score = (best + 0.0).gather(1, by_column).sort(dim=1, descending=True, stable=True).indices
     top = columns.gather(1, by_score)
-    # Where the last place is shared, any of the columns that tie may have got it.
-    shared = (scores >= best[:, -1:]).sum(dim=1) > k
     if shared.any():
         top[shared] = stable_order(scores[shared])[:, :k]
     return top
