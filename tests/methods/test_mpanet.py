@@ -84,6 +84,38 @@ def test_features_are_those_of_the_official_definition(shared):
     torch.testing.assert_close(features["visible"]["neck"], expected, atol=2e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_alleviation_and_its_gradients(layout):
+    torch.manual_seed(0)
+    module = ModalityAlleviation(32).double()
+    maps = torch.randn(3, 32, 5, 4, dtype=torch.float64).relu().to(memory_format=layout).requires_grad_()
+    hidden = functional.conv2d(maps.mean(dim=(2, 3), keepdim=True), module.squeeze.weight).relu()
+    mask = functional.conv2d(hidden, module.excite.weight).sigmoid()
+    expected = mask * maps + (1 - mask) * functional.instance_norm(maps)
+    actual = module(maps)
+    torch.testing.assert_close(actual, expected)
+    assert actual.is_contiguous(memory_format=layout)
+    into = (maps, module.squeeze.weight, module.excite.weight)
+    weight = torch.randn_like(maps)
+    for ours, theirs in zip(
+        *(torch.autograd.grad((weight * out).sum(), into) for out in (actual, expected)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_alleviation_leaves_half_precision_for_its_statistics():
+    """Around 200 bfloat16 steps by one: a mean that is rounded so would move the whole normalised map."""
+    torch.manual_seed(0)
+    module = ModalityAlleviation(16)
+    maps = (200 + torch.randint(0, 4, (2, 16, 6, 3))).to(torch.bfloat16).requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = module(maps)
+    assert actual.dtype == torch.bfloat16
+    torch.testing.assert_close(actual.float(), module(maps.float()), rtol=0.01, atol=0.01)
+    actual.sum().backward()
+    assert maps.grad.dtype == torch.bfloat16 and torch.isfinite(maps.grad).all()
+
+
 def test_parameters_start_as_defined():
     method = build()
     assert (method.neck.weight == 1).all() and not method.neck.bias.requires_grad

@@ -59,3 +59,10 @@ def test_large_maps_survive_reduced_precision():
     features = 300 * torch.rand(1, 8, 16, 16)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.isfinite(block(features)).all()
+
+
+def test_keeps_channels_last():
+    module, orders = NonLocal(6), []
+    module.norm.register_forward_pre_hook(lambda _, inputs: orders.append(inputs[0].stride()))
+    module(torch.rand(2, 6, 5, 4).to(memory_format=torch.channels_last))
+    assert orders == [(120, 1, 24, 6)]

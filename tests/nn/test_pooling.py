@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool, MaxPool, row_power_means
+from vibench.nn.stripes import StripePool
 
 
 def test_average_pool():
@@ -63,3 +64,34 @@ def test_row_power_means_keep_nothing_but_the_map():
     with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(saved) or saved, lambda saved: saved):
         GeneralisedMeanPool()(maps)
     assert [saved.data_ptr() for saved in kept if saved.numel() >= maps.numel()] == [maps.data_ptr()]
+
+
+POOLS = [AveragePool(), MaxPool(), GeneralisedMeanPool(), *(StripePool(3, kind) for kind in ("avg", "max", "gem"))]
+
+
+@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: f"{type(pool).__name__}-{getattr(pool, 'kind', '')}")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_keep_the_order_of_the_map(pool, layout, dtype):
+    """A layer below would otherwise copy, or stride through, a whole map in the other order."""
+    gradients = []
+    maps = torch.rand(2, 5, 6, 4, dtype=dtype).to(memory_format=layout).requires_grad_()
+    for pools in ([pool], [pool, AveragePool()]):
+        features = maps.view_as(maps)
+        features.register_hook(gradients.append)
+        sum(each(features).sum() for each in pools).backward()
+    alone, together = gradients
+    assert alone.dtype == dtype
+    assert alone.is_contiguous(memory_format=layout) or alone.stride()[2:] == (0, 0)
+    assert together.is_contiguous(memory_format=layout) or isinstance(pool, AveragePool)
+
+
+def test_average_pool_of_half_precision_is_that_of_float32():
+    maps = torch.rand(2, 3, 7, 5, dtype=torch.float16, requires_grad=True)
+    wide = maps.detach().float().requires_grad_()
+    pooled, expected = AveragePool()(maps), wide.mean(dim=(2, 3))
+    torch.testing.assert_close(pooled, expected)
+    weight = torch.randn(2, 3)
+    (weight * pooled).sum().backward()
+    (weight * expected).sum().backward()
+    assert torch.equal(maps.grad, wide.grad.half())

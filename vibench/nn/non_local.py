@@ -44,5 +44,6 @@ class NonLocal(nn.Module):
             theta, phi, g = (at_least_float32(projected) for projected in (theta, phi, g))
             summary = phi @ (g / (height * width)).transpose(1, 2)
             attended = summary.transpose(1, 2) @ theta
-        attended = attended.to(features.dtype).unflatten(2, (height, width))
-        return features + self.norm(self.expand(attended))
+        # A linear layer leaves channels last, as the map has them; a convolution of one channel cannot know of it.
+        expanded = functional.linear(attended.to(features.dtype).mT, self.expand.weight.flatten(1), self.expand.bias)
+        return features + self.norm(expanded.mT.unflatten(2, (height, width)))

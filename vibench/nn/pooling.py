@@ -1,10 +1,16 @@
-"""Global pooling: a feature map (B, C, H, W) becomes one feature (B, C)."""
+"""Global pooling: a feature map (B, C, H, W) becomes one feature (B, C).
+
+PyTorch's own gradients of means fill a whole map with equal numbers, in rows of columns even where the network keeps
+its channels last, and every layer below then copies or strides. Those here are views of one number per mean, which
+whatever reads them next puts into its own order.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.nn.precision import at_least_float32
@@ -15,7 +21,7 @@ class AveragePool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), float32 at least."""
-        return at_least_float32(features).mean(dim=(2, 3))
+        return _PositionMeans.apply(features)
 
 
 class MaxPool(nn.Module):
@@ -23,7 +29,7 @@ class MaxPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C), float32 at least."""
-        return at_least_float32(features).amax(dim=(2, 3))
+        return functional.adaptive_max_pool2d(at_least_float32(features), 1).flatten(1)
 
 
 class GeneralisedMeanPool(nn.Module):
@@ -52,6 +58,11 @@ class GeneralisedMeanPool(nn.Module):
         return (powers + self.eps).pow(1.0 / self.p)
 
 
+def row_means(maps: Tensor) -> Tensor:
+    """The mean over every row of maps (B, C, H, W): (B, C, H)."""
+    return _RowMeans.apply(maps)
+
+
 def row_power_means(maps: Tensor, p: float) -> Tensor:
     """The mean of x^p over every row of maps (B, C, H, W): (B, C, H).
 
@@ -60,12 +71,44 @@ def row_power_means(maps: Tensor, p: float) -> Tensor:
     return _RowPowerMeans.apply(maps, p)
 
 
+def _mean_of_rows(maps: Tensor) -> Tensor:
+    # Several times faster than ``mean(dim=3)`` where channels come last.
+    return functional.adaptive_avg_pool2d(maps, (maps.shape[2], 1)).squeeze(3)
+
+
+class _PositionMeans(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        ctx.shape, ctx.dtype = maps.shape, maps.dtype
+        return maps.mean(dim=(2, 3), dtype=torch.promote_types(maps.dtype, torch.float32))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        height, width = ctx.shape[2:]
+        return (gradients[0] / (height * width)).to(ctx.dtype)[:, :, None, None].expand(ctx.shape)
+
+
+class _RowMeans(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        ctx.width = maps.shape[3]
+        ctx.layout = (
+            torch.channels_last if maps.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        )
+        return _mean_of_rows(maps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        # Not a view: a sum of two views, where the map is also pooled as a whole, comes out in neither order.
+        return (gradients[0] / ctx.width)[..., None].expand(-1, -1, -1, ctx.width).contiguous(memory_format=ctx.layout)
+
+
 class _RowPowerMeans(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, p: float) -> Tensor:
         ctx.save_for_backward(maps)
         ctx.p = p
-        return maps.pow(p).mean(dim=3)
+        return _mean_of_rows(maps.pow(p))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from vibench.nn.pooling import row_power_means
+from vibench.nn.pooling import row_means, row_power_means
 from vibench.nn.precision import at_least_float32
 
 StripePooling = Literal["avg", "max", "gem"]
@@ -40,11 +40,8 @@ class StripePool(nn.Module):
 
 
 def stripe_means(maps: Tensor, stripes: int) -> Tensor:
-    """The mean of maps (B, C, H, W) over each of so many horizontal stripes: (B, C, stripes).
-
-    Rows are averaged first: adaptive pooling of the map itself copies it where its channels come last.
-    """
-    return functional.adaptive_avg_pool1d(maps.mean(dim=3), stripes)
+    """The mean of maps (B, C, H, W) over each of so many horizontal stripes: (B, C, stripes)."""
+    return functional.adaptive_avg_pool1d(row_means(maps), stripes)
 
 
 class StripeHead(nn.Module):

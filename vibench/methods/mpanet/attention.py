@@ -5,13 +5,17 @@ Wu et al., "Discover Cross-Modality Nuances for Visible-Infrared Person Re-Ident
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from vibench.nn.pooling import AveragePool
 from vibench.nn.precision import at_least_float32
 
 REDUCTION = 16
+EPS = 1e-5
+"""Of the instance norm, PyTorch's default."""
 
 
 class ModalityAlleviation(nn.Module):
@@ -26,14 +30,44 @@ class ModalityAlleviation(nn.Module):
         super().__init__()
         self.squeeze = nn.Conv2d(channels, channels // REDUCTION, 1, bias=False)
         self.excite = nn.Conv2d(channels // REDUCTION, channels, 1, bias=False)
+        self.pool = AveragePool()
         for convolution in (self.squeeze, self.excite):
             nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        pooled = features.mean(dim=(2, 3), keepdim=True)
-        mask = self.excite(self.squeeze(pooled).relu()).sigmoid()
-        return torch.lerp(functional.instance_norm(features), features, mask.to(features.dtype))
+        mask = self.excite(self.squeeze(self.pool(features)[:, :, None, None]).relu()).sigmoid()
+        return _TowardsInstanceNorm.apply(features, mask)
+
+
+class _TowardsInstanceNorm(torch.autograd.Function):
+    """m x + (1 - m) IN(x), of maps x (B, C, H, W) and masks m (B, C, 1, 1), computed in float32 at least.
+
+    As IN(x) = r (x - mean) with r = 1 / sqrt(variance + eps), it is (m + (1 - m) r) (x - mean) + m mean: one pass over
+    the map, and its gradient another, where the modules one by one write a map each.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, mask: Tensor) -> Tensor:
+        wide, m = at_least_float32(maps), at_least_float32(mask)
+        mean = wide.mean(dim=(2, 3), keepdim=True)
+        centred = wide - mean
+        r = centred.square().mean(dim=(2, 3), keepdim=True).add_(EPS).rsqrt_()
+        ctx.save_for_backward(maps, mask, mean, r)
+        return centred.mul_(m + (1.0 - m) * r).add_(m * mean).to(maps.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        maps, mask, mean, r = ctx.saved_tensors
+        gradient, m = at_least_float32(gradients[0]), at_least_float32(mask)
+        centred = at_least_float32(maps) - mean
+        plain = gradient.mean(dim=(2, 3), keepdim=True)
+        along = (gradient * centred).mean(dim=(2, 3), keepdim=True)
+        of_mask = (along * (1.0 - r) + plain * mean) * (maps.shape[2] * maps.shape[3])
+        # The normalised share neither grows with the map's mean nor with its spread: their directions go out.
+        share = (1.0 - m) * r
+        of_maps = centred.mul_(-share * r.square() * along).sub_(share * plain).addcmul_(gradient, m + share)
+        return of_maps.to(maps.dtype), of_mask.to(mask.dtype)
 
 
 class PatternMasks(nn.Module):
