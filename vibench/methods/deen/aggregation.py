@@ -45,7 +45,7 @@ class _CrossBlock(nn.Module, ABC):
         with torch.autocast(high.device.type, enabled=False):
             theta, phi, g = (at_least_float32(each) for each in projected)
             attended = self.attend(theta, phi, g)
-        return high + self.norm(self.expand(attended.to(high.dtype, memory_format=torch.channels_last)))
+        return high + self.norm(self.expand(attended.to(high.dtype)))
 
     @abstractmethod
     def attend(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
