@@ -115,9 +115,9 @@ def _products_at(features: Tensor, places: csr_matrix) -> np.ndarray:
     starts, columns, zeros = (
         torch.from_numpy(part).to(features.device) for part in (places.indptr, places.indices, np.zeros(places.nnz))
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        mask = torch.sparse_csr_tensor(starts, columns, zeros, size=places.shape, check_invariants=True)
+        mask = torch.sparse_csr_tensor(starts, columns, zeros, size=places.shape)
     return torch.sparse.sampled_addmm(mask, features, features.T).values().cpu().numpy()
 
 

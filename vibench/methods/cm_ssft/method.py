@@ -29,6 +29,7 @@ from vibench.modality import MODALITIES
 from vibench.nn.input_form import CHANNELS, to_input_form
 from vibench.nn.neck import identity_classifier
 from vibench.nn.pooling import AveragePool
+from vibench.nn.precision import at_least_float32
 
 if TYPE_CHECKING:
     from vibench.report.pictures.pair import PictureFunction
@@ -281,8 +282,8 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
     def _reconstruction(self, shared: _Stream, specific: _Stream, batch: Batch) -> Tensor:
         assert self.decoder is not None
         maps = batch.by_modality(torch.cat([specific.maps, shared.maps], dim=1))
-        drawn = [self.decoder[modality](part) for modality, part in zip(MODALITIES, maps, strict=True)]
-        errors = functional.mse_loss(torch.cat(drawn).float(), torch.cat(self._inputs(batch)), reduction="none")
+        drawn = torch.cat([self.decoder[modality](part) for modality, part in zip(MODALITIES, maps, strict=True)])
+        errors = functional.mse_loss(at_least_float32(drawn), torch.cat(self._inputs(batch)), reduction="none")
         return batch.gather(errors.mean(dim=(1, 2, 3))).mean()
 
     def embed(self, images: Tensor, modality: str) -> dict[str, Tensor]:
