@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.torch_version import TorchVersion
 
 from tests.distributed.several import on_processes
 from vibench.distributed.dealt import Dealt
 from vibench.distributed.layers import see_whole_batches
-from vibench.distributed.world import ALONE, PeerLost, World
-from vibench.errors import AlreadyReported, UsageError
+from vibench.distributed.world import ALONE, PeerLost, World, joined
+from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning
 
 
 def talk(world: World) -> dict[str, object]:
@@ -95,6 +97,16 @@ def test_a_process_that_dies_leaves_a_sentence_to_the_others(tmp_path: Path) -> 
     lost, code = on_processes(die, tmp_path)
     assert code == 9
     assert isinstance(lost, PeerLost) and "another of the 2 processes of this job has gone" in str(lost)
+
+
+@pytest.mark.parametrize(("version", "warns"), [("2.7.1+cu126", True), ("2.8.0", False), ("2.13.0+cpu", False)])
+def test_a_torch_that_can_hang_is_named(version: str, warns: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+    for name, value in {"TORCHELASTIC_RUN_ID": "a", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with warnings.catch_warnings(record=True) as caught, pytest.raises(VibenchError), joined("cuda:0"):
+        pass
+    assert [warning.category for warning in caught] == [VibenchWarning] * warns
 
 
 def test_one_process_alone_waits_for_nobody() -> None:

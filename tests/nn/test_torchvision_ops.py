@@ -64,6 +64,16 @@ assert torchvision_ops._declared == []
     assert done.returncode == 0, done.stderr
 
 
+def test_is_imported_on_the_cpu_whatever_the_default_device(tmp_path):
+    check = """
+with torch.device("meta"):
+    assert torchvision_ops.import_torchvision().SIX == 6
+    assert torch.zeros(1).is_meta
+"""
+    done = import_beside(tmp_path, "import torch; SIX = torch.tensor(6).item()", check)
+    assert done.returncode == 0, done.stderr
+
+
 def test_another_failure_is_one_sentence(tmp_path):
     check = """
 from vibench.errors import VibenchError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from torch import Tensor
 
 from vibench.devices import resolve_device
 from vibench.distributed.torchrun import started_by_torchrun
-from vibench.errors import AlreadyReported, UsageError, VibenchError
+from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for an answer of another one before it gives up."""
+_ENDS_SAFELY = "2.8"
+"""The first PyTorch whose gloo was not seen to hang as the processes of a job end."""
 _SAME_ERROR_WAIT = 10.0
 """Seconds a process waits for the leader to fail likewise before it reports an error itself."""
 
@@ -121,6 +124,13 @@ def joined(device: str, patience: timedelta = PATIENCE) -> Iterator[World]:
         yield World(device=device)
         return
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if rank == 0 and torch.__version__ < _ENDS_SAFELY:
+        warnings.warn(
+            f"PyTorch {torch.__version__} can hang as several processes end, after all is written; "
+            f"install {_ENDS_SAFELY} or newer.",
+            VibenchWarning,
+            stacklevel=2,
+        )
     place, backend = _place(device)
     try:
         store, _, _ = next(iter(dist.rendezvous("env://", timeout=patience)))

@@ -27,7 +27,9 @@ _declared: list[torch.library.Library] = []
 def import_torchvision() -> ModuleType:
     """The module ``torchvision``; `VibenchError` where it is missing or does not fit the installed torch."""
     try:
-        return importlib.import_module("torchvision")
+        # Older versions compute with tensors as they are imported, which the meta device cannot.
+        with torch.device("cpu"):
+            return importlib.import_module("torchvision")
     except ImportError as error:
         raise VibenchError(f"torchvision cannot be imported ({error}); install it beside torch.") from error
     except RuntimeError as error:
