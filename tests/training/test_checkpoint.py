@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from tests.training import toy  # noqa: F401  (registers the method)
+from tests.training import toy
 from vibench.errors import UsageError, VibenchError
-from vibench.methods.recipe import load_recipe, recipe_dict
+from vibench.methods.recipe import Recipe, load_recipe, recipe_dict
 from vibench.methods.registry import build_method
 from vibench.training.checkpoint import (
     Checkpoint,
@@ -165,6 +167,27 @@ def test_weights_that_do_not_fit_are_named(checkpoint: Checkpoint, tmp_path: Pat
     )
     unknown = r"c\.pt: is of the method 'tony', which is not registered .*'toy'.*; name its folder with --plugin"
     refused(weights, unknown, recipe={**checkpoint.recipe, "method": "tony"})
+
+
+@pytest.mark.parametrize("look", [Tensor.numpy, Tensor.tolist, Tensor.item], ids=lambda look: look.__name__)
+def test_a_method_that_needs_numbers_to_be_built_loads(
+    look: Callable[[Tensor], object], checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The meta device, on which a network is compared before it takes memory, answers each of these in its own way."""
+    plain = toy.Toy.__init__
+
+    def build(self: toy.Toy, recipe: Recipe, num_classes: int, pretrained: str | Path = "none") -> None:
+        look(torch.ones(1))
+        plain(self, recipe, num_classes, pretrained)
+
+    monkeypatch.setattr(toy.Toy, "__init__", build)
+    save_checkpoint(tmp_path / "c.pt", checkpoint)
+    method = load_method(tmp_path / "c.pt")
+    assert torch.equal(method.state_dict()["classifier.weight"], checkpoint.model["classifier.weight"])
+    checkpoint.model["extra"] = torch.ones(1)
+    save_checkpoint(tmp_path / "c.pt", checkpoint)
+    with pytest.raises(UsageError, match="holds the weight 'extra'"):
+        load_method(tmp_path / "c.pt")
 
 
 def test_training_identities_in_the_test_split_are_refused(checkpoint: Checkpoint):

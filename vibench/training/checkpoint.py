@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from vibench.errors import UsageError, VibenchError
 from vibench.files import atomic_path
 from vibench.methods.base import Method
-from vibench.methods.recipe import recipe_from_dict
+from vibench.methods.recipe import Recipe, recipe_from_dict
 from vibench.methods.registry import build_method
 from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.toml import shown
@@ -128,12 +127,22 @@ def load_method(path: Path, device: torch.device | str = "cpu") -> Method:
     if recipe.method != checkpoint.method:
         raise UsageError(f"{path}: is of the method {checkpoint.method}, its recipe of {recipe.method}; it is damaged.")
     # A recipe can ask for a network of any size: it is compared with the weights before it takes any memory.
-    with suppress(NotImplementedError, RuntimeError), torch.device("meta"):
-        # A plugin that computes with numbers while it is built finds none here; it is checked again below.
-        check_weights(build_method(recipe, checkpoint.num_classes, pretrained="none"), checkpoint.model, path)
+    outline = _outline(recipe, checkpoint.num_classes)
+    if outline is not None:
+        check_weights(outline, checkpoint.model, path)
     method = build_method(recipe, checkpoint.num_classes, pretrained="none")
     load_weights(method, checkpoint.model, path)
     return method.to(device).eval()
+
+
+def _outline(recipe: Recipe, num_classes: int) -> Method | None:
+    """The method with shapes alone, without memory for numbers; None where it needs numbers to be built."""
+    try:
+        with torch.device("meta"):
+            return build_method(recipe, num_classes, pretrained="none")
+    except Exception:
+        # A plugin may meet the lack of numbers in any way. A fault of its own comes again where it is built with them.
+        return None
 
 
 def load_weights(method: Method, weights: dict[str, Tensor], path: Path) -> None:
