@@ -36,7 +36,7 @@ def k_reciprocal_distances(
     ``query`` (Q, D) and ``gallery`` (G, D); ``weight`` is the paper's lambda, the share of the original distance.
     """
     features = torch.cat([query, gallery]).double()
-    features /= features.norm(dim=1, keepdim=True).clamp_(min=1e-12)
+    torch.nn.functional.normalize(features, dim=1, out=features)
     count = len(query)
     neighbours, largest = _neighbours(features, max(k1 + 1, k2), chunk_bytes)
     encoding = _expand_query(_encode(features, neighbours, largest, k1), neighbours, k2)
