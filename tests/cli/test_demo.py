@@ -43,6 +43,10 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
     assert _times(tmp_path / "demo") == made, "a finished demo renders, caches and trains nothing again"
     assert len(read_records(tmp_path / "demo" / "leaderboards")[0]) == len(records)
 
+    advised = vibench(*again.stdout.split("then try: vibench ")[1].split())
+    assert advised.returncode == 0, advised.stderr
+    assert len(read_records(tmp_path / "demo" / "leaderboards")[0]) == len(records) + 1, "beside the others"
+
     recipe = tmp_path / "demo" / "runs" / "sysu-mm01-twin" / "agw-s0" / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("lr = 0.0015", "lr = 0.1"))
     refused = vibench("demo", "--scale", "tiny", "--out", "demo")

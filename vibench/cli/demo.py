@@ -49,7 +49,7 @@ def demo(
     console.print(
         "\nThe people are synthetic: compare these rows with each other, not with papers. "
         f"Look next at the page {out / 'report.html'} and at the pictures in {pictures}; then try: "
-        f"vibench eval {run} --protocol sysu-all --rerank k-reciprocal",
+        f"vibench eval {run} --protocol sysu-all --rerank k-reciprocal --leaderboards {out / 'leaderboards'}",
         soft_wrap=True,
         markup=False,
     )
