@@ -90,7 +90,7 @@ def test_matlab_id_files_stand_in_for_text(sysu_root: Path) -> None:
         savemat(sysu_root / "exp" / f"{split}_id.mat", {"id": np.array([ids], dtype=np.uint16)})
     assert sysu_mm01.index(sysu_root).equals(before)
     (sysu_root / "exp" / "val_id.mat").write_bytes(b"nonsense")
-    with pytest.raises(UsageError, match=r"val_id\.mat is no readable MATLAB 5 file"):
+    with pytest.raises(UsageError, match=r"val_id\.mat is a text that begins with 'nonsense'"):
         sysu_mm01.index(sysu_root)
 
 
