@@ -30,9 +30,9 @@ from vibench.data.prefetch import prefetched
 from vibench.data.sampler import IdentitySampler
 from vibench.data.training_inputs import TrainingInputs
 from vibench.datasets.index import SampleIndex
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 from vibench.modality import CODE
-from vibench.randomness import generator
+from vibench.runtime.randomness import generator
 
 PREFETCHED = 3
 SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vibench.data.batch import Batch
 from vibench.errors import UsageError
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 
 if TYPE_CHECKING:
     from vibench.report.pictures.pair import PictureFunction

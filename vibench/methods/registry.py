@@ -21,7 +21,7 @@ from vibench.methods.recipe_file import RecipeFile, read_recipe_file
 
 if TYPE_CHECKING:
     from vibench.methods.base import Method
-    from vibench.methods.recipe import Recipe
+    from vibench.methods.sections import Recipe
 
 M = TypeVar("M", bound="type[Method]")
 

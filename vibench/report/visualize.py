@@ -26,8 +26,6 @@ from vibench.evaluation.metrics import cmc_curve
 from vibench.evaluation.ranked_list import RankedList
 from vibench.methods.base import Method
 from vibench.modality import MODALITIES
-from vibench.progress import Progress, silent
-from vibench.randomness import generator
 from vibench.report.grad_cam import compares_pairs, grad_cam, similarity_to
 from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
 from vibench.report.pictured_run import PicturedRun
@@ -39,6 +37,8 @@ from vibench.report.pictures.pair import Pair, Shown
 from vibench.report.pictures.ranked_lists import RankedImage, RankedQuery, ranked_lists
 from vibench.report.pictures.saliency import SaliencyPair, saliency_pairs
 from vibench.report.query_selection import select_queries
+from vibench.runtime.progress import Progress, silent
+from vibench.runtime.randomness import generator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,8 +24,8 @@ from vibench.methods.cal.losses import (
 )
 from vibench.methods.cal.matching import MatchHistogram, best_matching
 from vibench.methods.cal.regions import LearntRegions, Pooling, RegionMining, Regions, StripeRegions
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import CODE, INFRARED, MODALITIES
 from vibench.nn.neck import bn_neck, identity_classifier

@@ -21,8 +21,8 @@ from vibench.methods.cm_ssft.feature_block import FeatureBlock
 from vibench.methods.cm_ssft.query_graph import graph_distances
 from vibench.methods.cm_ssft.transfer import TransferNetwork, segments
 from vibench.methods.cm_ssft.triplet import Mining, cross_modality_triplet, same_modality_triplet
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.transductive import TransductiveMethod
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import MODALITIES

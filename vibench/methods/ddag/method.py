@@ -15,8 +15,8 @@ from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, identity_loss
 from vibench.methods.ddag.graph import ALL_NEIGHBOURS, IdentityGraph, identity_neighbours
 from vibench.methods.ddag.part_attention import Aggregation, Gate, Normalisation, WeightedPartAttention
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import TwoStreamMethod, TwoStreamOptions
 from vibench.nn.neck import identity_classifier
 

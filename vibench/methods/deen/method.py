@@ -17,8 +17,8 @@ from vibench.methods.base import Method
 from vibench.methods.deen.aggregation import Aggregation, Blocks, Reshape
 from vibench.methods.deen.expansion import Expansion
 from vibench.methods.deen.losses import centre_guided_pair_mining, orthogonality
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.nn.backbone import STAGES, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vibench.methods.baseline import official as baseline
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 
 KEYS = (
     *(

@@ -17,8 +17,8 @@ from vibench.methods.base import Method
 from vibench.methods.mpanet.attention import ModalityAlleviation, PatternMasks, pattern_features, separability
 from vibench.methods.mpanet.centre_loss import CentreLoss
 from vibench.methods.mpanet.modality_learning import ModalityLearning
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.nn.backbone import BLOCKS, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool

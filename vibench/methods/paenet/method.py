@@ -16,8 +16,8 @@ from vibench.methods.paenet.attribute_input import AttributeInput, AttributeSour
 from vibench.methods.paenet.auxiliary import AttributeAuxiliary, attribute_loss
 from vibench.methods.paenet.embedding import Fusion, GateSharing, ProgressiveEmbedding, RegionGate, SpatialInput
 from vibench.methods.paenet.hosts import build_host, host_options
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.nn.backbone import Architecture
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool

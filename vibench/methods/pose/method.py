@@ -18,8 +18,8 @@ from vibench.methods.pose.heads import PartHead, Teacher
 from vibench.methods.pose.layers import Initialisation, xavier
 from vibench.methods.pose.losses import distillation, heatmap_loss, mid_centre_contrast
 from vibench.methods.pose.refinement import heatmap_head, load_refinement
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import INFRARED, VISIBLE
 from vibench.nn.backbone import WIDTHS
