@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.fuzz.nasties import TRAP, Code, _declaring, _header, _npz, _npz_of_names
-from vibench.files import npz
 from vibench.errors import UsageError
+from vibench.files import npz
 from vibench.files.npz import open_npy, read_npz
 
 

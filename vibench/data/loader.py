@@ -28,9 +28,9 @@ from vibench.data.normalise import normalise
 from vibench.data.pixels import read_images
 from vibench.data.prefetch import prefetched
 from vibench.data.sampler import IdentitySampler
+from vibench.data.sections import BatchRecipe
 from vibench.data.training_inputs import TrainingInputs
 from vibench.datasets.index import SampleIndex
-from vibench.methods.sections import Recipe
 from vibench.modality import CODE
 from vibench.runtime.randomness import generator
 
@@ -75,7 +75,7 @@ class TrainingLoader:
         images: np.ndarray,
         rows: np.ndarray,
         index: SampleIndex,
-        recipe: Recipe,
+        recipe: BatchRecipe,
         seed: int,
         device: torch.device,
         inputs: TrainingInputs | None = None,

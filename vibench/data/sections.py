@@ -6,7 +6,7 @@ The defaults are "the AGW code line": the training recipe of the official code o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 ChannelOperation = Literal["none", "exchange", "exchange+grey", "adaptive", "adaptive+grey"]
 """What happens to the colour channels of an image; `vibench.data.channels` says how often each outcome is drawn."""
@@ -112,7 +112,18 @@ class AugmentationRecipe:
             raise ValueError(f"'erasing_aspect' must be two ratios with 0 < low <= high, not {[low, high]}.")
 
 
+class BatchRecipe(Protocol):
+    """What the loader reads of a recipe."""
+
+    @property
+    def sampler(self) -> SamplerRecipe: ...
+
+    @property
+    def augmentation(self) -> AugmentationRecipe: ...
+
+
 def at_least(section: Any, bound: int, *names: str) -> None:
+    """Raise `ValueError` for a section whose entry of one of ``names`` lies below ``bound``."""
     for name in names:
         if not getattr(section, name) >= bound:
             raise ValueError(f"'{name}' must be at least {bound}, not {getattr(section, name)}.")

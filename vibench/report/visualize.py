@@ -35,6 +35,7 @@ from vibench.report.pictures.embedding import MOST_IDENTITIES, embedding_map, ts
 from vibench.report.pictures.figure import write_figure
 from vibench.report.pictures.pair import Pair, Shown
 from vibench.report.pictures.ranked_lists import RankedImage, RankedQuery, ranked_lists
+from vibench.report.pictures.registry import pictures_of
 from vibench.report.pictures.saliency import SaliencyPair, saliency_pairs
 from vibench.report.query_selection import select_queries
 from vibench.runtime.progress import Progress, silent
@@ -122,7 +123,7 @@ class Gallery:
 
     def parts(self) -> dict[str, Figure]:
         """``parts-NAME``: what only the method has."""
-        return {f"parts-{name}": draw(self.pairs) for name, draw in self.run.method.pictures().items()}
+        return {f"parts-{name}": draw(self.pairs) for name, draw in pictures_of(self.run.method).items()}
 
     @cached_property
     def lists(self) -> dict[str, list[RankedList]]:
