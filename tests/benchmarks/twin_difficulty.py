@@ -29,7 +29,8 @@ from vibench.demo import SCALES
 from vibench.methods.recipe import load_recipe
 from vibench.runtime.devices import resolve_device, resolve_precision
 from vibench.scoring.trained import models_of_run
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SIZE = (128, 64)
 TRIALS = 10

@@ -13,7 +13,7 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from vibench.distributed.world import World
     from vibench.training.folder import RunFolder
-    from vibench.training.run import TrainingSpec
+    from vibench.training.spec import TrainingSpec
 
 _RUN_OPTIONS = (
     "dataset",
@@ -117,7 +117,7 @@ def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
     from json import dumps, loads
 
     from vibench.training.folder import RunFolder
-    from vibench.training.run import prepare
+    from vibench.training.prepare import prepare
 
     def folders() -> str:
         return dumps([str(prepare(replace(spec, processes=world.size), device=world.device).path) for spec in specs])
@@ -164,7 +164,7 @@ def _specifications(
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
     from vibench.methods.recipe import load_recipe
-    from vibench.training.run import TrainingSpec, default_folder, trial_name
+    from vibench.training.spec import TrainingSpec, default_folder, trial_name
 
     splits = get_dataset(dataset).trials
     recipe = load_recipe(method, variant, dataset, overrides)

@@ -30,7 +30,7 @@ from vibench.scoring.attributes import GivenAttributes
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
 from vibench.sweep.plan import EVERY, JobsTable, Plan, SlurmTable
 from vibench.training.inputs import find_inputs
-from vibench.training.run import check_trial, training_needs, trial_name
+from vibench.training.spec import check_trial, training_needs, trial_name
 
 _AMP = {"fp32": "off", "bf16": "bf16", "fp16": "fp16"}
 
