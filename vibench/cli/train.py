@@ -23,6 +23,7 @@ _RUN_OPTIONS = (
     "pretrained",
     "seed",
     "amp",
+    "tf32",
     "compile",
     "out",
     "attributes",
@@ -45,7 +46,8 @@ def train(
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
     attributes: Annotated[
@@ -96,6 +98,7 @@ def train(
                 set_ or [],
                 seed=seed,
                 amp=amp,
+                tf32=tf32,
                 pretrained=pretrained,
                 out=out,
                 attributes=attributes,
@@ -153,6 +156,7 @@ def _specifications(
     *,
     seed: int,
     amp: str,
+    tf32: bool,
     pretrained: str,
     out: Path | None,
     attributes: Path | None,
@@ -183,6 +187,7 @@ def _specifications(
             compiled,
             sync_batch_norm=sync_batch_norm,
             deterministic=deterministic,
+            tf32=tf32,
         )
 
     if trial == "all" and splits > 1:

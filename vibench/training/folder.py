@@ -55,7 +55,7 @@ class RunDescription:
     pretrained: str
     """``imagenet``, ``none`` or the path of a weights file."""
     precision: str
-    """``fp32``, ``bf16`` or ``fp16``."""
+    """``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
     recipe_sha256: str
     environment: Environment
     created: str

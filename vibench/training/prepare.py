@@ -36,7 +36,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     if spec.compiled and spec.processes > 1:
         raise UsageError("--compile: what several processes tell one another cannot be compiled; leave it out.")
     resolved = resolve_device(device)
-    precision = resolve_precision(spec.amp, resolved).name
+    precision = resolve_precision(spec.amp, resolved, recipe.optimizer.precision, spec.tf32).name
     with deterministic(spec.deterministic):
         environment = describe_environment(str(resolved))
     description = RunDescription(

@@ -19,7 +19,7 @@ from vibench.distributed.world import World
 from vibench.errors import UsageError, VibenchWarning
 from vibench.methods.recipe import recipe_dict
 from vibench.methods.registry import build_method
-from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.runtime.devices import recorded_precision, resolve_device
 from vibench.runtime.memory import PeakMemory, measure_peak_memory
 from vibench.runtime.progress import Progress
 from vibench.runtime.randomness import torch_seed
@@ -30,8 +30,6 @@ from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import EpochReport, TrainingLog, read_log
 from vibench.training.meter import NonFiniteLoss
 from vibench.training.trainer import Trainer
-
-_PRECISION_OPTION = {"fp32": "off", "bf16": "bf16", "fp16": "fp16"}
 
 
 class Session:
@@ -46,7 +44,7 @@ class Session:
         self.recipe = run.recipe()
         self.description = run.description()
         self.device = resolve_device(device)
-        precision = resolve_precision(_PRECISION_OPTION.get(self.description.precision, ""), self.device)
+        precision = recorded_precision(self.description.precision, self.device, str(run.path))
         checkpoint = read_checkpoint(run.checkpoint_path) if run.checkpoint_path.exists() else None
         self._check_method(checkpoint)
         self._check_processes()

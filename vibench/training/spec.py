@@ -25,6 +25,7 @@ class TrainingSpec:
     """Train/test split, from 1, of a data set that has several; None for the others."""
     seed: int = 0
     amp: str = "auto"
+    """Precision; ``auto`` is the recipe's."""
     pretrained: str = "imagenet"
     """``imagenet``, ``none`` or the path of a weights file."""
     folder: Path | None = None
@@ -41,6 +42,8 @@ class TrainingSpec:
     """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
     deterministic: bool = False
     """Take algorithms that repeat themselves, on a GPU too."""
+    tf32: bool = False
+    """Let float32 products round to TF32 on a GPU."""
 
 
 def default_folder(recipe: Recipe, seed: int, trial: int | None = None) -> Path:
