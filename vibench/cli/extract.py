@@ -16,7 +16,8 @@ def extract(
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
     ] = False,
@@ -34,10 +35,10 @@ def extract(
     """
     from vibench.cli.console import out, progress
     from vibench.cli.joint import joint_processes
-    from vibench.determinism import deterministic as repeatable
-    from vibench.devices import resolve_device, resolve_precision
     from vibench.evaluation.features import write_features
-    from vibench.trained import models_of_run
+    from vibench.runtime.determinism import deterministic as repeatable
+    from vibench.runtime.devices import resolve_device, resolve_precision
+    from vibench.scoring.trained import models_of_run
 
     models = models_of_run(run, root, trial)
     if len(models) > 1:
@@ -46,7 +47,12 @@ def extract(
     with repeatable(deterministic), joint_processes(device) as world:
         place = resolve_device(world.device)
         _, extraction = models[0].extract(
-            place, resolve_precision(amp, place), extras=True, compiled=compile_, progress=progress, world=world
+            place,
+            resolve_precision(amp, place, models[0].recipe.optimizer.precision, tf32),
+            extras=True,
+            compiled=compile_,
+            progress=progress,
+            world=world,
         )
     if not world.leads:
         return

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from vibench.errors import UsageError
-from vibench.file_kinds import file_kind
-from vibench.files import read_bytes
+from vibench.files.kinds import file_kind
+from vibench.files.reading import read_bytes
 
 LARGEST_FILE = 16 << 20
 """Bytes, packed and unpacked; the largest file of a data set has 0.6 million."""
