@@ -89,11 +89,11 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
                 "all images by their path below the data set's folder."
             )
         entries = _list_of_objects(path, content.get("annotations"), "annotations")
-        best = _best(path, ((image_of.get(_image_id(path, entry)), entry) for entry in entries))
+        best = _best((image_of.get(_image_id(path, entry)), entry) for entry in entries)
     else:
         entries = _list_of_objects(path, content, "the file")
         wanted = set(names)
-        best = _best(path, ((_known_name(_detected_name(path, entry), wanted), entry) for entry in entries))
+        best = _best((_known_name(_detected_name(path, entry), wanted), entry) for entry in entries)
         sizes = {}
     if not best:
         raise UsageError(
@@ -171,7 +171,7 @@ def _detected_name(path: Path, entry: Mapping[str, Any]) -> str:
     return name
 
 
-def _best(path: Path, entries: Iterable[tuple[str | None, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def _best(entries: Iterable[tuple[str | None, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """The one annotation of each image that counts."""
     best: dict[str, dict[str, Any]] = {}
     for name, entry in entries:
