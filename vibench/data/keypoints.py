@@ -16,8 +16,8 @@ import numpy as np
 
 from vibench.datasets.image_file import image_size
 from vibench.errors import UsageError
+from vibench.files.json_table import read_json
 from vibench.files.npz import rows_of_paths
-from vibench.files.reading import parse_json, read_text
 
 COCO_JOINTS = 17
 LARGEST_JSON = 1 << 30
@@ -115,12 +115,7 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
 
 
 def _read_json(path: Path) -> Any:
-    try:
-        content = parse_json(read_text(path, largest=LARGEST_JSON))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: is not valid JSON ({error}).") from None
+    content = read_json(path, LARGEST_JSON)
     if not isinstance(content, dict | list):
         raise UsageError(f"{path}: must be COCO's annotations or a list of detections, not a single value.")
     return content
