@@ -22,7 +22,7 @@ from vibench.evaluation.result import METRICS
 from vibench.leaderboard.audits import Audit
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.consensus import PublishedRow
-from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.published import Conflict, Setup
 from vibench.leaderboard.seeds import ENOUGH, Experiment, experiments
 from vibench.protocols import load_protocol, protocol_names
 from vibench.records.schema import OFFICIAL, Cost, Record, RunInfo
@@ -55,19 +55,6 @@ class Score:
     printed: str = ""
     """The number as its paper prints it; empty for a measured one."""
     conflicts: tuple[Conflict, ...] = ()
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Under which conditions a row came about, apart from its board; an empty text where nobody says."""
-
-    draw: str = ""
-    query_mode: str = ""
-    input: str = ""
-    backbone: str = ""
-    pretrained: str = ""
-    extra_labels: str = ""
-    """Labels in training beside identities: ``none``, or kinds joined by ``+``."""
 
 
 @dataclass(frozen=True)
@@ -374,14 +361,7 @@ def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:
         evidence="; ".join(row.sources),
         notes=row.notes,
         conflicts=tuple(found for name, found in row.conflicts if not name),
-        setup=Setup(
-            draw=row.draw,
-            query_mode=row.setup.query_mode,
-            input=row.setup.input,
-            backbone=row.setup.backbone,
-            pretrained=row.setup.pretrained,
-            extra_labels=row.setup.extra_labels,
-        ),
+        setup=replace(row.setup, draw=row.draw),
         section=LEAKING if leaking and not ignore_audits else row.test_time_information,
         audits=row.audits,
     )
