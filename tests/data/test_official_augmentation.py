@@ -37,7 +37,7 @@ class Erasing:
     area: tuple[float, float] = (0.02, 0.4)
     aspect: tuple[float, float] = (0.3, 1 / 0.3)
     logarithmic: bool = False
-    """Whether the logarithm of the aspect ratio is uniform, as in later releases of torchvision, or the ratio."""
+    """Whether the logarithm of the aspect ratio is uniform, as in torchvision since 0.9, or the ratio."""
     attempts: int = 100
     fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """In normalised space."""
@@ -89,7 +89,8 @@ MPANET = Sheet(
     erasing=Erasing(area=(0.02, 0.33), aspect=(0.3, 3.3), attempts=10),
 )
 MPANET_REGDB = dataclasses.replace(MPANET, size=(256, 128))
-# Pose: the paper names crop, erasing and flip and no constants; yoqim/Pose_VIReID erases as torchvision does since 0.5.
+# Pose: the paper names crop, erasing and flip and no constants; yoqim/Pose_VIReID erases with the defaults of a
+# torchvision that it does not name. Since 0.9 they draw the logarithm of the aspect ratio, before it the ratio.
 TORCHVISION_ERASING = Erasing(area=(0.02, 0.33), aspect=(0.3, 3.3), logarithmic=True, attempts=10)
 POSE = Sheet(erasing=TORCHVISION_ERASING)
 POSE_CODE = Sheet(pad=0, erasing=TORCHVISION_ERASING, heatmap_erased=True)
