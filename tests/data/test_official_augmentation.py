@@ -24,9 +24,11 @@ from PIL import Image, ImageOps
 from vibench.data.augmentation import draw_augmentation, draw_rectangles
 from vibench.data.loader import _CODES, TrainingLoader
 from vibench.data.sampler import IdentitySampler
+from vibench.data.sections import AugmentationRecipe, SamplerRecipe
 from vibench.data.training_inputs import Heatmaps, TrainingInputs
-from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe, load_recipe
-from vibench.randomness import generator
+from vibench.methods.recipe import load_recipe
+from vibench.methods.sections import Recipe
+from vibench.runtime.randomness import generator
 
 
 @dataclass(frozen=True)

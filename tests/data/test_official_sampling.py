@@ -23,10 +23,12 @@ import torch
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
 from vibench.data.loader import SAMPLERS, TrainingLoader
 from vibench.data.sampler import IdentitySampler
+from vibench.data.sections import SamplerRecipe
 from vibench.datasets import regdb, sysu_mm01
 from vibench.datasets.matlab import read_variable
-from vibench.methods.recipe import Recipe, SamplerRecipe, load_recipe
-from vibench.randomness import generator
+from vibench.methods.recipe import load_recipe
+from vibench.methods.sections import Recipe
+from vibench.runtime.randomness import generator
 
 SEED = 11
 
