@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vibench.datasets.twin.make import make_twin
-from vibench.leaderboard.store import read_records
 from vibench.methods.recipe import recipe_from_dict
+from vibench.records.store import read_records
 from vibench.sweep.expansion import expand
 from vibench.sweep.job import Job
 from vibench.sweep.plan import Plan, read_plan

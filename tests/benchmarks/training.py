@@ -31,11 +31,12 @@ from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.data.normalise import MEAN, STD
 from vibench.data.sampler import IdentitySampler
-from vibench.devices import Precision, resolve_device, resolve_precision
-from vibench.methods.recipe import Recipe, load_recipe
+from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
+from vibench.methods.sections import Recipe
 from vibench.modality import CODE
 from vibench.nn.torchvision_ops import import_torchvision
+from vibench.runtime.devices import Precision, resolve_device, resolve_precision
 from vibench.training.trainer import Trainer
 
 METHODS = ("agw", "ddag")

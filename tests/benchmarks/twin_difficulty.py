@@ -26,9 +26,9 @@ from vibench.datasets.index import SampleIndex, test_rows
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin.make import make_twin
 from vibench.demo import SCALES
-from vibench.devices import resolve_device, resolve_precision
 from vibench.methods.recipe import load_recipe
-from vibench.trained import models_of_run
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.scoring.trained import models_of_run
 from vibench.training.run import TrainingSpec, train
 
 SIZE = (128, 64)

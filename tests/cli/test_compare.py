@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.leaderboard.scored import scored_record
+from tests.records.scored import scored_record
 from vibench.cli.main import app
-from vibench.leaderboard.store import write_record
+from vibench.records.store import write_record
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -16,7 +16,7 @@ from vibench.cli.main import app
 from vibench.datasets.sysu_mm01 import sysu_skeleton
 from vibench.errors import UsageError, VibenchError
 from vibench.evaluation.features import read_features
-from vibench.leaderboard.store import read_records
+from vibench.records.store import read_records
 
 TINY = ("batches_per_epoch=1", "schedule.epochs=1", "identities=4", "sampler.images=2")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from vibench.leaderboard.audits import Audit, parse_selector
 from vibench.leaderboard.board import Board, Row, build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
-from vibench.leaderboard.record import Cost, Record, RunInfo
-from vibench.profiling.memory import PeakMemory
+from vibench.records.schema import Cost, Record, RunInfo
+from vibench.runtime.memory import PeakMemory
 
 REAL = protocol_fingerprint("sysu-all", "sysu-mm01", "seeded")
 RECIPE = "5e" * 32

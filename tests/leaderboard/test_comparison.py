@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.leaderboard.scored import scored_record
+from tests.records.scored import scored_record
 from vibench.errors import UsageError
 from vibench.evaluation.result import PerQuery
 from vibench.leaderboard.comparison import Comparison, Resampling, compare
-from vibench.leaderboard.record import Record
 from vibench.leaderboard.selection import Runs
-from vibench.leaderboard.store import write_record
+from vibench.records.schema import Record
+from vibench.records.store import write_record
 
 QUICK = Resampling(resamples=400)
 Written = tuple[Record, tuple[PerQuery, ...]]

@@ -7,7 +7,7 @@ import io
 from dataclasses import replace
 
 from tests.leaderboard.boards import COST, PRINTED, real_record, seeded_run, small_board
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.csv_boards import ablation_csv, to_csv

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.leaderboard.boards import seeded_run
-from tests.leaderboard.records import make_record
-from vibench.leaderboard.record import Record
+from tests.records.made import make_record
 from vibench.leaderboard.seeds import experiments
+from vibench.records.schema import Record
 
 
 def _run(seed: int | None = 0, r1: float = 0.5, **changes: object) -> Record:

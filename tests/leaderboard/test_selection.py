@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.leaderboard.records import make_record
-from tests.leaderboard.scored import scored_record
+from tests.records.made import make_record
+from tests.records.scored import scored_record
 from vibench.errors import UsageError
-from vibench.leaderboard.record import Record, RunInfo
 from vibench.leaderboard.selection import Wanted, select
-from vibench.leaderboard.store import write_record
+from vibench.records.schema import Record, RunInfo
+from vibench.records.store import write_record
 
 
 def stored(*records: Record) -> dict[Path, Record]:

@@ -5,22 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vibench.data.sections import AugmentationRecipe, InputRecipe, SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import (
-    AugmentationRecipe,
-    InputRecipe,
-    OptimizerRecipe,
-    Recipe,
-    SamplerRecipe,
-    ScheduleRecipe,
-    load_recipe,
-    recipe_dict,
-    recipe_from_dict,
-    recipe_sha256,
-    recipe_toml,
-)
+from vibench.files.toml import tomllib
+from vibench.methods.recipe import load_recipe, recipe_dict, recipe_from_dict, recipe_sha256, recipe_toml
 from vibench.methods.registry import method_entries
-from vibench.toml import tomllib
+from vibench.methods.sections import OptimizerRecipe, Recipe, ScheduleRecipe
 
 EVERY_RECIPE = [
     (name, variant, dataset)

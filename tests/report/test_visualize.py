@@ -14,8 +14,8 @@ pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install 
 
 from tests.report.pictures.test_panels import frame_of, panels_of
 from vibench.data.keypoints import keypoints_of_arrays
-from vibench.data.npz import read_npz
 from vibench.errors import UsageError
+from vibench.files.npz import read_npz
 from vibench.protocols import load_protocol
 from vibench.report.picture_request import PictureRequest
 from vibench.report.pictured_run import PicturedRun, find_model, picture_run

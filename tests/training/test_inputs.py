@@ -16,7 +16,7 @@ from vibench.data.training_inputs import Heatmaps
 from vibench.datasets.index import training_rows
 from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError
-from vibench.files import sha256_file
+from vibench.files.digests import sha256_file
 from vibench.methods.recipe import load_recipe
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from vibench.errors import UsageError, VibenchError, VibenchWarning
-from vibench.progress import Advance
+from vibench.runtime.progress import Advance
 from vibench.training.checkpoint import load_method, read_checkpoint, save_checkpoint
 from vibench.training.folder import RunFolder, open_runs
 from vibench.training.interrupt import TrainingInterrupted

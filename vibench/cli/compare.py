@@ -64,12 +64,12 @@ def compare(
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
     from vibench.cli.console import err, out, progress
     from vibench.errors import UsageError
-    from vibench.files import write_json
+    from vibench.files.writing import write_json
     from vibench.leaderboard.comparison import Resampling
     from vibench.leaderboard.comparison import compare as compare_runs
     from vibench.leaderboard.selection import Wanted, select
-    from vibench.leaderboard.store import find_records, leaderboards_folder
     from vibench.protocols import load_protocol
+    from vibench.records.store import find_records, leaderboards_folder
 
     if len(sides) < 2:
         raise UsageError(

@@ -47,8 +47,8 @@ def heatmaps(
     from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps, summarise_heatmaps
     from vibench.data.heatmaps import FILE_NAME, write_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
-    from vibench.devices import resolve_device
     from vibench.errors import VibenchError
+    from vibench.runtime.devices import resolve_device
 
     form = HeatmapForm(height, width, channels, sigma, confidence)
     chosen = get_dataset(dataset)

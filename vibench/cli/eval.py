@@ -12,8 +12,10 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vibench.scoring import Embedded, Rules, Scored
-    from vibench.trained import TrainedModel
+    from vibench.scoring.embedded import Embedded
+    from vibench.scoring.rules import Rules
+    from vibench.scoring.score import Scored
+    from vibench.scoring.trained import TrainedModel
 
 
 def evaluate(
@@ -116,16 +118,18 @@ def evaluate(
         raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
     if features and (test_attributes or attributes is not None):
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
-    from vibench.auxiliary import auxiliary_sizes
     from vibench.cli.console import err, out, progress
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
-    from vibench.determinism import deterministic as repeatable
-    from vibench.files import write_json
-    from vibench.given_attributes import GivenAttributes
-    from vibench.leaderboard.record import record_dict
-    from vibench.leaderboard.store import leaderboards_folder, write_record
-    from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
+    from vibench.files.writing import write_json
+    from vibench.records.schema import record_dict
+    from vibench.records.store import leaderboards_folder, write_record
+    from vibench.runtime.determinism import deterministic as repeatable
+    from vibench.scoring.attributes import GivenAttributes
+    from vibench.scoring.auxiliary import auxiliary_sizes
+    from vibench.scoring.embedded import embed_models
+    from vibench.scoring.rules import Rules, load_protocols
+    from vibench.scoring.score import score_embedded
 
     labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
@@ -171,8 +175,8 @@ def evaluate(
 def _auxiliary(
     embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str
 ) -> None:
-    from vibench.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
     from vibench.cli.console import err, out, progress
+    from vibench.scoring.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
 
     scores = auxiliary_scores(embedded, rules, sizes, partitions=partitions, progress=progress)
     for score in scores:
@@ -189,7 +193,7 @@ def _score_features(
     files: Sequence[Path], rules: Sequence[Rules], name: str | None, dataset: str | None, device: str
 ) -> list[Scored]:
     from vibench.cli.console import progress
-    from vibench.scoring import read_features_files, score_features
+    from vibench.scoring.score import read_features_files, score_features
 
     found, digests = read_features_files(files)
     label = name or str(found[0].meta.get("method") or files[0].stem)
@@ -208,7 +212,7 @@ def _score_attributes(
     from vibench.cli.console import progress
     from vibench.datasets.registry import dataset_root, get_dataset
     from vibench.datasets.testing import images_of_tests
-    from vibench.scoring import score_attributes
+    from vibench.scoring.score import score_attributes
 
     dataset = get_dataset(name or rules.protocols[0].dataset)
     folder = dataset_root(dataset.name, root)
@@ -224,7 +228,7 @@ def _models(
     root: Path | None,
     allow_leaking: bool,
 ) -> list[TrainedModel]:
-    from vibench.trained import model_of_checkpoint, models_of_run
+    from vibench.scoring.trained import model_of_checkpoint, models_of_run
 
     if checkpoint is not None:
         models = [model_of_checkpoint(checkpoint, root, trial, allow_leaking)]

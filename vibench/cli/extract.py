@@ -35,10 +35,10 @@ def extract(
     """
     from vibench.cli.console import out, progress
     from vibench.cli.joint import joint_processes
-    from vibench.determinism import deterministic as repeatable
-    from vibench.devices import resolve_device, resolve_precision
     from vibench.evaluation.features import write_features
-    from vibench.trained import models_of_run
+    from vibench.runtime.determinism import deterministic as repeatable
+    from vibench.runtime.devices import resolve_device, resolve_precision
+    from vibench.scoring.trained import models_of_run
 
     models = models_of_run(run, root, trial)
     if len(models) > 1:

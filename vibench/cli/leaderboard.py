@@ -61,10 +61,10 @@ def leaderboard(
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.render import INDEX
-    from vibench.leaderboard.store import leaderboards_folder
     from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
     from vibench.leaderboard.update import update_boards
     from vibench.protocols import load_protocol
+    from vibench.records.store import leaderboards_folder
 
     if sum((bool(by), conflicts, audits, recompute)) > 1:
         raise UsageError("--by, --conflicts, --audits and --recompute exclude each other; give one of them.")

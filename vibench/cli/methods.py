@@ -90,8 +90,8 @@ def _explain(name: str) -> None:
 
 
 def _say_printed(printed: str) -> None:
+    from vibench.files.shipped import published_folder
     from vibench.methods.description import printed_results
-    from vibench.resources import published_folder
 
     for row in printed_results(printed, published_folder()):
         metrics = "  ".join(f"{metric} {value}" for metric, value in row.metrics.items())

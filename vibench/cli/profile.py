@@ -45,11 +45,11 @@ def profile(
 
     from vibench.cli.console import out, progress
     from vibench.cli.profile_tables import profile_tables
-    from vibench.devices import resolve_device, resolve_precision
     from vibench.profiling.measure import profile_method
     from vibench.profiling.target import load_target
     from vibench.report.pictures.figure import require_matplotlib, write_figure
     from vibench.report.pictures.profile import profile_figure
+    from vibench.runtime.devices import resolve_device, resolve_precision
 
     if plot is not None:
         require_matplotlib()

@@ -17,10 +17,11 @@ from vibench.datasets.registry import dataset_names
 from vibench.errors import suggestion
 from vibench.methods.base import Method
 from vibench.methods.noise_batch import noise_batch
-from vibench.methods.recipe import Recipe, load_recipe
+from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, get_method, method_entry
+from vibench.methods.sections import Recipe
 from vibench.modality import CODE, INFRARED, MODALITIES, VISIBLE
-from vibench.progress import Progress, silent
+from vibench.runtime.progress import Progress, silent
 from vibench.training.optimizer import build_optimizer
 
 CLASSES = 7

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vibench.data.normalise import MEAN, STD
-from vibench.methods.recipe import AugmentationRecipe
+from vibench.data.sections import AugmentationRecipe
 
 
 @dataclass(frozen=True)

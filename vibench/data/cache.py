@@ -38,14 +38,15 @@ from vibench.data.cache_build import (
     chunk_crc,
     load_resized,
 )
-from vibench.data.lock import exclusive
-from vibench.data.npz import open_npy
 from vibench.datasets.listing import is_number
 from vibench.datasets.pixels import ColourCount, View, modality_finding
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, VibenchError, VibenchWarning, suggestion
-from vibench.files import canonical_json, parse_json, read_text, sha256_file, sha256_text
-from vibench.progress import Progress, silent
+from vibench.files.digests import canonical_json, sha256_file, sha256_text
+from vibench.files.lock import exclusive
+from vibench.files.npz import open_npy
+from vibench.files.reading import parse_json, read_text
+from vibench.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex

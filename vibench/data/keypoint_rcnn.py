@@ -20,10 +20,10 @@ from vibench.data.keypoints import COCO_JOINTS, Keypoints
 from vibench.data.normalise import normalise
 from vibench.datasets.image_file import read_rgb
 from vibench.errors import UsageError, VibenchError
+from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.modality import INFRARED
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.nn.torchvision_ops import import_torchvision
-from vibench.progress import Progress, silent
+from vibench.runtime.progress import Progress, silent
 
 ARCHITECTURE = "keypointrcnn_resnet50_fpn"
 HEIGHT, WIDTH = 512, 256

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from vibench.data.npz import rows_of_paths
 from vibench.datasets.image_file import image_size
 from vibench.errors import UsageError
-from vibench.files import parse_json, read_text
+from vibench.files.npz import rows_of_paths
+from vibench.files.reading import parse_json, read_text
 
 COCO_JOINTS = 17
 LARGEST_JSON = 1 << 30

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from vibench.errors import UsageError
-from vibench.files import read_text
+from vibench.files.reading import read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from vibench.errors import UsageError
-from vibench.files import read_bytes
+from vibench.files.reading import read_bytes
 
 LARGEST_FILE = 64 << 20
 """Bytes, packed and unpacked; the largest file of a data set has four million."""

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from vibench.errors import UsageError, suggestion
-from vibench.files import parse_json, read_text
+from vibench.files.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex

@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vibench.devices import resolve_device
 from vibench.distributed.torchrun import started_by_torchrun
 from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning
+from vibench.runtime.devices import resolve_device
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for an answer of another one before it gives up."""
@@ -38,7 +38,7 @@ class World:
     """From 0; process 0 leads: it alone writes files and speaks."""
     size: int = 1
     device: str = "auto"
-    """Where this process computes, for `vibench.devices.resolve_device`."""
+    """Where this process computes, for `vibench.runtime.devices.resolve_device`."""
 
     @property
     def leads(self) -> bool:

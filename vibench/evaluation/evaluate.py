@@ -21,9 +21,9 @@ from vibench.evaluation.metrics import summary, trial_score
 from vibench.evaluation.ranking import Ranker, Sought, TieOrder
 from vibench.evaluation.rerank import k_reciprocal_distances
 from vibench.evaluation.result import Evaluation, PerQuery, TrialScore
-from vibench.files import sha256_text
-from vibench.progress import Progress, silent
+from vibench.files.digests import sha256_text
 from vibench.protocols import Protocol, Side
+from vibench.runtime.progress import Progress, silent
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")

@@ -23,9 +23,9 @@ from vibench.leaderboard.audits import Audit
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
-from vibench.leaderboard.record import Cost, Record, RunInfo
 from vibench.leaderboard.seeds import ENOUGH, Experiment, experiments
 from vibench.protocols import load_protocol, protocol_names
+from vibench.records.schema import Cost, Record, RunInfo
 
 UNRANKED = "not ranked"
 RERANKED = "re-ranking"

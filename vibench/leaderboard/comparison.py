@@ -28,10 +28,10 @@ from vibench.evaluation.significance import (
     welch_margin,
 )
 from vibench.leaderboard.board import is_synthetic
-from vibench.leaderboard.record import Record
 from vibench.leaderboard.selection import Runs
-from vibench.leaderboard.store import read_per_query
-from vibench.progress import Progress, silent
+from vibench.records.schema import Record
+from vibench.records.store import read_per_query
+from vibench.runtime.progress import Progress, silent
 
 METRICS = ("map", "r1")
 ENOUGH_RUNS = 3

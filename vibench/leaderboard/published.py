@@ -15,9 +15,9 @@ from pathlib import Path
 
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS
+from vibench.files.shipped import published_folder
 from vibench.leaderboard.audits import Audit, read_audits
 from vibench.leaderboard.csv_schema import ANY, SLUG, SLUGS, TEXT, YEAR, Column, matching, one_of, read_rows
-from vibench.resources import published_folder
 
 _RECENT_SETTINGS = {
     "sysu_all_ss": ("sysu-mm01", "sysu-all"),

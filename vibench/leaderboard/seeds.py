@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vibench.leaderboard.record import Record
+from vibench.records.schema import Record
 
 ENOUGH = 3
 """Fewer seeds than this say little about how much a score depends on them; boards mark such rows."""

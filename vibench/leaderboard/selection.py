@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError, suggestion
-from vibench.leaderboard.record import Record
-from vibench.leaderboard.store import read_record
+from vibench.records.schema import Record
+from vibench.records.store import read_record
 
 _MOST_NAMED = 8
 """Records that a message lists."""

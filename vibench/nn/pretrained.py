@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vibench.errors import UsageError, VibenchError
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
+from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.nn.torchvision_ops import import_torchvision
 
 

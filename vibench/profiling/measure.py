@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import torch
 
-from vibench.devices import Precision
-from vibench.environment import describe_environment
 from vibench.errors import VibenchError
 from vibench.methods.base import Method
 from vibench.modality import VISIBLE
@@ -16,7 +14,9 @@ from vibench.profiling.matching import GALLERIES, profile_matching
 from vibench.profiling.parameters import count_parameters
 from vibench.profiling.profile import PARTS, SCHEMA_VERSION, MatchingCost, Profile
 from vibench.profiling.training import profile_training
-from vibench.progress import Progress, silent
+from vibench.runtime.devices import Precision
+from vibench.runtime.environment import describe_environment
+from vibench.runtime.progress import Progress, silent
 
 LARGEST_BATCH = 4096
 

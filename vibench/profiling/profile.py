@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vibench.environment import Environment
 from vibench.errors import UsageError, suggestion
-from vibench.files import parse_json, read_text, write_json
+from vibench.files.reading import parse_json, read_text
+from vibench.files.toml import parse_table
+from vibench.files.writing import write_json
 from vibench.profiling.latency import Duration
-from vibench.profiling.memory import PeakMemory
-from vibench.toml import parse_table
+from vibench.runtime.environment import Environment
+from vibench.runtime.memory import PeakMemory
 
 SCHEMA_VERSION = 1
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vibench.leaderboard.board import Board, Row, Section
-from vibench.leaderboard.record import Record
+from vibench.records.schema import Record
 from vibench.report.charts.cameras import CameraScore
 from vibench.report.charts.chart import Subject
 

@@ -17,15 +17,16 @@ from typing import Any
 import torch
 
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
-from vibench.devices import resolve_device, resolve_precision
 from vibench.errors import UsageError, VibenchError
-from vibench.files import canonical_json, sha256_file, sha256_text
-from vibench.given_attributes import GivenAttributes
+from vibench.files.digests import canonical_json, sha256_file, sha256_text
 from vibench.leaderboard.profiles import FOLDER
 from vibench.methods.plugin import add_plugin
-from vibench.methods.recipe import Recipe, load_recipe, recipe_dict
+from vibench.methods.recipe import load_recipe, recipe_dict
 from vibench.methods.registry import build_method, method_entry, method_names
+from vibench.methods.sections import Recipe
 from vibench.protocols import load_protocol, protocol_names
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.scoring.attributes import GivenAttributes
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
 from vibench.sweep.plan import EVERY, JobsTable, Plan, SlurmTable
 from vibench.training.inputs import find_inputs

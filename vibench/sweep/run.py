@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import VibenchError
-from vibench.progress import Progress, silent
+from vibench.runtime.progress import Progress, silent
 from vibench.sweep.attempts import Watch, record_failure
 from vibench.sweep.executor import Executor, Start
 from vibench.sweep.job import Job, JobList, job_folder, log_path, write_job, write_job_list

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from vibench.errors import UsageError, VibenchError
-from vibench.files import atomic_path
+from vibench.files.toml import shown
+from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
+from vibench.files.writing import atomic_path
 from vibench.methods.base import Method
-from vibench.methods.recipe import Recipe, recipe_from_dict
+from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.registry import build_method
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
-from vibench.toml import shown
+from vibench.methods.sections import Recipe
 
 FORMAT = "vibench checkpoint"
 FORMAT_VERSION = 1

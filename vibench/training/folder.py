@@ -22,12 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vibench.environment import Environment
 from vibench.errors import UsageError
-from vibench.json_table import read_json_table, write_json_table
-from vibench.methods.recipe import Recipe, recipe_from_dict
-from vibench.profiling.memory import PeakMemory
-from vibench.toml import read_toml
+from vibench.files.json_table import read_json_table, write_json_table
+from vibench.files.toml import read_toml
+from vibench.methods.recipe import recipe_from_dict
+from vibench.methods.sections import Recipe
+from vibench.runtime.environment import Environment
+from vibench.runtime.memory import PeakMemory
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class RunDescription:
     sync_batch_norm: bool = True
     """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
     deterministic: bool = False
-    """Trained with `vibench.determinism.deterministic`."""
+    """Trained with `vibench.runtime.determinism.deterministic`."""
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,19 @@ from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
-from vibench.determinism import deterministic
-from vibench.devices import resolve_device, resolve_precision
 from vibench.distributed.world import ALONE, World
-from vibench.environment import describe_environment
 from vibench.errors import UsageError, VibenchError, VibenchWarning
-from vibench.files import canonical_json, sha256_text, write_text
-from vibench.methods.recipe import Recipe, recipe_dict, recipe_sha256, recipe_toml
+from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.writing import write_text
+from vibench.methods.recipe import recipe_dict, recipe_sha256, recipe_toml
 from vibench.methods.registry import build_method, get_method
-from vibench.profiling.memory import PeakMemory, measure_peak_memory
-from vibench.progress import Progress, silent
-from vibench.randomness import torch_seed
+from vibench.methods.sections import Recipe
+from vibench.runtime.determinism import deterministic
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.runtime.environment import describe_environment
+from vibench.runtime.memory import PeakMemory, measure_peak_memory
+from vibench.runtime.progress import Progress, silent
+from vibench.runtime.randomness import torch_seed
 from vibench.training.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.inputs import find_inputs, load_inputs, unchanged_inputs

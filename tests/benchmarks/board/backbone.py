@@ -9,7 +9,7 @@ import torch
 
 from tests.benchmarks.board.scale import SYSU, Scale
 from vibench.datasets.twin.make import make_twin
-from vibench.files import atomic_path
+from vibench.files.writing import atomic_path
 from vibench.methods.recipe import load_recipe
 from vibench.training.checkpoint import load_method
 from vibench.training.run import TrainingSpec, train_or_resume

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vibench.methods.recipe import Recipe, load_recipe
+from vibench.methods.recipe import load_recipe
+from vibench.methods.sections import Recipe
 
 SYSU, REGDB = "sysu-mm01-twin", "regdb-twin"
 

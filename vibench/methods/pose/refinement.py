@@ -13,8 +13,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.errors import UsageError
+from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.methods.pose.layers import convolution
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 
 REFINE_BLOCKS = 3
 _ESTIMATOR_PREFIX = "refinement_stages.0.trunk."

@@ -1,0 +1,1 @@
+"""The evaluation record: its schema, its store, and the proof of its figures."""

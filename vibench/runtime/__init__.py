@@ -1,0 +1,1 @@
+"""What a process runs on: devices, memory, determinism, randomness, environment, several processes, progress."""

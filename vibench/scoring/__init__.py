@@ -1,0 +1,1 @@
+"""From trained models or features to evaluation records."""
