@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from vibench.files.toml import tomllib
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import method_entry
 from vibench.protocols import load_protocol
+from vibench.sweep.expansion import expand
 from vibench.sweep.plan import read_plan
 
 LINES = 130
@@ -215,16 +216,18 @@ def test_links_lead_somewhere(one: Document) -> None:
 
 
 @pytest.mark.parametrize("one", DOCUMENTS, ids=lambda one: one.name)
-def test_tables_of_toml_are_read(one: Document, tmp_path: Path) -> None:
+def test_tables_of_toml_are_plans_that_could_start(
+    one: Document, tmp_path: Path, sysu_twin: Path, regdb_twin: Path
+) -> None:
+    """On the twins of the data sets that a plan names, its jobs can be listed."""
     for number, block in enumerate(one.blocks("toml")):
         if "sweep" in tomllib.loads(block):
             path = tmp_path / f"plan{number}.toml"
             path.write_text(block, encoding="utf-8")
-            for entry in read_plan(path).jobs:
-                for name in entry.datasets:
-                    get_dataset(name)
-                for method in set(entry.methods) - {"all"}:
-                    load_recipe(*method.split(":"))
+            plan = read_plan(path)
+            entries = (replace(entry, datasets=tuple(f"{name}-twin" for name in entry.datasets)) for entry in plan.jobs)
+            roots = {"sysu-mm01-twin": str(sysu_twin), "regdb-twin": str(regdb_twin)}
+            assert expand(replace(plan, jobs=tuple(entries), roots=roots))
 
 
 @pytest.mark.parametrize("one", DOCUMENTS, ids=lambda one: one.name)
