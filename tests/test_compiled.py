@@ -20,7 +20,8 @@ from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_models
 from vibench.scoring.trained import models_of_run
 from vibench.training.checkpoint import read_checkpoint
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 METHODS = ("baseline", "agw", "ddag", "paenet")
 CPU = torch.device("cpu")

@@ -15,7 +15,8 @@ from vibench.scoring.embedded import embed_models
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_embedded
 from vibench.scoring.trained import models_of_run
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 TWINS = ("sysu-mm01-twin", "regdb-twin")
 

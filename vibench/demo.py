@@ -19,7 +19,8 @@ from vibench.runtime.progress import Progress, silent
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_models
 from vibench.scoring.trained import models_of_run
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 METHODS = ("baseline", "agw")
 

@@ -23,7 +23,7 @@ from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.modality import MODALITIES
-from vibench.runtime.devices import Precision, compile_function, resolve_device, resolve_precision
+from vibench.runtime.devices import Precision, compile_function, fastest_amp, resolve_device, resolve_precision
 from vibench.scoring.extraction import extract_features
 
 METHOD = "baseline"
@@ -85,7 +85,7 @@ def _best_of_library(sizes: Sizes, device: torch.device) -> Target:
 
     That is weights in half precision instead of autocast, and kernels chosen by trying.
     """
-    precision = resolve_precision("auto", device)
+    precision = resolve_precision(fastest_amp(device), device)
     method = _method(sizes, device)
     ours = compile_function(method.embed, device.type, graphs=True)
     half = _method(sizes, device).to(torch.bfloat16)
@@ -112,7 +112,7 @@ def _best_of_library(sizes: Sizes, device: torch.device) -> Target:
 
 
 def _ratio(sizes: Sizes, device: torch.device, compiled: bool, hardware: str, goal: float | None) -> Target:
-    precision = resolve_precision("auto", device)
+    precision = resolve_precision(fastest_amp(device), device)
     method = _method(sizes, device)
     embed = compile_function(method.embed, device.type, graphs=True) if compiled else method.embed
     cache, index = _cache(sizes)

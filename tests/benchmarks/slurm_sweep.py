@@ -34,7 +34,8 @@ from vibench.sweep.job import Job
 from vibench.sweep.plan import Plan, read_plan
 from vibench.sweep.states import JobState, job_state
 from vibench.training.folder import RunFolder
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLAN = """

@@ -27,7 +27,8 @@ from vibench.scoring.trained import models_of_run
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, resume, train
+from vibench.training.run import resume, train
+from vibench.training.spec import TrainingSpec
 
 SMALL = (
     "model.backbone=resnet18",

@@ -62,7 +62,8 @@ def make_inputs(folder: Path) -> Inputs:
     from vibench.scoring.rules import Rules, load_protocols
     from vibench.scoring.score import score_models
     from vibench.scoring.trained import models_of_run
-    from vibench.training.run import TrainingSpec, train
+    from vibench.training.run import train
+    from vibench.training.spec import TrainingSpec
 
     inputs = Inputs(folder)
     mini.write_sysu(inputs.sysu)

@@ -26,6 +26,7 @@ from vibench.leaderboard.catalogue import registered_methods
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import Setup, load_published
 from vibench.protocols import load_protocol
+from vibench.records.schema import RunInfo
 
 CATALOGUE = registered_methods()
 
@@ -276,6 +277,16 @@ def test_fewer_than_three_seeds_are_said(seeds: int, marks: tuple[str, ...]) -> 
     assert (board.rows[0].seeds, board.rows[0].marks) == (seeds, marks)
     (features,) = build_boards([make_record(source="features")], [])
     assert (features.rows[0].seeds, features.rows[0].marks) == (0, ())
+
+
+def test_a_changed_recipe_is_said() -> None:
+    def marks(recipe: str) -> tuple[str, ...]:
+        (board,) = build_boards([make_record(run=RunInfo(seed=0, recipe=recipe))], [])
+        return board.rows[0].marks
+
+    assert marks("") == marks("official") == ("1 seed",)
+    assert marks("optimizer.lr, pretrained") == ("recipe: optimizer.lr, pretrained", "1 seed")
+    assert marks("a.a, b.b, c.c, d.d") == ("recipe: 4 keys changed", "1 seed")
 
 
 def test_a_seed_trained_again_replaces_its_earlier_run() -> None:

@@ -16,7 +16,8 @@ from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 from vibench.training.checkpoint import load_method
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SMALL = ("model.backbone=resnet18", "height=64", "width=32")
 CASES = [(variant, []) for variant in ("", *method_entry("caj").recipe_file.variants)] + [

@@ -22,7 +22,8 @@ from vibench.scoring.attributes import GivenAttributes, labels_of_test_images
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import Scored, score_models
 from vibench.scoring.trained import TrainedModel, models_of_run
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SMALL = (
     "model.backbone=resnet18", "height=64", "width=32", "batches_per_epoch=2", "schedule.epochs=1",

@@ -29,7 +29,8 @@ from vibench.scoring.embedded import Embedded, embed_models
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_embedded, score_models
 from vibench.scoring.trained import TrainedModel, models_of_run
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SETTINGS = ("batches_per_epoch=1", "schedule.epochs=1", "identities=4", "sampler.images=2")
 EXTRACT = TrainedModel.extract

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,12 @@ from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError, VibenchError
 from vibench.evaluation.features import read_features, write_features
 from vibench.evaluation.result import METRICS
+from vibench.methods.recipe import departures, load_recipe, recipe_dict
+from vibench.methods.sections import Recipe
+from vibench.records.schema import OFFICIAL
 from vibench.runtime.devices import Precision
+from vibench.scoring.notes import training_notes
+from vibench.scoring.provenance import run_info
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import Scored, read_features_files, score_features, score_models
 from vibench.scoring.trained import TrainedModel, model_of_checkpoint, models_of_run
@@ -68,6 +74,30 @@ def test_a_record_says_what_was_trained_and_what_it_cost(sysu_run: Path, sysu_sc
         assert cost.flops_per_image and cost.extraction_images_per_second and cost.matching_ms_per_query
         assert cost.training_memory.resident and cost.extraction_memory.resident
         assert len(record.trials) == len(scored.per_query) == 10
+
+
+def test_a_record_names_every_departure_from_the_recipe(sysu_run: Path, sysu_scored: list[Scored]) -> None:
+    run = sysu_scored[0].record.run
+    assert run.recipe == f"{', '.join(departures(models_of_run(sysu_run)[0].recipe))}, pretrained"
+    assert run.training_precision == "fp32"
+
+    def recorded(recipe: Recipe, **fields: object) -> tuple[str, tuple[str, ...]]:
+        (model,) = models_of_run(sysu_run)
+        checkpoint = dataclasses.replace(model.checkpoint, recipe=recipe_dict(recipe), **fields)  # type: ignore[arg-type]
+        (model,) = embedded.models = (dataclasses.replace(model, checkpoint=checkpoint),)
+        return run_info(embedded).recipe, training_notes([model])
+
+    embedded = SimpleNamespace(precision=FP32, compiled=False, models=())
+    own = load_recipe("toy", "", "sysu-mm01-twin")
+    epochs = own.schedule.epochs
+    assert recorded(own, pretrained="imagenet", epoch=epochs) == (OFFICIAL, ())
+    assert recorded(own, pretrained="imagenet", epoch=epochs, source="imported")[0] == ""
+    assert recorded(own, pretrained="imagenet", epoch=epochs, precision="bf16") == (
+        "optimizer.precision",
+        ("trained in bf16, not in the recipe's fp32",),
+    )
+    half = load_recipe("toy", "", "sysu-mm01-twin", ["precision=fp16"])
+    assert recorded(half, pretrained="none", epoch=epochs)[0] == "optimizer.precision, pretrained"
 
 
 def test_the_extracted_file_scores_as_the_run_does(sysu_run: Path, sysu_scored: list[Scored], tmp_path: Path) -> None:

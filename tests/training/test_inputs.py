@@ -22,7 +22,9 @@ from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, prepare, resume, train
+from vibench.training.prepare import prepare
+from vibench.training.run import resume, train
+from vibench.training.spec import TrainingSpec
 
 MakeSpec = Callable[..., TrainingSpec]
 SHORT = ("batches_per_epoch=3",)

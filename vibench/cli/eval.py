@@ -93,7 +93,8 @@ def evaluate(
         Path | None, typer.Option(help="Where records go. Default: $VIBENCH_LEADERBOARDS, else leaderboards/.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
     ] = False,
@@ -146,7 +147,14 @@ def evaluate(
             if not (features or attributes_only):
                 models = _models(run, checkpoint, method, trial, root, allow_leaking)
                 embedded = embed_models(
-                    models, rules[0], device=world.device, amp=amp, compiled=compile_, progress=progress, world=world
+                    models,
+                    rules[0],
+                    device=world.device,
+                    amp=amp,
+                    tf32=tf32,
+                    compiled=compile_,
+                    progress=progress,
+                    world=world,
                 )
         if not world.leads:
             return

@@ -16,7 +16,8 @@ def extract(
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
     ] = False,
@@ -47,7 +48,12 @@ def extract(
     with repeatable(deterministic), joint_processes(device) as world:
         place = resolve_device(world.device)
         _, extraction = models[0].extract(
-            place, resolve_precision(amp, place), extras=True, compiled=compile_, progress=progress, world=world
+            place,
+            resolve_precision(amp, place, models[0].recipe.optimizer.precision, tf32),
+            extras=True,
+            compiled=compile_,
+            progress=progress,
+            world=world,
         )
     if not world.leads:
         return

@@ -23,7 +23,8 @@ def profile(
         typer.Option("--part", help="Measure only this: embedding, training or matching; repeatable. Default: all."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option("--amp", help="Precision: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option("--amp", help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU.")] = False,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.0, help="Seconds that each single timing may take.")
     ] = 5.0,
@@ -54,8 +55,8 @@ def profile(
     if plot is not None:
         require_matplotlib()
     where = resolve_device(device)
-    precision = resolve_precision(amp, where)
     method = load_target(target, variant=variant, dataset=dataset, overrides=set_ or ())
+    precision = resolve_precision(amp, where, method.recipe.optimizer.precision, tf32)
     measured = profile_method(
         method, where, precision, parts=parts, seconds=seconds, largest_batch=max_batch, progress=progress
     )

@@ -13,7 +13,7 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from vibench.distributed.world import World
     from vibench.training.folder import RunFolder
-    from vibench.training.run import TrainingSpec
+    from vibench.training.spec import TrainingSpec
 
 _RUN_OPTIONS = (
     "dataset",
@@ -23,6 +23,7 @@ _RUN_OPTIONS = (
     "pretrained",
     "seed",
     "amp",
+    "tf32",
     "compile",
     "out",
     "attributes",
@@ -56,7 +57,8 @@ def train(
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
     attributes: Annotated[
@@ -108,6 +110,7 @@ def train(
                 set_ or [],
                 seed=seed,
                 amp=amp,
+                tf32=tf32,
                 pretrained=pretrained,
                 out=out,
                 attributes=attributes,
@@ -129,7 +132,7 @@ def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
     from json import dumps, loads
 
     from vibench.training.folder import RunFolder
-    from vibench.training.run import prepare
+    from vibench.training.prepare import prepare
 
     def folders() -> str:
         return dumps([str(prepare(replace(spec, processes=world.size), device=world.device).path) for spec in specs])
@@ -165,6 +168,7 @@ def _specifications(
     *,
     seed: int,
     amp: str,
+    tf32: bool,
     pretrained: str,
     out: Path | None,
     attributes: Path | None,
@@ -176,7 +180,7 @@ def _specifications(
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
     from vibench.methods.recipe import load_recipe
-    from vibench.training.run import TrainingSpec, default_folder, trial_name
+    from vibench.training.spec import TrainingSpec, default_folder, trial_name
 
     splits = get_dataset(dataset).trials
     recipe = load_recipe(method, variant, dataset, overrides)
@@ -195,6 +199,7 @@ def _specifications(
             compiled,
             sync_batch_norm=sync_batch_norm,
             deterministic=deterministic,
+            tf32=tf32,
         )
 
     if trial == "all" and splits > 1:

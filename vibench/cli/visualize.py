@@ -41,7 +41,7 @@ def visualize(
     ] = 0,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
 ) -> None:
     """Draw ranked lists, distances, t-SNE, Grad-CAM, the CMC curve, and what only the method of RUN has.
 

@@ -23,7 +23,8 @@ from vibench.scoring.trained import models_of_run
 from vibench.training.checkpoint import load_method, read_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 DATASET = "sysu-mm01-twin"
 PROTOCOL = "sysu-all"

@@ -25,9 +25,11 @@ from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
 from vibench.leaderboard.seeds import ENOUGH, Experiment, experiments
 from vibench.protocols import load_protocol, protocol_names
-from vibench.records.schema import Cost, Record, RunInfo
+from vibench.records.schema import OFFICIAL, Cost, Record, RunInfo
 
 UNRANKED = "not ranked"
+MOST_KEYS = 3
+"""Changed keys of a recipe that a mark names; more are counted."""
 RERANKED = "re-ranking"
 LEAKING = "leaking split"
 """Models that knew identities of their test, and printed numbers of which an audit says so."""
@@ -268,6 +270,8 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         "single queries": record.query_mode == "single",
     }
     evaluated = tuple(text for text, holds in marks.items() if holds)
+    changed = [] if record.run.recipe in ("", OFFICIAL) else record.run.recipe.split(", ")
+    recipe = f"recipe: {len(changed)} keys changed" if len(changed) > MOST_KEYS else f"recipe: {', '.join(changed)}"
     section = record.test_time_information if record.rerank == "none" else RERANKED
     return Row(
         method=record.method,
@@ -276,7 +280,7 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         test_time_information=record.test_time_information,
         scores={metric: Score(100.0 * record.mean[metric], 100.0 * record.std[metric]) for metric in METRICS},
         obstacles=tuple(text for text, holds in obstacles.items() if holds),
-        marks=evaluated,
+        marks=(*evaluated, recipe) if changed else evaluated,
         evaluated=evaluated,
         date=record.created[:10],
         evidence=record.id,

@@ -40,8 +40,8 @@ def to_csv(board: Board) -> str:
         + [name for metric in METRICS for name in (metric, f"{metric}_std")]
         + [f"{what}_{metric}" for what in ("published", "difference") for metric in METRICS]
         + [name for name, _ in _COSTS]
-        + ["pareto", "precision", "seed", "run", "date", "evidence", "not_ranked_because", "marks", "audits"]
-        + ["conflicts", "notes"]
+        + ["pareto", "precision", "training_precision", "recipe", "seed", "run", "date", "evidence"]
+        + ["not_ranked_because", "marks", "audits", "conflicts", "notes"]
     )
     for section in board.sections:
         for rank, row in section.rows:
@@ -55,7 +55,8 @@ def to_csv(board: Board) -> str:
                     + [_score(one.published, metric)[0] if one.published else "" for metric in METRICS]
                     + [_plain(one.difference(metric), ".4f") for metric in METRICS]
                     + [_plain(value(one)) for _, value in _COSTS]
-                    + ["; ".join(sorted(fronts.get(id(one), ()))), one.run.precision, _plain(one.run.seed)]
+                    + ["; ".join(sorted(fronts.get(id(one), ()))), one.run.precision, one.run.training_precision]
+                    + [one.run.recipe, _plain(one.run.seed)]
                     + [one.run.id, one.date, one.evidence, "; ".join(one.obstacles), "; ".join(one.marks)]
                     + ["; ".join(f"{audit.kind}: {audit.severity}" for audit in one.audits)]
                     + ["; ".join(f"{metric or 'row'}: {found.kind}" for metric, found in row_conflicts(one))]

@@ -108,6 +108,17 @@ def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
     return _build(tables["method"], tables["variant"], tables["dataset"], sections, where)
 
 
+def departures(recipe: Recipe) -> tuple[str, ...]:
+    """The keys, as ``section.key``, in which a recipe is not that of its method, variant and data set."""
+    default, own = recipe_dict(load_recipe(recipe.method, recipe.variant, recipe.dataset)), recipe_dict(recipe)
+    return tuple(
+        f"{section}.{key}"
+        for section in SECTIONS
+        for key in dict.fromkeys((*default[section], *own[section]))
+        if own[section].get(key) != default[section].get(key)
+    )
+
+
 def recipe_toml(recipe: Recipe) -> str:
     """The effective recipe as TOML text, the same for the same recipe; `recipe_from_dict` reads it back."""
     tables = recipe_dict(recipe)

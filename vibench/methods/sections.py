@@ -29,6 +29,8 @@ class OptimizerRecipe:
     """On every trainable parameter, norm layers included."""
     clip_grad_norm: float = 0.0
     """0: no clipping."""
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    """Of matrix products and convolutions: that of the official code; ``--amp auto`` takes it."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0:

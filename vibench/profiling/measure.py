@@ -43,7 +43,7 @@ def profile_method(
     width = _embedding_size(method, device)
     embedding, training = None, None
     matching: tuple[MatchingCost, ...] = ()
-    with progress(f"profiling {method.name}", len(parts)) as advance:
+    with precision.float32_products(), progress(f"profiling {method.name}", len(parts)) as advance:
         # Training comes last: it moves statistics of batch normalisation.
         if "embedding" in parts:
             embedding = profile_embedding(method, device, precision, seconds=seconds, largest=largest_batch)

@@ -18,6 +18,9 @@ from vibench.records.migrations import SCHEMA_VERSION, migrate
 from vibench.runtime.environment import Environment
 from vibench.runtime.memory import PeakMemory
 
+OFFICIAL = "official"
+"""In place of changed keys: the recipe is the method's own, with its precision and its start from ImageNet."""
+
 Source = Literal["trained", "imported", "features", "published"]
 
 LABELLED = ("gt", "shuffle")
@@ -58,7 +61,11 @@ class RunInfo:
     pretrained: str = ""
     """``imagenet``, ``none`` or the name of a weights file."""
     precision: str = ""
-    """``fp32``, ``bf16`` or ``fp16``."""
+    """Of extraction: ``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
+    training_precision: str = ""
+    """Likewise, of training."""
+    recipe: str = ""
+    """`OFFICIAL` for the method's own recipe, else the keys that differ, as ``section.key, ...``; empty: unknown."""
     compiled: str = ""
     """What ran as compiled by `torch.compile`: ``training``, ``extraction`` or ``training+extraction``; or nothing."""
     processes: int | None = None
@@ -153,8 +160,9 @@ class Record:
             # Version 1 had no such field at first, and its records keep the ids they were given then.
             if not content[key]:
                 del content[key]
-        if not content["run"]["compiled"]:
-            del content["run"]["compiled"]
+        for key in ("compiled", "training_precision", "recipe"):
+            if not content["run"][key]:
+                del content["run"][key]
         return sha256_text(canonical_json(_rounded(content)))[:12]
 
     @property

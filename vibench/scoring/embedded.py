@@ -46,6 +46,7 @@ def embed_models(
     *,
     device: str = "auto",
     amp: str = "auto",
+    tf32: bool = False,
     compiled: bool = False,
     cache: Path | None = None,
     progress: Progress = silent,
@@ -59,7 +60,7 @@ def embed_models(
     check_together(models)
     permutations_of(rules, models[0].root)
     place = resolve_device(device)
-    precision = resolve_precision(amp, place)
+    precision = resolve_precision(amp, place, models[0].recipe.optimizer.precision, tf32)
     ranking: dict[int, Method] = {}
     extractions: dict[int, Extraction] = {}
     for model in models:

@@ -84,6 +84,7 @@ def extract_features(
     results = _Results(len(index), device)
     start = time.perf_counter()
     with (
+        precision.float32_products(),
         progress(f"extracting {method.name} features", len(index)) as advance,
         measure_peak_memory(str(device)) as memory,
         closing(images_on_device(cache.images, read, device)) as pixels_of_batches,

@@ -26,11 +26,14 @@ def leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
 
 
 def training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end, or where several processes shared it."""
+    """Says so where training had not come to its end, was shared by processes, or had not the recipe's precision."""
     notes = []
     description = models[0].description
     if description is not None and description.processes > 1:
         notes.append(f"trained on {description.processes} processes together")
+    own, asked = models[0].checkpoint.precision, models[0].recipe.optimizer.precision
+    if models[0].checkpoint.source == "trained" and own != asked:
+        notes.append(f"trained in {own}, not in the recipe's {asked}")
     epochs = models[0].recipe.schedule.epochs
     unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
     if unfinished:

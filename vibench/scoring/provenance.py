@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vibench.errors import UsageError
 from vibench.files.digests import sha256_text
 from vibench.methods.base import Method
-from vibench.methods.recipe import recipe_sha256
+from vibench.methods.recipe import departures, recipe_sha256
 from vibench.profiling.flops import count_flops
 from vibench.profiling.parameters import count_parameters
-from vibench.records.schema import Cost, RunInfo
+from vibench.records.schema import OFFICIAL, Cost, RunInfo
 from vibench.runtime.memory import PeakMemory
 from vibench.scoring.embedded import Embedded
 from vibench.scoring.extraction import Extraction
@@ -35,10 +36,27 @@ def run_info(embedded: Embedded) -> RunInfo:
         backbone=str(getattr(first.recipe.model, "backbone", "")),
         pretrained=first.checkpoint.pretrained,
         precision=embedded.precision.name,
+        training_precision=first.checkpoint.precision,
+        recipe=_recipe(first),
         compiled="+".join(what for what, was in compiled.items() if was),
         processes=None if first.description is None else first.description.processes,
         deterministic=None if first.description is None else first.description.deterministic,
     )
+
+
+def _recipe(model: TrainedModel) -> str:
+    """What a record says of the recipe (`RunInfo.recipe`); nothing of a checkpoint that another code trained."""
+    if model.checkpoint.source == "imported":
+        return ""
+    try:
+        changed = list(departures(model.recipe))
+    except UsageError:  # a method of one's own that has lost this variant since
+        return ""
+    if model.checkpoint.precision != model.recipe.optimizer.precision and "optimizer.precision" not in changed:
+        changed.append("optimizer.precision")
+    if model.checkpoint.pretrained != "imagenet":
+        changed.append("pretrained")
+    return ", ".join(changed) or OFFICIAL
 
 
 def cost_of(method: Method, models: Sequence[TrainedModel], extractions: Sequence[Extraction], device: str) -> Cost:

@@ -21,7 +21,8 @@ from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_embedded
 from vibench.scoring.trained import models_of_run
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 
 def execute(out: Path, job: Job, progress: Progress) -> tuple[str, ...]:

@@ -30,9 +30,7 @@ from vibench.scoring.attributes import GivenAttributes
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
 from vibench.sweep.plan import EVERY, JobsTable, Plan, SlurmTable
 from vibench.training.inputs import find_inputs
-from vibench.training.run import check_trial, training_needs, trial_name
-
-_AMP = {"fp32": "off", "bf16": "bf16", "fp16": "fp16"}
+from vibench.training.spec import check_trial, training_needs, trial_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,14 @@ class _Setting:
     """What all jobs of a plan share."""
 
     device: str
-    precision: str
+    amp: str
+
+    def precision(self, recipe: Recipe) -> str:
+        """``off``, ``bf16`` or ``fp16``: what ``auto`` means for a recipe is the same on every machine of a kind."""
+        if self.amp != "auto":
+            return self.amp
+        own = recipe.optimizer.precision
+        return "off" if own == "fp32" or (own == "fp16" and self.device == "cpu") else own
 
 
 def expand(plan: Plan) -> tuple[Job, ...]:
@@ -79,13 +84,10 @@ def _setting(plan: Plan) -> _Setting:
     """Device and precision; on a cluster they must not depend on where the sweep is started."""
     sweep = plan.sweep
     if isinstance(plan.executor, SlurmTable) and plan.executor.cluster == "slurm":
-        if sweep.amp == "auto":
-            raise UsageError(
-                "amp = 'auto' would give the nodes of a cluster different precisions; say off, bf16 or fp16."
-            )
         return _Setting(sweep.device, sweep.amp)
     device = resolve_device(sweep.device)
-    return _Setting(device.type, _AMP[resolve_precision(sweep.amp, device).name])
+    resolve_precision(sweep.amp, device)
+    return _Setting(device.type, sweep.amp)
 
 
 def _recipes(plan: Plan, entry: JobsTable) -> Iterator[tuple[Recipe, Dataset]]:
@@ -127,7 +129,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
             "dataset_version": dataset.version(root),
             "seed": seed,
             "pretrained": _weights_identity(pretrained),
-            "precision": setting.precision,
+            "precision": setting.precision(recipe),
             **inputs,
         }
         label = " ".join(part for part in (recipe.method, recipe.variant, recipe.dataset, f"s{seed}") if part)
@@ -144,7 +146,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
                     root=str(root),
                     seed=seed,
                     pretrained=pretrained,
-                    precision=setting.precision,
+                    precision=setting.precision(recipe),
                     device=setting.device,
                     run="/".join(("runs", recipe.dataset, experiment, *((trial_name(trial),) if trial else ()))),
                     trial=trial,
@@ -164,7 +166,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
             evaluate=Evaluating(
                 runs=tuple(job.train.run for job in trainings if job.train is not None),
                 root=str(root),
-                precision=setting.precision,
+                precision=setting.precision(recipe),
                 device=setting.device,
                 leaderboards=str(plan.leaderboards),
                 **evaluating["rules"],
@@ -173,7 +175,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
 
 
 def _profile(plan: Plan, setting: _Setting, recipe: Recipe) -> Job:
-    defining = {"recipe": recipe_dict(recipe), "precision": setting.precision, "device": setting.device}
+    defining = {"recipe": recipe_dict(recipe), "precision": setting.precision(recipe), "device": setting.device}
     digest = _hash(defining)
     name = "-".join(part for part in (recipe.method, recipe.variant, recipe.dataset, digest[:8]) if part)
     return Job(
@@ -184,7 +186,7 @@ def _profile(plan: Plan, setting: _Setting, recipe: Recipe) -> Job:
         dataset=recipe.dataset,
         profile=Profiling(
             recipe=recipe_dict(recipe),
-            precision=setting.precision,
+            precision=setting.precision(recipe),
             device=setting.device,
             leaderboards=str(plan.leaderboards),
             file=f"{FOLDER}/{name}.json",

@@ -130,7 +130,7 @@ class Trainer:
         meter = LossMeter(self._loss_sums, self.step)
         first_step, uncounted, waited = self.step, 0, 0.0
         start = time.perf_counter()
-        with closing(self._loader.epoch(self.epoch, self.step)) as batches:
+        with closing(self._loader.epoch(self.epoch, self.step)) as batches, self._precision.float32_products():
             stopping = False
             while self.step < steps and not stopping:
                 asked = time.perf_counter()

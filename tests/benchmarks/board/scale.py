@@ -61,6 +61,8 @@ class Scale:
             f"sampler.images={self.images}",
             f"sampler.batches_per_epoch={budget.batches_per_epoch}",
             f"schedule.epochs={budget.epochs}",
+            # One precision for all, whatever their official codes train in.
+            'optimizer.precision="bf16"',
             *_scaled_schedule(own, budget.epochs),
             *_reached_rates(own),
             *self._weight_of_masks(own),
