@@ -183,7 +183,7 @@ def _check_vibench(command: str, values: dict[str, Any]) -> None:
 
 
 def _check_pytest(words: list[str]) -> None:
-    markers = {line.split(":")[0] for line in _project()["tool"]["pytest"]["ini_options"]["markers"]}
+    markers = {"", *(line.split(":")[0] for line in _project()["tool"]["pytest"]["ini_options"]["markers"])}
     options = iter(words)
     for word in options:
         if word == "-m":
