@@ -84,7 +84,7 @@ def _run(file: Path, plan: Plan, jobs: Sequence[Job], stop_after: float | None) 
             "the same command goes on."
         )
     _leaderboards(plan)
-    _report(plan, jobs, result)
+    _report(jobs, result)
 
 
 def _executor(plan: Plan, jobs: Sequence[Job]) -> Executor:
@@ -126,7 +126,7 @@ def _leaderboards(plan: Plan) -> None:
     )
 
 
-def _report(plan: Plan, jobs: Sequence[Job], result: Result) -> None:
+def _report(jobs: Sequence[Job], result: Result) -> None:
     from vibench.cli.console import err, out
 
     for failure in result.failed:

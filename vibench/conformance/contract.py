@@ -14,7 +14,7 @@ from torch import Tensor
 from vibench.conformance.finding import BrokenContract, Finding, attempt
 from vibench.data.batch import Batch
 from vibench.datasets.registry import dataset_names
-from vibench.errors import suggestion
+from vibench.errors import cited, suggestion
 from vibench.methods.base import Method
 from vibench.methods.noise_batch import noise_batch
 from vibench.methods.recipe import load_recipe
@@ -221,13 +221,13 @@ def _check_gradients(subject: Subject) -> str:
     missing = [name for name, parameter in trainable.items() if parameter.grad is None]
     if missing:
         raise BrokenContract(
-            f"no loss reaches {_listed(missing)}; use these parameters in losses(), or freeze them with "
+            f"no loss reaches {cited(missing)}; use these parameters in losses(), or freeze them with "
             "requires_grad_(False)."
         )
     bad = [name for name, parameter in trainable.items() if not torch.isfinite(parameter.grad).all()]  # type: ignore[arg-type]
     if bad:
         raise BrokenContract(
-            f"the gradient of {_listed(bad)} is NaN or infinite; look for a square root, logarithm or division at 0."
+            f"the gradient of {cited(bad)} is NaN or infinite; look for a square root, logarithm or division at 0."
         )
     method.zero_grad(set_to_none=True)
     return f"they reach all {len(trainable)} trainable tensors"
@@ -265,7 +265,7 @@ def _check_eval_mode(subject: Subject) -> str:
     stuck = [name or "the method itself" for name, module in method.named_modules() if module.training]
     if stuck:
         raise BrokenContract(
-            f"eval() leaves {_listed(stuck)} in training mode; a method that overrides train() must heed its argument."
+            f"eval() leaves {cited(stuck)} in training mode; a method that overrides train() must heed its argument."
         )
     before = {name: value.clone() for name, value in method.state_dict().items()}
     for modality in MODALITIES:
@@ -286,7 +286,7 @@ def _check_eval_mode(subject: Subject) -> str:
             raise BrokenContract("embed() leaves the network in training mode; it must not call train().")
     changed = [name for name, value in method.state_dict().items() if not torch.equal(value, before[name])]
     if changed:
-        raise BrokenContract(f"embed() changes {_listed(changed)}; embedding images must not change the network.")
+        raise BrokenContract(f"embed() changes {cited(changed)}; embedding images must not change the network.")
     if not method.train().training:
         raise BrokenContract("train() leaves the network in eval mode.")
     return "same result twice, and for each image alone"
@@ -375,8 +375,3 @@ def _kind(value: object) -> str:
     if isinstance(value, Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     return f"a {type(value).__name__}"
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

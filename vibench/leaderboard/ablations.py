@@ -44,11 +44,9 @@ class AblationBoard:
         return f"{self.method}-{self.board.name}"
 
 
-def ablation_boards(
-    boards: Iterable[Board], papers: Mapping[str, Paper], catalogue: Catalogue | None = None
-) -> list[AblationBoard]:
+def ablation_boards(boards: Iterable[Board], papers: Mapping[str, Paper]) -> list[AblationBoard]:
     """The ablation boards of all methods with at least two variants, in the order of ``boards``, then by method."""
-    catalogue = registered_methods() if catalogue is None else catalogue
+    catalogue = registered_methods()
     found = []
     for board in boards:
         measured = {row.method for row in board.rows if row.source in ("trained", "imported")}

@@ -190,7 +190,6 @@ def protocol_fingerprint(protocol: str, dataset: str, draw: str) -> str:
 def build_boards(
     records: Iterable[Record],
     published: Iterable[PublishedRow],
-    fingerprint_of: Callable[[str, str, str], str] = protocol_fingerprint,
     *,
     catalogue: Catalogue | None = None,
     ignore_audits: bool = False,
@@ -198,8 +197,8 @@ def build_boards(
     """All boards, by data set and name.
 
     A published row stands on the board of its authors' draw; one whose draw is unknown stands, unranked, on every
-    draw's board of its protocol. ``fingerprint_of`` (protocol, data set, draw) gives the fingerprint of those boards.
-    ``catalogue`` defaults to the registered methods. With ``ignore_audits`` findings are shown and change no rank.
+    draw's board of its protocol. ``catalogue`` defaults to the registered methods. With ``ignore_audits`` findings are
+    shown and change no rank.
     """
     catalogue = registered_methods() if catalogue is None else catalogue
     measured: dict[_Key, list[Record]] = {}
@@ -209,7 +208,7 @@ def build_boards(
     printed: dict[_Key, list[Row]] = {}
     for row in published:
         for draw in _draws(row):
-            key = (row.dataset, "", row.protocol, draw, fingerprint_of(row.protocol, row.dataset, draw))
+            key = (row.dataset, "", row.protocol, draw, protocol_fingerprint(row.protocol, row.dataset, draw))
             printed.setdefault(key, []).append(_published_row(row, ignore_audits))
     keys = sorted({*measured, *printed})
     stems = Counter((dataset, _stem(protocol, draw, version)) for dataset, version, protocol, draw, _ in keys)

@@ -80,10 +80,8 @@ class Practice:
 
     draw: str
     """``seeded`` | ``official`` | ``none`` | ``unknown``."""
-    draw_evidence: str
     test_time_information: str
     """As in a record, or ``unknown``."""
-    information_evidence: str
 
 
 @dataclass(frozen=True)
@@ -153,9 +151,7 @@ def load_published(folder: Path | None = None) -> Published:
             raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
         if (row["draw"] == "none") != (row["dataset"] == "regdb"):
             raise UsageError(f"{where}: column 'draw' must be none on regdb and only there, not '{row['draw']}'.")
-        practices[key] = Practice(
-            row["draw"], row["draw_evidence"], row["test_time_information"], row["information_evidence"]
-        )
+        practices[key] = Practice(row["draw"], row["test_time_information"])
     tables = {
         "results": tuple(_printed(folder / "results.csv", _RESULTS, papers)),
         "ablations": tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vibench.errors import UsageError, suggestion
+from vibench.errors import UsageError, cited, suggestion
 from vibench.records.schema import Record
 from vibench.records.store import read_record
 
@@ -161,4 +161,4 @@ def _listed(records: Mapping[Path, Record]) -> str:
         + ")"
         for record in records.values()
     ]
-    return ", ".join(named[:_MOST_NAMED]) + (", ..." if len(named) > _MOST_NAMED else "")
+    return cited(named, _MOST_NAMED)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vibench.errors import UsageError, VibenchError
+from vibench.errors import UsageError, VibenchError, cited
 from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.nn.torchvision_ops import import_torchvision
 
@@ -67,11 +67,11 @@ def _check_names_and_shapes(state: dict[str, Tensor], network: nn.Module, archit
     surplus = [name for name in given if name not in wanted]
     shapes = [name for name in given if name in wanted and given[name].shape != wanted[name].shape]
     if missing:
-        problems.append(f"lacks {_listed(missing)}")
+        problems.append(f"lacks {cited(missing)}")
     if surplus:
-        problems.append(f"has the unknown {_listed(surplus)}")
+        problems.append(f"has the unknown {cited(surplus)}")
     if shapes:
-        problems.append(f"has another shape of {_listed(shapes)}")
+        problems.append(f"has another shape of {cited(shapes)}")
     if problems:
         raise UsageError(
             f"--pretrained: {source} does not fit torchvision's {architecture}: it {', and it '.join(problems)}."
@@ -80,8 +80,3 @@ def _check_names_and_shapes(state: dict[str, Tensor], network: nn.Module, archit
 
 def _without_classifier(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if not name.startswith("fc.")}
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

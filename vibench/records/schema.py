@@ -13,6 +13,8 @@ from typing import Any, Literal
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS, Evaluation, TrialScore
 from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.json_table import without_none
+from vibench.files.reading import parse_json
 from vibench.files.toml import parse_table
 from vibench.records.migrations import SCHEMA_VERSION, migrate
 from vibench.runtime.environment import Environment
@@ -264,13 +266,9 @@ def to_json(record: Record) -> str:
 def from_json(text: str, where: str = "record") -> Record:
     """Read a record; ``where`` begins every message. Raises `RecordError` for anything but a sound record."""
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
-        # Escaped lone surrogates are legal JSON but no text that could be written into a board.
-        json.dumps(content, ensure_ascii=False).encode("utf-8")
+        content = parse_json(text)
     except ValueError as error:
         raise RecordError(f"{where}: is not valid JSON ({error}).") from None
-    except RecursionError:
-        raise RecordError(f"{where}: is nested deeper than any evaluation record.") from None
     return record_from_dict(content, where)
 
 
@@ -285,7 +283,7 @@ def record_from_dict(content: Any, where: str = "record") -> Record:
             "upgrade vibench."
         )
     try:
-        return parse_table(Record, _without_null(migrate(content, version)), where)
+        return parse_table(Record, without_none(migrate(content, version)), where)
     except UsageError as error:
         raise RecordError(f"{where}{_short(str(error.args[0]).removeprefix(where))}") from None
     except OverflowError:
@@ -294,21 +292,10 @@ def record_from_dict(content: Any, where: str = "record") -> Record:
         raise RecordError(f"{where}: is nested deeper than any evaluation record.") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}")
-
-
 def _short(text: str) -> str:
     """A message that quotes what it found, on one line and of bounded length."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_MESSAGE else f"{line[:_LONGEST_MESSAGE]} ..."
-
-
-def _without_null(value: Any) -> Any:
-    """Null stands for a field's default, None."""
-    if isinstance(value, dict):
-        return {key: _without_null(item) for key, item in value.items() if item is not None}
-    return value
 
 
 def _rounded(value: Any) -> Any:

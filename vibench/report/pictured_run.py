@@ -112,7 +112,6 @@ def picture_run(
     *,
     device: str = "auto",
     amp: str = "auto",
-    cache: Path | None = None,
     progress: Progress = silent,
 ) -> PicturedRun:
     """Embed and evaluate the test images of ``model`` under ``protocol``, once it is clear that all can be drawn.
@@ -134,7 +133,7 @@ def picture_run(
         draw_trials(protocol, images, protocol.resolve_draw(rules.draws[0]), split=model.split), protocol, request
     )
     named = named_queries(request.queries, protocol, images, trial)
-    embedded = embed_models([model], rules, device=device, amp=amp, cache=cache, progress=progress)
+    embedded = embed_models([model], rules, device=device, amp=amp, progress=progress)
     own = own_distances(embedded, rules)
     (evaluation,) = evaluate_embedded(embedded, rules, own, progress=progress)
     size = model.recipe.input
@@ -142,7 +141,7 @@ def picture_run(
         model=model,
         method=embedded.method,
         device=embedded.device,
-        cache=open_cache(model.dataset, model.root, size.height, size.width, size.interpolation, folder=cache),
+        cache=open_cache(model.dataset, model.root, size.height, size.width, size.interpolation),
         features=embedded.extractions[model.split].features,
         images=images,
         protocol=protocol,

@@ -167,7 +167,7 @@ class _Course:
         )
 
 
-def last_lines(log: Path, count: int = LOG_LINES) -> tuple[str, ...]:
+def last_lines(log: Path) -> tuple[str, ...]:
     """The last lines of a log, long ones shortened; none where there is no log."""
     try:
         with log.open("rb") as handle:
@@ -176,7 +176,7 @@ def last_lines(log: Path, count: int = LOG_LINES) -> tuple[str, ...]:
             text = handle.read().decode("utf-8", errors="replace")
     except OSError:
         return ()
-    return tuple(line[:300] for line in text.splitlines() if line.strip())[-count:]
+    return tuple(line[:300] for line in text.splitlines() if line.strip())[-LOG_LINES:]
 
 
 def _reason(state: JobState) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, get_dataset
 from vibench.distributed.world import World
-from vibench.errors import UsageError, VibenchWarning
+from vibench.errors import UsageError, VibenchWarning, cited
 from vibench.methods.recipe import recipe_dict
 from vibench.methods.registry import build_method
 from vibench.runtime.devices import recorded_precision, resolve_device
@@ -169,7 +169,7 @@ class Session:
             else "no epoch was finished, so there is no checkpoint"
         )
         paths, pids = self.trainer.batch_images(error.epoch, error.step)
-        batch = f"batch of {_cited(paths)}, identities {_cited(pids)}"
+        batch = f"batch of {cited(paths, 8)}, identities {cited(pids, 8)}"
         return (
             f"{error} ({batch}) of {self.recipe.method} on {self.recipe.dataset}; training has stopped and {kept}. "
             "Try a lower rate (--set optimizer.lr=...), clipping (--set optimizer.clip_grad_norm=5) or --amp off."
@@ -214,15 +214,10 @@ def _check_split(dataset: Dataset, training: SampleIndex, test: SampleIndex) -> 
         raise UsageError(f"{dataset.name}: the training split is empty; check the copy with 'vibench data check'.")
     shared = np.intersect1d(training["pid"].to_numpy(), test["pid"].to_numpy())
     if len(shared):
-        named = ", ".join(str(pid) for pid in shared[:5]) + (", ..." if len(shared) > 5 else "")
         raise UsageError(
-            f"{dataset.name}: {len(shared)} identities (pid {named}) are in the training and in the test split; "
-            "check the copy with 'vibench data check'."
+            f"{dataset.name}: {len(shared)} identities (pid {cited(shared)}) are in the training and in the test "
+            "split; check the copy with 'vibench data check'."
         )
-
-
-def _cited(names: Sequence[object]) -> str:
-    return ", ".join(map(str, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _weights_name(pretrained: str) -> str:

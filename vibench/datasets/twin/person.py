@@ -32,8 +32,6 @@ PARTS = (
 
 PART = {name: value for value, name in enumerate(PARTS)}
 
-SPECTRA = ("visible", "infrared", "thermal")
-
 
 @dataclass(frozen=True)
 class Wardrobe:
@@ -52,7 +50,7 @@ class Wardrobe:
 
 @lru_cache(maxsize=48)
 def wardrobe(seed: int, pid: int, cameras: int, spectrum: str) -> Wardrobe:
-    """The surfaces of identity ``pid`` as a camera of ``spectrum`` (one of `SPECTRA`) records them."""
+    """The surfaces of identity ``pid`` as a camera of ``spectrum``, visible, infrared or thermal, records them."""
     identity = draw_identity(seed, pid, cameras)
     upper = _bake(identity.upper, spectrum)
     return Wardrobe(
@@ -200,7 +198,6 @@ class PersonPainter:
         radii: tuple[float, float],
         surface: Baked,
         part: str,
-        turn: float | None = None,
         rows: tuple[float, float] = (0.0, 1.0),
         shade: float = 1.0,
     ) -> None:
@@ -218,7 +215,7 @@ class PersonPainter:
             surface,
             PART[part],
             self.light,
-            self.yaw if turn is None else turn,
+            self.yaw,
             rows,
             shade,
         )
