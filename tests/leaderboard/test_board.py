@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.leaderboard.boards import PRINTED, REAL, lines_of, make_audit, real_record, rows_of, seeded_run
-from tests.records.made import make_evaluation, make_record
+from tests.leaderboard.boards import PRINTED, REAL, lines_of, make_audit, real_record, rows_of
+from tests.records.made import make_evaluation, make_record, seeded_run
 from vibench.leaderboard.board import (
     LEAKING,
     OFFICIAL_PERMUTATIONS,

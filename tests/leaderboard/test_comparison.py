@@ -15,8 +15,8 @@ from tests.records.scored import scored_record
 from vibench.errors import UsageError
 from vibench.evaluation.result import PerQuery
 from vibench.leaderboard.comparison import Comparison, Resampling, compare
-from vibench.leaderboard.selection import Runs
 from vibench.records.schema import Record
+from vibench.records.selection import Runs
 from vibench.records.store import write_record
 
 QUICK = Resampling(resamples=400)

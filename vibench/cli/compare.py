@@ -67,8 +67,8 @@ def compare(
     from vibench.files.writing import write_json
     from vibench.leaderboard.comparison import Resampling
     from vibench.leaderboard.comparison import compare as compare_runs
-    from vibench.leaderboard.selection import Wanted, select
     from vibench.protocols import load_protocol
+    from vibench.records.selection import Wanted, select
     from vibench.records.store import find_records, leaderboards_folder
 
     if len(sides) < 2:

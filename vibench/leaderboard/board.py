@@ -2,7 +2,7 @@
 
 A board holds one data set (of a twin: one version of it), one protocol and one fingerprint, so all its measured rows
 were scored by the same rules on the same galleries. Runs that differ in nothing but the seed are one row
-(`vibench.leaderboard.seeds`). Inside a board, rows of equal test-time information form a section and are ranked among
+(`vibench.records.seeds`). Inside a board, rows of equal test-time information form a section and are ranked among
 themselves: by rank-1, then mAP; equal scores share a rank. Published rows with a minor audit finding rank below every
 clean row of their section.
 
@@ -17,15 +17,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from vibench.datasets.registry import dataset_names, get_dataset
+from vibench.datasets.registry import is_synthetic
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.audits import Audit
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
-from vibench.leaderboard.seeds import ENOUGH, Experiment, experiments
 from vibench.protocols import load_protocol, protocol_names
 from vibench.records.schema import OFFICIAL, Cost, Record, RunInfo
+from vibench.records.seeds import ENOUGH_SEEDS, Experiment, experiments
 
 UNRANKED = "not ranked"
 MOST_KEYS = 3
@@ -176,11 +176,6 @@ def difference(measured: Row, printed: Row, metric: str) -> float | None:
     return None if ours is None or theirs is None else ours.value - theirs.value
 
 
-def is_synthetic(dataset: str) -> bool:
-    """True for the synthetic twins; False for real data sets and for names that vibench does not know."""
-    return dataset in dataset_names() and get_dataset(dataset).synthetic
-
-
 def protocol_fingerprint(protocol: str, dataset: str, draw: str) -> str:
     """The fingerprint of today's protocol file under a draw, on a real data set."""
     permutations = OFFICIAL_PERMUTATIONS if draw == "official" else ""
@@ -242,13 +237,13 @@ def _stem(protocol: str, draw: str, version: str) -> str:
 def _measured_rows(
     records: Sequence[Record], synthetic: bool, catalogue: Catalogue, published: Sequence[Row]
 ) -> list[Row]:
-    galleries = Counter(_galleries(record) for record in records)
+    galleries = Counter(record.galleries for record in records)
     # Most records decide what the galleries of a twin are; of equally many, the larger.
     usual = max(galleries, key=lambda found: (galleries[found], len(found), found), default=())
 
     def row_of(record: Record) -> Row:
         # A small twin is complete although its counts are not those of the full data set.
-        complete = _galleries(record) == usual if synthetic else record.complete
+        complete = record.galleries == usual if synthetic else record.complete
         trials = 0 if synthetic else _trials_of(record.protocol)
         row = _measured_row(record, complete, trials, catalogue)
         return replace(row, published=_counterpart(row, published))
@@ -307,7 +302,7 @@ def _experiment_row(experiment: Experiment, row_of: Callable[[Record], Row]) -> 
     if first.source != "trained":
         return first
     seeds = len(runs)
-    few = (f"{seeds} seed{'s' if seeds > 1 else ''}",) if seeds < ENOUGH else ()
+    few = (f"{seeds} seed{'s' if seeds > 1 else ''}",) if seeds < ENOUGH_SEEDS else ()
     runs += [replace(row, obstacles=(*row.obstacles, SUPERSEDED)) for row in map(row_of, experiment.superseded)]
     row = replace(first, marks=(*first.marks, *few), seeds=seeds, runs=tuple(runs) if len(runs) > 1 else ())
     if seeds == 1:
@@ -337,10 +332,6 @@ def _counterpart(row: Row, published: Sequence[Row]) -> Row | None:
 def _trials_of(protocol: str) -> int:
     """How many trials a protocol averages; 0 for a protocol of somebody's own."""
     return load_protocol(protocol).trials if protocol in protocol_names() else 0
-
-
-def _galleries(record: Record) -> tuple[tuple[int, int, int, str], ...]:
-    return tuple((trial.trial, trial.queries, trial.gallery, trial.gallery_sha256) for trial in record.trials)
 
 
 OTHER_PRINT = "other print"

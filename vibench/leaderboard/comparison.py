@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
+from vibench.datasets.registry import is_synthetic
 from vibench.errors import UsageError
 from vibench.evaluation.result import PerQuery
 from vibench.evaluation.significance import (
@@ -27,15 +28,13 @@ from vibench.evaluation.significance import (
     sign_flip_p,
     welch_margin,
 )
-from vibench.leaderboard.board import is_synthetic
-from vibench.leaderboard.selection import Runs
 from vibench.records.schema import Record
+from vibench.records.seeds import ENOUGH_SEEDS
+from vibench.records.selection import Runs
 from vibench.records.store import read_per_query
 from vibench.runtime.progress import Progress, silent
 
 METRICS = ("map", "r1")
-ENOUGH_RUNS = 3
-"""Runs of a side from which their spread means something."""
 ENOUGH_IDENTITIES = 20
 """Identities below which resampling them is known to promise too much."""
 
@@ -384,7 +383,7 @@ def _of_gallery_camera(outcome: _Outcome, camera: int, metric: str) -> np.ndarra
 
 
 def _notes(loaded: Sequence[_Loaded], records: Sequence[Record], identities: int, with_parts: bool) -> Iterator[str]:
-    few = [f"{one.side.label} has {one.side.runs}" for one in loaded if one.side.runs < ENOUGH_RUNS]
+    few = [f"{one.side.label} has {one.side.runs}" for one in loaded if one.side.runs < ENOUGH_SEEDS]
     if few:
         yield (
             f"fewer than three seeds ({', '.join(few)}): intervals and p tell what other test identities would change, "

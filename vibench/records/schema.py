@@ -168,6 +168,11 @@ class Record:
         return sha256_text(canonical_json(_rounded(content)))[:12]
 
     @property
+    def galleries(self) -> tuple[tuple[int, int, int, str], ...]:
+        """What was ranked: of every trial its number, queries, size of its gallery and hash of that."""
+        return tuple((trial.trial, trial.queries, trial.gallery, trial.gallery_sha256) for trial in self.trials)
+
+    @property
     def label(self) -> str:
         """``method``, and behind hyphens its variant and the named feature that was ranked, where there are any."""
         return "-".join(part for part in (self.method, self.variant, self.feature) if part)

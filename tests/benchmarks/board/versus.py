@@ -10,7 +10,7 @@ from tests.benchmarks.board.contests import CONTESTS, Contest
 from tests.benchmarks.board.scale import SYSU
 from vibench.files.writing import write_text
 from vibench.leaderboard.comparison import compare
-from vibench.leaderboard.selection import Runs, Wanted, select
+from vibench.records.selection import Runs, Wanted, select
 from vibench.records.store import find_records
 
 COLUMNS = (
