@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vibench.records.migrations import SCHEMA_VERSION, STEPS, from_version_1, migrate
-from vibench.records.schema import RecordError, from_json, record_dict, to_json
+from vibench.records.record_json import RecordError, from_json, record_dict, to_json
 from vibench.records.store import find_records, read_per_query
 
 OLD = Path(__file__).parent / "old_records"

@@ -123,7 +123,7 @@ def evaluate(
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
     from vibench.files.writing import write_json
-    from vibench.records.schema import record_dict
+    from vibench.records.record_json import record_dict
     from vibench.records.store import leaderboards_folder, write_record
     from vibench.runtime.determinism import deterministic as repeatable
     from vibench.scoring.attributes import GivenAttributes
