@@ -7,9 +7,10 @@ from typing import Any
 
 from tests.records.made import make_record
 from vibench.leaderboard.audits import Audit, parse_selector
-from vibench.leaderboard.board import Board, Row, build_boards, protocol_fingerprint
+from vibench.leaderboard.board import Board, build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.row import Row
 from vibench.records.schema import Cost, Record, RunInfo
 from vibench.runtime.memory import PeakMemory
 

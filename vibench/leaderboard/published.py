@@ -86,7 +86,7 @@ class Practice:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a method's authors trained on one data set with; an empty text where no source says."""
+    """What a method was trained and ranked with on one data set; an empty text where no source says."""
 
     input: str = ""
     """Height and width of the network input, such as ``288x144``."""
