@@ -64,10 +64,10 @@ def compare(
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
     from vibench.cli.console import err, out, progress
     from vibench.errors import UsageError
+    from vibench.evaluation.significance import Resampling
     from vibench.files.writing import write_json
-    from vibench.leaderboard.comparison import Resampling
-    from vibench.leaderboard.comparison import compare as compare_runs
     from vibench.protocols import load_protocol
+    from vibench.records.comparison import compare as compare_runs
     from vibench.records.selection import Wanted, select
     from vibench.records.store import find_records, leaderboards_folder
 

@@ -9,7 +9,7 @@ import pandas as pd
 from tests.benchmarks.board.contests import CONTESTS, Contest
 from tests.benchmarks.board.scale import SYSU
 from vibench.files.writing import write_text
-from vibench.leaderboard.comparison import compare
+from vibench.records.comparison import compare
 from vibench.records.selection import Runs, Wanted, select
 from vibench.records.store import find_records
 
