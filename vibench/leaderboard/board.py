@@ -14,7 +14,7 @@ method's headline, or that have a major audit finding.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vibench.datasets.registry import is_synthetic
