@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as functional
 
 from tests.datasets import mini
-from tests.methods import literal
+from tests.methods.literal import official as literal
 from vibench.data.batch import Batch
 from vibench.losses import centre_cluster, hard_triplet
 from vibench.methods.base import Method
