@@ -31,6 +31,12 @@ from tests.methods.literal.numerics import (
 
 ATTRIBUTES = 8
 
+WEIGHTS = {"identity": 1.0, "metric": 2.0, "mmd": 0.25, "attributes": 1.0, "prediction": 1.0}
+"""Of MMD-ReID's official code, and lambda = 1 (Fig. 7); that of the image-only head is the method's choice."""
+
+FROZEN = ("neck.bias", "id_neck.bias", "region.bias")
+"""Shifts of batch norms that do not train."""
+
 
 @dataclass(frozen=True)
 class Switches:
@@ -38,8 +44,11 @@ class Switches:
 
     pae: bool = True
     emb: Literal[1, 2, 3] = 3
+    fusion: Literal["scalar-tokens", "token-pair"] = "scalar-tokens"
     emb2_input: Literal["map", "vector"] = "map"
     gates: Literal["per_attr", "shared"] = "per_attr"
+    normalise_gates: bool = True
+    region_norm: bool = True
     id_sigmoid2: bool = False
     aal: Literal["paper", "code", "off"] = "paper"
     attr_input: Literal["gt", "mixed", "pred"] = "mixed"
@@ -53,10 +62,6 @@ class Switches:
 class Outputs:
     """What the network makes of a batch."""
 
-    f: Tensor
-    """Pooled feature of the host (B, C)."""
-    neck: Tensor
-    """f behind its batch norm."""
     predicted: Tensor | None
     """Probabilities (B, 8) of the attributes, from the image alone."""
     r: Tensor
@@ -70,6 +75,15 @@ class Outputs:
 def gem(maps: Tensor, p: float) -> Tensor:
     """Generalised mean over the positions: (mean x^p + 1e-12)^(1/p)."""
     return ((maps**p).mean(dim=(2, 3)) + 1e-12) ** (1.0 / p)
+
+
+def pooled_gated(w: Tensor, maps: Tensor, p: float) -> Tensor:
+    """Generalised mean of F_i = w_i F. The method scales the guard of the pooling with the map, as is done here.
+
+    Left alone, it would be the pooled value where a channel of F is zero everywhere: 1e-4 in place of 1e-4 w.
+    """
+    gated = w[:, :, None, None] * maps
+    return ((gated**p).mean(dim=(2, 3)) + 1e-12 * w**p) ** (1.0 / p)
 
 
 def layer_norm(net: Network, name: str, rows: Tensor) -> Tensor:
@@ -122,6 +136,22 @@ def fusion(net: Network, neck: Tensor, bits: Tensor) -> Tensor:
     return x + net.dropout(out, 0.1)
 
 
+def token_pair_fusion(net: Network, neck: Tensor, bits: Tensor) -> Tensor:
+    """Embedding I, e1, as the paper has it: Q = f, K = V = [f, f_a], Eq. 3 and 4.
+
+    That f and f_a are two tokens, and that the FFN is two layers with GELU, is the method's reading of the paper.
+    """
+    own = linear(net, "fusion.attribute_feature", bits)
+    attended = []
+    for f, f_a in zip(neck, own, strict=True):
+        shares = softmax(torch.stack([f @ f, f @ f_a]) / len(f) ** 0.5)
+        attended.append(shares[0] * f + shares[1] * f_a)
+    f_ca = layer_norm(net, "fusion.norms.0", torch.stack(attended) + neck)
+    z1 = layer_norm(net, "fusion.norms.1", f_ca + neck)
+    ffn = linear(net, "fusion.mlp.1", gelu(linear(net, "fusion.mlp.0", z1)))
+    return layer_norm(net, "fusion.norms.2", z1 + ffn)
+
+
 def spatial(net: Network, e1: Tensor, maps: Tensor, bits: Tensor, form: str) -> Tensor:
     """Embedding II, e2: Eq. 5, summed over the positions.
 
@@ -137,31 +167,32 @@ def spatial(net: Network, e1: Tensor, maps: Tensor, bits: Tensor, form: str) -> 
 
 
 def channel_gates(net: Network, e2: Tensor, bits: Tensor, gates: str) -> list[Tensor]:
-    """Embedding III, w_1 to w_8 of Eq. 6, of length 1: one head per attribute, or one for all of them."""
+    """Embedding III, w_1 to w_8 of Eq. 6: one head per attribute, or one for all of them."""
     x = torch.cat([e2, relu(linear(net, "channel.attribute", bits))], dim=1)
     heads = range(ATTRIBUTES) if gates == "per_attr" else [0] * ATTRIBUTES
     found = []
     for i in heads:
         hidden = relu(linear(net, f"channel.head.{i}.0", x))
-        found.append(unit(sigmoid(linear(net, f"channel.head.{i}.1", hidden))))
+        found.append(sigmoid(linear(net, f"channel.head.{i}.1", hidden)))
     return found
 
 
 def gates_of(net: Network, neck: Tensor, maps: Tensor, bits: Tensor, switches: Switches) -> list[Tensor]:
-    """Sec. 3.2; with fewer embeddings (Table 5) the sigmoid of the last one is every attribute's gate."""
-    e = fusion(net, neck, bits)
-    if switches.emb == 1:
-        return [unit(sigmoid(e))] * ATTRIBUTES
-    e = spatial(net, e, maps, bits, switches.emb2_input)
-    if switches.emb == 2:
-        return [unit(sigmoid(e))] * ATTRIBUTES
-    return channel_gates(net, e, bits, switches.gates)
+    """Sec. 3.2; with fewer embeddings (Table 5) the sigmoid of the last one is every attribute's gate.
+
+    Length 1 is the official code's.
+    """
+    e = (fusion if switches.fusion == "scalar-tokens" else token_pair_fusion)(net, neck, bits)
+    if switches.emb >= 2:
+        e = spatial(net, e, maps, bits, switches.emb2_input)
+    gates = channel_gates(net, e, bits, switches.gates) if switches.emb == 3 else [sigmoid(e)] * ATTRIBUTES
+    return [unit(w) for w in gates] if switches.normalise_gates else gates
 
 
 def person_feature(net: Network, maps: Tensor, gates: list[Tensor], switches: Switches) -> Tensor:
-    """r: Eq. 7 and 10, and the text behind it. The code normalises the mean of the F_i first."""
-    gated = [w[:, :, None, None] * maps for w in gates]
-    w2 = sigmoid(batch_norm(net, "region", torch.stack(gated).mean(dim=0)))
+    """r: Eq. 7 and 10, and the text behind it. The norm of the mean of the F_i is the official code's."""
+    mean = torch.stack([w[:, :, None, None] * maps for w in gates]).mean(dim=0)
+    w2 = sigmoid(batch_norm(net, "region", mean) if switches.region_norm else mean)
     x = w2 * maps
     return gem(sigmoid(x) if switches.id_sigmoid2 else x, switches.gem_p)
 
@@ -175,7 +206,7 @@ def attribute_probabilities(
     if switches.aal == "code":
         read = gates
     else:
-        w1 = sigmoid(torch.cat([gem(w[:, :, None, None] * maps, switches.gem_p) for w in gates], dim=1))
+        w1 = sigmoid(torch.cat([pooled_gated(w, maps, switches.gem_p) for w in gates], dim=1))
         f_atr = linear(net, "attribute.fc", w1 * torch.cat([f] * ATTRIBUTES, dim=1))
         read = [f_atr] * ATTRIBUTES
     return torch.cat([sigmoid(linear(net, f"attribute.{i}", x)) for i, x in enumerate(read)], dim=1)
@@ -183,42 +214,40 @@ def attribute_probabilities(
 
 def predicted_attributes(net: Network, neck: Tensor, switches: Switches) -> Tensor:
     """The image-only head on f-bar. It shapes the features only where it is what AAL has to go by."""
-    shapes = switches.aal != "off" and switches.attr_input != "gt"
+    # Else the head would change what the row of the table, or the training on labels, is to measure.
+    shapes = not switches.pae or (switches.aal != "off" and switches.attr_input != "gt")
     return sigmoid(linear(net, "head", neck if shapes else neck.detach()))
 
 
 def outputs(
-    net: Network, shared_input: Tensor, labelled: Tensor | None, from_image: Tensor, switches: Switches
+    net: Network, shared_input: Tensor, given: Tensor | None, from_image: Tensor, switches: Switches
 ) -> Outputs:
-    """Of the outputs of the modality-specific stages; A is what the image-only head says where ``from_image`` (B,)."""
+    """Of the outputs of the modality-specific stages; A is the head's where ``from_image`` (B,), else ``given``."""
     maps = shared_layer(net, 4, shared_layer(net, 3, shared_input))
     f = gem(maps, switches.gem_p)
+    if not switches.pae and switches.aal == "off":
+        return Outputs(None, f, batch_norm(net, "id_neck", f), None)
     neck = batch_norm(net, "neck", f)
     predicted = predicted_attributes(net, neck, switches) if switches.attribute_head else None
     if not switches.pae:
-        # The paper does not define AAL without PAE: here it is the image-only head.
-        return Outputs(f, neck, None, f, neck, predicted if switches.aal != "off" else None)
+        # The paper does not define AAL without PAE: here it is the image-only head, on a norm of its own.
+        return Outputs(None, f, batch_norm(net, "id_neck", f), predicted)
     rows = []
     for i, from_head in enumerate(from_image.tolist()):
-        if from_head:
-            assert predicted is not None
-            rows.append(predicted[i].detach())
-        else:
-            assert labelled is not None
-            rows.append(labelled[i])
+        rows.append(predicted[i].detach() if from_head else given[i])
     bits = torch.stack(rows)
     gates = gates_of(net, neck, maps, bits, switches)
     r = person_feature(net, maps, gates, switches)
     r_neck = batch_norm(net, "id_neck", r)
-    return Outputs(f, neck, predicted, r, r_neck, attribute_probabilities(net, f, maps, gates, switches))
+    return Outputs(predicted, r, r_neck, attribute_probabilities(net, f, maps, gates, switches))
 
 
 def batch_outputs(
-    net: Network, visible: Tensor, infrared: Tensor, labelled: Tensor, from_image: Tensor, switches: Switches
+    net: Network, visible: Tensor, infrared: Tensor, given: Tensor, from_image: Tensor, switches: Switches
 ) -> Outputs:
     """Of a training batch, visible rows first; stem, layer1 and layer2 exist once per modality."""
     streams = [specific_stages(net, m, x, 2) for m, x in (("visible", visible), ("infrared", infrared))]
-    return outputs(net, torch.cat(streams), labelled, from_image, switches)
+    return outputs(net, torch.cat(streams), given, from_image, switches)
 
 
 def hetero_centre_loss(r: Tensor, labels: Tensor, visible: Tensor, margin: float) -> Tensor:
@@ -299,10 +328,26 @@ def distances(query: Tensor, gallery: Tensor) -> Tensor:
     return torch.stack([torch.stack(row) for row in rows])
 
 
-def share_from_image(epoch: int, epochs: int, gt_until: float = 0.164, pred_from: float = 0.328) -> float:
-    """The share of images that get what the head predicts: 0 in the first 10 of 61 epochs, 1 from the 20th on."""
-    start, stop = gt_until * epochs, pred_from * epochs
-    return min(max((epoch - start) / (stop - start), 0.0), 1.0)
+def codes(bits: Tensor, known: Tensor, draws: Tensor, share: float, mean: Tensor, source: str) -> tuple[Tensor, Tensor]:
+    """The given codes (B, 8), and which images (B,) take the head's instead: those whose draw is below ``share``.
+
+    An image without label takes the head's, or, where labels alone are given (``gt``), the mean code: the method's
+    choice.
+    """
+    given, from_image = [], []
+    for i, is_known in enumerate(known.tolist()):
+        from_image.append(source != "gt" and (not is_known or draws[i].item() < share))
+        given.append(bits[i] if is_known else mean)
+    return torch.stack(given), torch.tensor(from_image)
+
+
+def share_from_image(epoch: int, epochs: int = 61, gt_until: float = 0.164, pred_from: float = 0.328) -> float:
+    """The share of images that get what the head predicts: 0 in the first 10 of 61 epochs, 1 from epoch 20 on.
+
+    Equal steps in between, from an eleventh in epoch 10 (counted from 0): the method's choice.
+    """
+    first, last = round(gt_until * epochs), round(pred_from * epochs)
+    return min(max((epoch - first + 1) / (last - first + 1), 0.0), 1.0)
 
 
 def learning_rate(epoch: int, base: float = 0.1) -> float:
@@ -312,6 +357,10 @@ def learning_rate(epoch: int, base: float = 0.1) -> float:
     return base if epoch < 20 else base * 0.1 if epoch < 50 else base * 0.01
 
 
-def rate_factor(name: str) -> float:
-    """0.1 for the backbone and the two side modules (region, attribute feature), 1 for everything else."""
-    return 0.1 if name.startswith(("backbone.", "region.", "attribute.fc.")) else 1.0
+def rate_factor(name: str, pae: bool = True) -> float:
+    """0.1 for the backbone and the two side modules (region, attribute feature), 1 for everything else.
+
+    With PAE the norm of r belongs to the region's module in the official code, and takes its rate.
+    """
+    slow = ("backbone.", "region.", "attribute.fc.") + (("id_neck.",) if pae else ())
+    return 0.1 if name.startswith(slow) else 1.0

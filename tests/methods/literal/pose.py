@@ -32,6 +32,9 @@ from tests.methods.literal.numerics import (
     unit,
 )
 
+WEIGHTS = {"identity": 1.0, "triplet": 0.1, "pose": 5.0, "distillation": 1.0, "teacher_identity": 1.0}
+"""1, beta, lambda and gamma of Eq. 21; the teacher's own loss is the variant's."""
+
 
 @dataclass(frozen=True)
 class Switches:
@@ -58,7 +61,7 @@ class Outputs:
     logits: list[Tensor]
     """Of every part, in the same order."""
     heatmaps: Tensor | None
-    """H^ (B, C, H/4, W/4), Eq. 4."""
+    """H^ (B, C, H/4, W/4), Eq. 4, where something learns from it."""
     teacher_logits: Tensor | None
     """y_T of Eq. 14."""
 
@@ -164,7 +167,8 @@ def outputs(net: Network, shared_input: Tensor, switches: Switches) -> Outputs:
     if switches.hfc:
         # The features before the mask.
         _, teacher = pcb(net, "teacher", torch.cat([f_id2, f_p], dim=1).mean(dim=(2, 3)))
-    return Outputs([f for f, _ in pairs], [y for _, y in pairs], estimated_heatmaps(net, f_r), teacher)
+    heatmaps = estimated_heatmaps(net, f_r) if switches.pose_loss else None
+    return Outputs([f for f, _ in pairs], [y for _, y in pairs], heatmaps, teacher)
 
 
 def batch_outputs(net: Network, visible: Tensor, infrared: Tensor, switches: Switches) -> Outputs:
@@ -232,7 +236,7 @@ def losses(
         "identity": identity_loss(result.logits, labels),
         "triplet": metric_loss(metric_features, labels, visible, switches.margin),
     }
-    if result.heatmaps is not None and switches.pose_loss:
+    if result.heatmaps is not None:
         terms["pose"] = pose_loss(result.heatmaps, heatmaps, known)
     if result.teacher_logits is not None:
         # As published, nothing but agreeing with its students teaches the teacher.
