@@ -26,7 +26,7 @@ from vibench.losses import hetero_centre_triplet, margin_mmd_id
 from vibench.methods.base import Method
 from vibench.methods.paenet.auxiliary import attribute_loss
 from vibench.methods.recipe import load_recipe
-from vibench.randomness import torch_seed
+from vibench.runtime.randomness import torch_seed
 from vibench.training.schedule import learning_rate
 
 OTHERS = ("epochs_trained", "bit_sums", "attribute_input.images")
