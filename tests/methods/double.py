@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from tests.methods.checks import WIDTH, small_method
 from vibench.data.batch import Batch
-from vibench.devices import resolve_precision
 from vibench.methods.base import Method
 from vibench.nn import backbone
 from vibench.nn.torchvision_ops import import_torchvision
+from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
 LABELS = ([4, 4, 1, 1, 5, 5], [0, 0, 2, 2, 4, 4])
