@@ -7,10 +7,12 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
+
+from vibench.errors import UsageError
 
 _LONGEST = 120
 """Characters of PyTorch's own message that are cited."""
@@ -54,6 +56,25 @@ def read_torch_file(path: Path, allowed: Sequence[type] = ()) -> Any:
         raise TorchFileError(f"{type(error).__name__}: {first}" if first else type(error).__name__) from None
 
 
+def read_state_dict(path: Path, option: str, remedy: str) -> dict[str, Tensor]:
+    """A file's state dict, or the one that it holds as ``state_dict``.
+
+    `UsageError` where there is none: ``option`` is what named the file, ``remedy`` what to name instead.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"{option} {path}: there is no such file; {remedy}.")
+    try:
+        content = read_torch_file(path)
+    except TorchFileError as error:
+        raise UsageError(
+            f"{option} {path}: is no file that torch.save wrote from a plain state dict ({error}); {remedy}."
+        ) from None
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not is_plain_state(state):
+        raise UsageError(f"{option} {path}: holds no plain state dict (name -> tensor); {remedy}.")
+    return dict(state)
+
+
 def is_plain(value: Any) -> bool:
     """Whether ``value`` is an ordinary dense tensor on the CPU, with memory of its own for every element."""
     return (
@@ -65,7 +86,7 @@ def is_plain(value: Any) -> bool:
     )
 
 
-def is_plain_state(value: Any) -> bool:
+def is_plain_state(value: Any) -> TypeGuard[Mapping[str, Tensor]]:
     """Whether ``value`` is a state dict: plain tensors by their names."""
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and is_plain(tensor) for name, tensor in value.items()
