@@ -83,7 +83,7 @@ class AugmentationRecipe:
     erasing_area: tuple[float, float] = (0.02, 0.4)
     """Smallest and largest erased share of the image area."""
     erasing_aspect: tuple[float, float] = (0.3, 1 / 0.3)
-    """Smallest and largest aspect ratio of the erased rectangle."""
+    """Smallest and largest ratio of height to width of the erased rectangle."""
     pad_value: int = 0
     """Grey level of the padding, 0 to 255."""
     erasing_aspect_scale: Literal["linear", "log"] = "linear"
