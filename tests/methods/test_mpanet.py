@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
+from PIL import Image, ImageOps
 
 from tests.datasets import mini
 from tests.methods import literal
@@ -276,6 +277,13 @@ def test_rectangles_are_those_of_the_torchvision_that_the_authors_pin(method, va
     assert np.allclose(erased.mean(axis=0), (118.7, 67.7), atol=1.5)
     shares = np.linspace(0.05, 0.95, 19)
     assert np.allclose(np.quantile(erased, shares, axis=0), np.quantile(reference, shares, axis=0), atol=4)
+
+
+@pytest.mark.parametrize(("method", "variant"), [("mpanet", ""), ("paenet", "mpanet-pae-aal")])
+def test_padding_has_the_colour_that_pillow_makes_of_the_authors_number(method, variant):
+    recipe = load_recipe(method, variant).augmentation
+    padded = ImageOps.expand(Image.new("RGB", (4, 4), "white"), border=recipe.pad, fill=127)
+    assert padded.getpixel((0, 0)) == recipe.pad_colour == (127, 0, 0)
 
 
 def test_regdb_ranks_by_euclidean_distance_of_g(batch):
