@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.training import toy  # noqa: F401  (registers the method)
-from vibench.conformance.contract import CLASSES, Subject, small_settings
+from vibench.conformance.subject import CLASSES, Subject, small_settings
 from vibench.errors import UsageError
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe

@@ -53,7 +53,7 @@ from vibench.nn.pretrained import load_pretrained
 from vibench.profiling.profile import read_profile, write_profile
 from vibench.protocols import load_protocol
 from vibench.records.recomputation import disagreements
-from vibench.records.schema import from_json, to_json
+from vibench.records.record_json import from_json, to_json
 from vibench.records.store import read_per_query, read_record, record_path, write_record
 from vibench.report.outcomes import camera_scores, pair_scores
 from vibench.report.runs import training_charts

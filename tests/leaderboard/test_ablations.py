@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.leaderboard.boards import PRINTED, real_record, seeded_run
-from tests.records.made import make_record
+from tests.leaderboard.boards import PRINTED, real_record
+from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.ablations import AblationBoard, ablation_boards
 from vibench.leaderboard.board import build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import ablation_rows, published_rows

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.leaderboard.boards import COST, PRINTED, seeded_run
-from tests.records.made import make_record
+from tests.leaderboard.boards import COST, PRINTED
+from tests.records.made import make_record, seeded_run
 from vibench.errors import UsageError
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.catalogue import registered_methods

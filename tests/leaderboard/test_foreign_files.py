@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from tests.records.made import make_per_query, make_record
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.render import write_boards
-from vibench.records.schema import Record, record_dict, to_json
+from vibench.records.record_json import record_dict, to_json
+from vibench.records.schema import Record
 from vibench.records.store import LARGEST_RECORD, read_records, record_path, write_record
 
 OUTCOMES = (make_per_query(0), make_per_query(1))

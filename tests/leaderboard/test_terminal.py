@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tests.leaderboard.boards import CONFLICT, COST, PRINTED, make_audit, real_record, seeded_run, small_board
-from tests.records.made import make_record
+from tests.leaderboard.boards import CONFLICT, COST, PRINTED, make_audit, real_record, small_board
+from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.cost import COSTS, cost_tables
 from vibench.leaderboard.published import load_published

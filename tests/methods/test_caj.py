@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as functional
 
 from tests.datasets import mini
-from tests.methods import literal
+from tests.methods.literal import official as literal
 from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, squared_difference_triplet, weighted_regularised_triplet
 from vibench.methods.base import Method

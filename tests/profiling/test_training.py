@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.profiling.toy import FLOPS_BACKWARD, FLOPS_FORWARD, Toy
-from vibench.conformance.contract import small_settings
+from vibench.conformance.subject import small_settings
 from vibench.data.batch import Batch
 from vibench.errors import VibenchError
 from vibench.methods.base import Method

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from vibench.evaluation.result import METRICS, Evaluation, PerQuery, TrialScore
-from vibench.records.schema import Record, record_from_evaluation
+from vibench.records.schema import Record, RunInfo, record_from_evaluation
 from vibench.runtime.environment import Environment
 
 FINGERPRINT = "ab" * 32
+RECIPE = "5e" * 32
 
 
 def make_evaluation(r1: float = 0.5, mean_ap: float = 0.4, trial_count: int = 2, **changes: Any) -> Evaluation:
@@ -75,3 +76,8 @@ def make_record(method: str = "agw", r1: float = 0.5, mean_ap: float = 0.4, **ch
     about |= {key: changes.pop(key) for key in own & set(changes)}
     evaluation = make_evaluation(r1, mean_ap, **changes)
     return record_from_evaluation(evaluation, method=method, environment=Environment(vibench="0.1.0"), **about)
+
+
+def seeded_run(seed: int | None, **changes: Any) -> RunInfo:
+    """A run of one recipe."""
+    return RunInfo(**{"id": f"run-{seed}", "seed": seed, "recipe_sha256": RECIPE, "train_seconds": 60.0, **changes})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from tests.records.made import make_record
 from vibench.evaluation.metrics import summary, trial_figures
 from vibench.evaluation.result import PerQuery, TrialScore
 from vibench.records.schema import Record, RunInfo
+from vibench.records.selection import Runs
+from vibench.records.store import write_record
 
 GALLERY = 6
 """Images, two cameras of three people; the CMC has as many ranks."""
@@ -62,3 +65,13 @@ def scored_record(
         for number, one in enumerate(outcomes)
     ]
     return make_record(method, **{"run": RunInfo(seed=seed), **changes, **summary(scores, outcomes)}), outcomes
+
+
+def runs(folder: Path, name: str, *written: tuple[Record, tuple[PerQuery, ...]]) -> Runs:
+    """Records and their outcomes, written into the store of ``folder``, as one side of a comparison."""
+    return Runs(name, {write_record(folder, record, outcomes): record for record, outcomes in written})
+
+
+def seeds(folder: Path, method: str, count: int, skill: float, **changes: Any) -> Runs:
+    """Likewise, ``count`` runs of one method."""
+    return runs(folder, method, *(scored_record(method, seed, skill, **changes) for seed in range(count)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vibench.records.migrations import SCHEMA_VERSION, STEPS, from_version_1, migrate
-from vibench.records.schema import RecordError, from_json, record_dict, to_json
+from vibench.records.record_json import RecordError, from_json, record_dict, to_json
 from vibench.records.store import find_records, read_per_query
 
 OLD = Path(__file__).parent / "old_records"
@@ -16,10 +16,15 @@ FILES = sorted(OLD.rglob("*.json"))
 
 
 def test_every_shape_is_kept() -> None:
-    assert {path.relative_to(OLD).parts[0] for path in FILES} >= {"landing", "version-1"}
+    assert {path.relative_to(OLD).parts[0] for path in FILES} >= {"landing", "feature", "test-attributes", "version-1"}
     entries = {path.relative_to(OLD).parts[0]: set(json.loads(path.read_text())) for path in FILES}
     later = {"feature", "test_attributes"}
-    assert {name: entries[name] & later for name in ("landing", "version-1")} == {"landing": set(), "version-1": later}
+    assert {name: entries[name] & later for name in ("landing", "feature", "test-attributes", "version-1")} == {
+        "landing": set(),
+        "feature": {"feature"},
+        "test-attributes": {"test_attributes"},
+        "version-1": later,
+    }
     versions = {json.loads(path.read_text())["schema_version"] for path in FILES}
     assert versions == set(range(1, SCHEMA_VERSION + 1)), "keep a record of every schema version in old_records/"
 

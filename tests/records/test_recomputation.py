@@ -13,7 +13,7 @@ from tests.records.made import make_per_query, make_record
 from tests.records.scored import scored_record
 from vibench.evaluation.result import METRICS, PerQuery
 from vibench.records.recomputation import disagreements, recompute
-from vibench.records.schema import from_json, record_dict, to_json
+from vibench.records.record_json import from_json, record_dict, to_json
 from vibench.records.store import record_path, write_record
 
 OLD = Path(__file__).parent / "old_records"

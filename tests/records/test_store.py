@@ -18,7 +18,8 @@ from tests.records.made import make_per_query, make_record
 from vibench.errors import UsageError
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.render import write_boards
-from vibench.records.schema import RunInfo, record_dict
+from vibench.records.record_json import record_dict
+from vibench.records.schema import RunInfo
 from vibench.records.store import (
     alone,
     leaderboards_folder,

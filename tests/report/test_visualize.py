@@ -263,6 +263,6 @@ def test_a_method_adds_its_pictures_in_its_own_class(
     def mine(pairs: Any) -> Any:
         return panel_grid([PanelRow(pair.query.label, (Panel(pair.query.pixels),)) for pair in pairs])
 
-    monkeypatch.setattr(type(run.method), "pictures", lambda _: {"mine": mine})
+    monkeypatch.setattr(type(run.method), "pictures", lambda _: {"mine": mine}, raising=False)
     written = visualize(run, PictureRequest("parts", count=2), tmp_path)
     assert written == [tmp_path / "parts-mine.png"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.methods.built_in import BUILT_IN
-from vibench.conformance.contract import CLASSES, Subject, small_settings
+from vibench.conformance.subject import CLASSES, Subject, small_settings
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.data.sections import AugmentationRecipe, SamplerRecipe

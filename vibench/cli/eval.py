@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Path | None, typer.Argument(help="A run folder of 'vibench train'.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")] = None,
     features: Annotated[
-        list[Path] | None, typer.Option(help="A features file instead; one per RegDB split, in order.")
+        list[Path] | None,
+        typer.Option(help="A features file of any code base instead; of RegDB one per split, in their order."),
     ] = None,
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
@@ -46,12 +47,13 @@ def evaluate(
         bool,
         typer.Option(
             "--mask-same-location",
-            help="Where test images change one another's features, keep queries and skipped gallery images apart.",
+            help="Of a method whose test images change one another's features (cm-ssft): keep the pairs apart there "
+            "too that the protocol skips.",
         ),
     ] = False,
     auxiliary: Annotated[
         str | None,
-        typer.Option(help="Accuracy against the number of queries seen together as well, such as 1,4,16,64,all."),
+        typer.Option(help="Measure as well how accuracy grows with the queries seen together, such as 1,4,16,64,all."),
     ] = None,
     auxiliary_partitions: Annotated[
         int, typer.Option(min=1, help="Random partitions of the queries per size of --auxiliary.")
@@ -97,11 +99,13 @@ def evaluate(
     ] = False,
     deterministic: Deterministic = False,
 ) -> None:
-    """Evaluate a RUN, a checkpoint or features under one or more protocols and store one record for each.
+    """Evaluate a RUN, a checkpoint or features of any code under one or more protocols; store a record for each.
 
     Several processes share the images of the test split: torchrun --nproc-per-node 4 $(which vibench) eval ...
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
+
+    Example: vibench eval --features features.npz --name my-method --protocol sysu-all
     """
     given = [source for source in (run, features or None, checkpoint, attributes_only or None) if source is not None]
     if len(given) != 1:
@@ -116,7 +120,7 @@ def evaluate(
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
     from vibench.files.writing import write_json
-    from vibench.records.schema import record_dict
+    from vibench.records.record_json import record_dict
     from vibench.records.store import leaderboards_folder, write_record
     from vibench.runtime.determinism import deterministic as repeatable
     from vibench.scoring.attributes import GivenAttributes

@@ -12,7 +12,7 @@ from vibench.errors import UsageError
 
 
 def extract(
-    run: Annotated[Path, typer.Argument(help="A run folder of 'vibench train'.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The features file to write (.npz).")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
     root: MovedRoot = None,
@@ -24,10 +24,11 @@ def extract(
     ] = False,
     deterministic: Deterministic = False,
 ) -> None:
-    """Embed the test images of the data set of RUN and write their names and features.
+    """Embed the test images of the data set that RUN was trained on; write their names and features.
 
-    Beside ``features``, the file holds the method's further features by name (of a two-stream network, for example,
-    ``pooled`` and ``neck``).
+    Beside 'features', the file holds the method's further features by name (of a two-stream network, for example,
+    'pooled' and 'neck').
+
     Several processes share the images: torchrun --nproc-per-node 4 $(which vibench) extract ...
 
     Example: vibench extract runs/sysu-mm01/agw-s0 -o features.npz

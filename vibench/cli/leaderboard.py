@@ -25,7 +25,9 @@ def leaderboard(
     unfold: Annotated[bool, typer.Option("--unfold", help="Show the runs of rows over several seeds.")] = False,
     ignore_audits: Annotated[
         bool,
-        typer.Option("--ignore-audits", help="Show ranks as if no printed number had a finding; files keep theirs."),
+        typer.Option(
+            "--ignore-audits", help="Show ranks as if no printed number had an audit finding; files keep theirs."
+        ),
     ] = False,
     conflicts: Annotated[bool, typer.Option("--conflicts", help="List where papers contradict each other.")] = False,
     audits: Annotated[
@@ -33,7 +35,11 @@ def leaderboard(
     ] = False,
     leaderboards: Leaderboards = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Only prove every record's figures from the npz beside it; else exit 1.")
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Only recompute every record's figures from the .npz beside it; exit 1 where one differs.",
+        ),
     ] = False,
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.

@@ -8,7 +8,9 @@ import typer
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Explain this method in full; without it, list all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Explain this method in full; without it, list all.")
+    ] = None,
 ) -> None:
     """List the registered methods, or explain one: paper, losses, variants, printed numbers, recipe and options.
 

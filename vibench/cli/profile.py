@@ -12,10 +12,13 @@ from vibench.cli.options import Amp, Device, Tf32
 
 def profile(
     target: Annotated[str, typer.Argument(metavar="METHOD|RUN", help="A method, a run folder or a checkpoint file.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="Recipe of which data set; default sysu-mm01.")] = "",
-    variant: Annotated[str, typer.Option("--variant", help="Variant of the method.")] = "",
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Whose recipe to build METHOD from. Default: sysu-mm01.")
+    ] = "",
+    variant: Annotated[str, typer.Option("--variant", help="Variant of METHOD.")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override the recipe; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as input.height=384; repeatable."),
     ] = None,
     part: Annotated[
         list[str] | None,
@@ -24,8 +27,12 @@ def profile(
     device: Device = "auto",
     amp: Amp = "auto",
     tf32: Tf32 = False,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="Bound of each single timing.")] = 5.0,
-    max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Largest batch of the throughput.")] = 4096,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.0, help="Seconds that each single timing may take.")
+    ] = 5.0,
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", min=1, help="Largest batch that the throughput is measured with.")
+    ] = 4096,
     json_: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the profile as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="OUT", help="Draw the profile as PNG.")] = None,
 ) -> None:

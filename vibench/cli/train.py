@@ -37,12 +37,23 @@ _RUN_OPTIONS = (
 
 def train(
     context: typer.Context,
-    method: Annotated[str | None, typer.Argument(help="A method of 'vibench methods'; not with --resume.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="A data set of 'vibench data info'.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Its folder. Default: $VIBENCH_DATA/DATASET, data/DATASET.")] = None,
-    variant: Annotated[str, typer.Option(help="A variant of the method.")] = "",
+    method: Annotated[
+        str | None, typer.Argument(metavar="METHOD", help="A method of 'vibench methods'; not with --resume.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="sysu-mm01, regdb, llcm, or a twin: sysu-mm01-twin, regdb-twin.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Its folder. Default: $VIBENCH_DATA/DATASET, else data/DATASET.")
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="A variant that 'vibench methods METHOD' names. Default: the paper's own.")
+    ] = "",
     trial: Annotated[str | None, typer.Option(help="RegDB: the split 1 to 10, or all of them. Default: 1.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as schedule.epochs=40; repeatable."),
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on training this run folder.")] = None,
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
@@ -62,13 +73,14 @@ def train(
     sync_batch_norm: Annotated[
         bool,
         typer.Option(
-            help="On several processes: batch norm by the whole batch, as one process would, or by each one's share."
+            help="On several processes: batch norm over the whole batch, as in one process, or over each one's share."
         ),
     ] = True,
 ) -> None:
     """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
 
     Ctrl-C saves and says how to go on; the result is the same, to the byte on a CPU, as without the interruption.
+
     Several processes share each batch by identity: torchrun --nproc-per-node 4 $(which vibench) train ...
 
     Example: vibench train agw --dataset sysu-mm01 --root /data/SYSU-MM01 --set schedule.epochs=40

@@ -13,13 +13,15 @@ from vibench.errors import UsageError
 
 def visualize(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the PNG files into.")],
-    run: Annotated[Path | None, typer.Argument(help="A run folder of 'vibench train'.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")] = None,
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
     protocol: Annotated[
         str | None, typer.Option(help="A protocol of 'vibench protocols'. Default: the data set's first.")
     ] = None,
-    what: Annotated[str, typer.Option(help="ranked, tsne, distances, gradcam, cmc, parts or all.")] = "all",
+    what: Annotated[
+        str, typer.Option(help="ranked, tsne, distances, gradcam, cmc, parts (the method's own pictures) or all.")
+    ] = "all",
     queries: Annotated[
         str,
         typer.Option(
@@ -35,7 +37,9 @@ def visualize(
             help="The gallery draw to show, from 0; on RegDB the train/test split, from 1. Default: the first."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random queries, and of what is left out where there is too much.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of random queries, and of what is left out where there is too much.")
+    ] = 0,
     root: MovedRoot = None,
     device: Device = "auto",
     amp: Amp = "auto",

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from vibench.conformance.contract import small_settings
 from vibench.conformance.finding import BrokenContract, Finding, attempt
+from vibench.conformance.subject import small_settings
 from vibench.datasets.twin.make import make_twin
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import get_method, method_entry

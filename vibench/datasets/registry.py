@@ -106,6 +106,11 @@ def get_dataset(name: str) -> Dataset:
         raise UsageError(f"unknown data set '{name}'{suggestion(name, names)}; there are {', '.join(names)}") from None
 
 
+def is_synthetic(name: str) -> bool:
+    """True for the synthetic twins; False for real data sets and for names that vibench does not know."""
+    return name in _DATASETS and _DATASETS[name].synthetic
+
+
 def dataset_root(name: str, root: Path | None = None) -> Path:
     """Where a data set lies: ``root`` if given, else ``$VIBENCH_DATA/<name>``, else ``data/<name>``."""
     if root is not None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.ablations import AblationBoard
-from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import row_conflicts, row_name
 from vibench.leaderboard.cost import pareto
+from vibench.leaderboard.row import Row
 
 _COSTS: tuple[tuple[str, Callable[[Row], float | str | None]], ...] = (
     ("train_seconds", lambda row: row.run.train_seconds),
@@ -49,7 +50,7 @@ def to_csv(board: Board) -> str:
             for level, held, one in levels:
                 writer.writerow(
                     [section.title, "" if held is None else held, level, one.method, one.variant, one.source]
-                    + [one.seeds or "", one.test_time_information, one.setup.draw, one.setup.query_mode]
+                    + [one.seeds or "", one.test_time_information, one.draw, one.setup.query_mode]
                     + [one.setup.input, one.setup.backbone, one.setup.pretrained, one.setup.extra_labels]
                     + [cell for metric in METRICS for cell in _score(one, metric)]
                     + [_score(one.published, metric)[0] if one.published else "" for metric in METRICS]

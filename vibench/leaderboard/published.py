@@ -86,7 +86,7 @@ class Practice:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a method was trained with on one data set, and how it was tested; an empty text where nobody says."""
+    """What a method was trained and ranked with on one data set; an empty text where no source says."""
 
     input: str = ""
     """Height and width of the network input, such as ``288x144``."""
@@ -96,8 +96,6 @@ class Setup:
     """Labels in training beside identities: ``none``, or `vibench.methods.recipe_file.NEEDS` joined by ``+``."""
     query_mode: str = ""
     """Whether the ranking of one query saw the others: ``all`` | ``single``."""
-    draw: str = ""
-    """Of the galleries. What the authors' is, `Practice` says."""
 
 
 @dataclass(frozen=True)

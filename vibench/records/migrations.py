@@ -16,8 +16,8 @@ Content = dict[str, Any]
 def from_version_1(content: Mapping[str, Any]) -> Content:
     """Version 2 always says which feature was ranked and where test-time attributes came from.
 
-    The first records of version 1 say neither, later ones both; the silent ones ranked the embedding and had no
-    attributes.
+    The first records of version 1 say neither, later ones one of the two or both; the silent ones ranked the
+    embedding and had no attributes.
     """
     return {"feature": "", "test_attributes": "", **content}
 

@@ -20,7 +20,8 @@ from vibench.evaluation.result import PerQuery, TrialScore
 from vibench.files.npz import read_npz
 from vibench.files.reading import read_text
 from vibench.files.writing import atomic_path, write_text
-from vibench.records.schema import Record, RecordError, from_json, to_json
+from vibench.records.record_json import RecordError, from_json, to_json
+from vibench.records.schema import Record
 
 LARGEST_RECORD = 16 << 20
 """Bytes. A record has some thousand; what is larger is not even opened."""

@@ -13,11 +13,11 @@ import torch
 from vibench.data.cache import ImageCache, open_cache
 from vibench.errors import UsageError
 from vibench.evaluation.draws import Trial, draw_trials
-from vibench.evaluation.evaluate import Settings
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.ranked_list import RankedList, evaluated_queries, ranked_lists
 from vibench.evaluation.result import Evaluation
+from vibench.evaluation.scorer import Settings
 from vibench.methods.base import Method
 from vibench.protocols import Protocol
 from vibench.report.picture_request import PictureRequest

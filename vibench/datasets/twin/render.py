@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibench.datasets.twin.camera import CAMERAS, Camera, illuminate, noise_tile, record
-from vibench.datasets.twin.person import PART, PersonPainter, Placement, wardrobe
+from vibench.datasets.twin.parts import PART
+from vibench.datasets.twin.person import PersonPainter, Placement
 from vibench.datasets.twin.pose import KEYPOINTS, Skeleton, draw_pose, skeleton
 from vibench.datasets.twin.scenes import STATES, Scene, paint_scene
 from vibench.datasets.twin.shapes import Baked, Canvas, box, light_table, new_canvas, paint
 from vibench.datasets.twin.streams import stream
 from vibench.datasets.twin.textures import COLUMNS, ROWS
+from vibench.datasets.twin.wardrobe import wardrobe
 
 MASK_SIZE = (48, 24)
 """Height and width of the stored part masks."""
@@ -53,7 +55,7 @@ class Picture:
     image: np.ndarray
     """(H, W, C) uint8, C is 3 for visible and 1 for infrared and thermal; before file compression."""
     parts: np.ndarray
-    """(H, W) uint8, values of `vibench.datasets.twin.person.PARTS`."""
+    """(H, W) uint8, values of `vibench.datasets.twin.parts.PARTS`."""
     keypoints: np.ndarray
     """(18, 3) float32: x and y in pixels of the image; 0 outside the frame, 1 hidden, 2 visible."""
     quality: int

@@ -10,8 +10,8 @@ import pytest
 from tests.records.made import make_record
 from tests.records.scored import scored_record
 from vibench.errors import UsageError
-from vibench.leaderboard.selection import Wanted, select
 from vibench.records.schema import Record, RunInfo
+from vibench.records.selection import Wanted, select
 from vibench.records.store import write_record
 
 

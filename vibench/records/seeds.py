@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from vibench.records.schema import Record
 
-ENOUGH = 3
-"""Fewer seeds than this say little about how much a score depends on them; boards mark such rows."""
+ENOUGH_SEEDS = 3
+"""Fewer seeds than this say little about how much a score depends on them."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,10 @@ def _settings(record: Record) -> tuple[object, ...]:
     run = record.run
     if record.source != "trained" or run.seed is None or not run.recipe_sha256:
         return (record.id,)
-    galleries = tuple((trial.trial, trial.queries, trial.gallery, trial.gallery_sha256) for trial in record.trials)
     rules = (record.query_mode, record.test_time_information, record.distance, record.rerank, record.test_attributes)
     sound = (record.complete, record.leaking)
     trained = (run.recipe_sha256, run.epochs, run.input, run.backbone, run.pretrained, run.precision, run.compiled)
-    return (record.method, record.variant, record.feature, *rules, *sound, *trained, galleries)
+    return (record.method, record.variant, record.feature, *rules, *sound, *trained, record.galleries)
 
 
 def _experiment(group: Sequence[Record]) -> Experiment:

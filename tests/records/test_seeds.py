@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.leaderboard.boards import seeded_run
-from tests.records.made import make_record
-from vibench.leaderboard.seeds import experiments
+from tests.records.made import make_record, seeded_run
 from vibench.records.schema import Record
+from vibench.records.seeds import experiments
 
 
 def _run(seed: int | None = 0, r1: float = 0.5, **changes: object) -> Record:
