@@ -17,13 +17,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from tests.benchmarks.fastest import fastest_amp
 from tests.benchmarks.target import Options, Target, cpu_hardware, needs_cuda
 from vibench.data.cache import ImageCache
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.modality import MODALITIES
-from vibench.runtime.devices import Precision, compile_function, fastest_amp, resolve_device, resolve_precision
+from vibench.runtime.devices import Precision, compile_function, resolve_device, resolve_precision
 from vibench.scoring.extraction import extract_features
 
 METHOD = "baseline"

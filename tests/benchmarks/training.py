@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from tests.benchmarks.fastest import fastest_amp
 from tests.benchmarks.target import Options, Target, cpu_hardware, needs_cuda
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
@@ -36,7 +37,7 @@ from vibench.methods.registry import build_method
 from vibench.methods.sections import Recipe
 from vibench.modality import CODE
 from vibench.nn.torchvision_ops import import_torchvision
-from vibench.runtime.devices import Precision, fastest_amp, resolve_device, resolve_precision
+from vibench.runtime.devices import Precision, resolve_device, resolve_precision
 from vibench.training.trainer import Trainer
 
 METHODS = ("agw", "ddag")

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.benchmarks.fastest import fastest_amp
 from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.index import SampleIndex, test_rows
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin.make import make_twin
 from vibench.demo import SCALES
 from vibench.methods.recipe import load_recipe
-from vibench.runtime.devices import fastest_amp, resolve_device, resolve_precision
+from vibench.runtime.devices import resolve_device, resolve_precision
 from vibench.scoring.trained import models_of_run
 from vibench.training.run import train
 from vibench.training.spec import TrainingSpec
