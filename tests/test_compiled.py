@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 
 from tests.training import toy  # noqa: F401  (registers the method)
-from vibench.conformance.contract import CLASSES, Subject, small_settings
-from vibench.devices import Precision, compile_function
+from vibench.conformance.subject import CLASSES, Subject, small_settings
 from vibench.errors import UsageError
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, get_method
 from vibench.modality import MODALITIES
-from vibench.scoring import Rules, load_protocols, score_models
-from vibench.trained import models_of_run
+from vibench.runtime.devices import Precision, compile_function
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_models
+from vibench.scoring.trained import models_of_run
 from vibench.training.checkpoint import read_checkpoint
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 METHODS = ("baseline", "agw", "ddag", "paenet")
 CPU = torch.device("cpu")

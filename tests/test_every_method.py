@@ -11,9 +11,12 @@ from vibench.demo import SCALES, TRIAL
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import method_names
 from vibench.protocols import load_protocol, protocol_names
-from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
-from vibench.trained import models_of_run
-from vibench.training.run import TrainingSpec, train
+from vibench.scoring.embedded import embed_models
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_embedded
+from vibench.scoring.trained import models_of_run
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 TWINS = ("sysu-mm01-twin", "regdb-twin")
 

@@ -10,9 +10,10 @@ import pytest
 from tests.benchmarks.board.contests import CONTESTS, Ranking
 from tests.benchmarks.board.rows import BASELINES, plan_toml, sysu_rows
 from tests.benchmarks.board.scale import REGDB, SCALES, SYSU, Scale
-from tests.leaderboard.scored import scored_record
 from tests.methods.built_in import BUILT_IN
-from vibench.methods.recipe import Recipe, load_recipe
+from tests.records.scored import scored_record
+from vibench.methods.recipe import load_recipe
+from vibench.methods.sections import Recipe
 from vibench.sweep.plan import read_plan
 
 

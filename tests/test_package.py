@@ -49,7 +49,7 @@ def test_wheel_works_outside_the_repository(wheel: Path, tmp_path: Path) -> None
         )
         assert result.returncode == 0, result.stderr
         assert expected in result.stdout
-    where = "import vibench.resources as r; print(r.protocols_folder())"
+    where = "import vibench.files.shipped as r; print(r.protocols_folder())"
     result = subprocess.run(
         [sys.executable, "-c", where], cwd=tmp_path, env={"PYTHONPATH": str(site)}, capture_output=True, text=True
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from vibench.errors import UsageError
+from vibench.files.shipped import protocols_folder
 from vibench.protocols import Protocol, load_protocol, protocol_names
-from vibench.resources import protocols_folder
 
 NAMES = (
     "sysu-all sysu-all-multi sysu-indoor sysu-indoor-multi regdb-t2v regdb-v2t llcm-i2v llcm-v2i llcm-v2i-as-scripted"

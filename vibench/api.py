@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibench.evaluation.features import Features
-from vibench.leaderboard.record import Record
-from vibench.scoring import Rules, load_protocols, read_features_files, score_features
+from vibench.records.schema import Record
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import read_features_files, score_features
 
 if TYPE_CHECKING:
     from vibench.methods.base import Method

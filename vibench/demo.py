@@ -10,15 +10,17 @@ from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin.make import make_twin
 from vibench.errors import UsageError, suggestion
 from vibench.leaderboard.board import Board, build_boards
-from vibench.leaderboard.record import Record
 from vibench.leaderboard.render import write_boards
-from vibench.leaderboard.store import read_records, write_record
 from vibench.methods.recipe import load_recipe
-from vibench.progress import Progress, silent
+from vibench.records.schema import Record
+from vibench.records.store import read_records, write_record
 from vibench.report.write import write_report
-from vibench.scoring import Rules, load_protocols, score_models
-from vibench.trained import models_of_run
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.runtime.progress import Progress, silent
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_models
+from vibench.scoring.trained import models_of_run
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 METHODS = ("baseline", "agw")
 

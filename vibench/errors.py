@@ -3,6 +3,8 @@
 A message names the file (or option), the offending value and the remedy.
 """
 
+from collections.abc import Collection
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -58,6 +60,12 @@ def suggestion(word: str, known: "list[str] | tuple[str, ...]") -> str:
     # Nothing that long is a slip of the pen, and comparing takes time.
     near = difflib.get_close_matches(word, list(known), n=1) if len(word) < 100 else []
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def cited(items: Collection[object], most: int = 5) -> str:
+    """The first of ``items`` and how many more there are: ``a, b and 7 more``."""
+    first = ", ".join(map(str, islice(items, most)))
+    return first if len(items) <= most else f"{first} and {len(items) - most} more"
 
 
 def describe_exception(error: BaseException, folder: Path) -> str:

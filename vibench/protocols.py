@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from vibench.errors import UsageError, suggestion
-from vibench.files import canonical_json, sha256_text
-from vibench.resources import protocols_folder
-from vibench.toml import parse_table, read_toml
+from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.shipped import protocols_folder
+from vibench.files.toml import parse_table, read_toml
 
 LARGEST_COUNT = 1000
 """Above the numbers of trials, of shots and of cameras: each trial is a ranking of all queries."""

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.target import Options, Target, measure_here
-from vibench.files import write_json, write_text
+from vibench.files.writing import write_json, write_text
 
 BENCHMARKS = tuple(
     sorted(path.stem for path in Path(__file__).parent.glob("*.py") if "\ndef targets(" in path.read_text("utf-8"))

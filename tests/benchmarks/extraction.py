@@ -1,6 +1,6 @@
 """Extraction throughput beside the network alone: ``python -m tests.benchmarks --only extraction``.
 
-What `vibench.extraction` does from cached pixels to features on the host, against the same network, in the same
+What `vibench.scoring.extraction` does from cached pixels to features on the host, against the same network, in the same
 precision, on one random batch that stays where it is: what reading, copying, normalising and gathering cost. Both take
 turns; a ratio is the median of those of the turns.
 """
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from tests.benchmarks.target import Options, Target, cpu_hardware, needs_cuda
 from vibench.data.cache import ImageCache
-from vibench.devices import Precision, compile_function, resolve_device, resolve_precision
-from vibench.extraction import extract_features
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.modality import MODALITIES
+from vibench.runtime.devices import Precision, compile_function, fastest_amp, resolve_device, resolve_precision
+from vibench.scoring.extraction import extract_features
 
 METHOD = "baseline"
 GOAL = 60.0
@@ -85,7 +85,7 @@ def _best_of_library(sizes: Sizes, device: torch.device) -> Target:
 
     That is weights in half precision instead of autocast, and kernels chosen by trying.
     """
-    precision = resolve_precision("auto", device)
+    precision = resolve_precision(fastest_amp(device), device)
     method = _method(sizes, device)
     ours = compile_function(method.embed, device.type, graphs=True)
     half = _method(sizes, device).to(torch.bfloat16)
@@ -112,7 +112,7 @@ def _best_of_library(sizes: Sizes, device: torch.device) -> Target:
 
 
 def _ratio(sizes: Sizes, device: torch.device, compiled: bool, hardware: str, goal: float | None) -> Target:
-    precision = resolve_precision("auto", device)
+    precision = resolve_precision(fastest_amp(device), device)
     method = _method(sizes, device)
     embed = compile_function(method.embed, device.type, graphs=True) if compiled else method.embed
     cache, index = _cache(sizes)

@@ -39,7 +39,7 @@ from vibench.cli.console import progress
 from vibench.data.cache import open_cache
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin.make import make_twin
-from vibench.files import write_text
+from vibench.files.writing import write_text
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.update import update_boards
 from vibench.methods.recipe import load_recipe

@@ -31,8 +31,8 @@ from rich.table import Table
 from tests.benchmarks import training_step
 from tests.benchmarks.target import Options, Target, cpu_hardware
 from tests.benchmarks.training_step import SHAPES, Work
-from vibench.devices import resolve_device
 from vibench.methods.registry import method_names
+from vibench.runtime.devices import resolve_device
 
 HERE = Path(__file__).parents[2]
 MEBIBYTE = 1 << 20

@@ -27,14 +27,15 @@ from rich.console import Console
 from rich.table import Table
 
 from vibench.datasets.twin.make import make_twin
-from vibench.leaderboard.store import read_records
 from vibench.methods.recipe import recipe_from_dict
+from vibench.records.store import read_records
 from vibench.sweep.expansion import expand
 from vibench.sweep.job import Job
 from vibench.sweep.plan import Plan, read_plan
 from vibench.sweep.states import JobState, job_state
 from vibench.training.folder import RunFolder
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLAN = """

@@ -17,7 +17,7 @@ from importlib import import_module
 
 import torch
 
-from vibench.environment import cpu_model
+from vibench.runtime.environment import cpu_model
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.data.normalise import MEAN, STD
 from vibench.data.sampler import IdentitySampler
-from vibench.devices import Precision, resolve_device, resolve_precision
-from vibench.methods.recipe import Recipe, load_recipe
+from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
+from vibench.methods.sections import Recipe
 from vibench.modality import CODE
 from vibench.nn.torchvision_ops import import_torchvision
+from vibench.runtime.devices import Precision, fastest_amp, resolve_device, resolve_precision
 from vibench.training.trainer import Trainer
 
 METHODS = ("agw", "ddag")
@@ -230,7 +231,7 @@ def speeds_in_turn(pipelines: Mapping[str, Callable[[], Speed]], turns: int) -> 
 
 
 def measure(method: str, sizes: Sizes, device: torch.device, workers: int) -> dict[str, list[Speed]]:
-    """The speeds of ``reference`` and of ours by precision, the one that ``--amp auto`` takes last."""
+    """The speeds of ``reference`` and of ours by precision, the fastest last."""
     recipe = sizes.recipe(method)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -240,7 +241,7 @@ def measure(method: str, sizes: Sizes, device: torch.device, workers: int) -> di
             [np.asarray(Image.open(folder / path).resize(size, Image.Resampling.LANCZOS)) for path in index["path"]]
         )
         pipelines = {"reference": ReferencePipeline(folder, index, recipe, device, workers).turn}
-        for amp in ("off", "auto"):
+        for amp in dict.fromkeys(("off", fastest_amp(device))):
             precision = resolve_precision(amp, device)
             pipelines[precision.name] = OurPipeline(images, index, recipe, device, precision).turn
         if device.type == "cuda":
@@ -268,7 +269,7 @@ def _targets_of(method: str, sizes: Sizes, device: torch.device, options: Option
     rate = float(np.median([speed.images_per_second for speed in reference]))
     cost = float(np.median([speed.processor_milliseconds for speed in reference]))
     beside = f"fp32 in {workers} workers: {rate:.0f} images/s, {cost:.1f} ms of processor time each"
-    best = resolve_precision("auto", device).name
+    best = resolve_precision(fastest_amp(device), device).name
     found = []
     for name, ours in speeds.items():
         goal = (3.0 if on_gpu else 1.2) if name == best else None
@@ -290,7 +291,7 @@ def _targets_of(method: str, sizes: Sizes, device: torch.device, options: Option
 
 
 def targets(options: Options) -> list[Target]:
-    """Ratios to the reference for both methods, in float32 and as ``--amp auto`` has it, and the wait for data."""
+    """Ratios to the reference for both methods, in float32 and in the fastest precision, and the wait for data."""
     cpu = torch.device("cpu")
     found = [one for name in METHODS for one in _targets_of(name, QUICK if options.quick else ON_CPU, cpu, options)]
     if not torch.cuda.is_available():

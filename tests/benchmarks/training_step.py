@@ -23,11 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from vibench.data.batch import Batch
-from vibench.devices import resolve_device, resolve_precision
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.nn.backbone import ResNetStages
+from vibench.runtime.devices import resolve_device, resolve_precision
 from vibench.training.optimizer import build_optimizer
 
 IDENTITIES, IMAGES = 8, 4

@@ -26,10 +26,11 @@ from vibench.datasets.index import SampleIndex, test_rows
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin.make import make_twin
 from vibench.demo import SCALES
-from vibench.devices import resolve_device, resolve_precision
 from vibench.methods.recipe import load_recipe
-from vibench.trained import models_of_run
-from vibench.training.run import TrainingSpec, train
+from vibench.runtime.devices import fastest_amp, resolve_device, resolve_precision
+from vibench.scoring.trained import models_of_run
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SIZE = (128, 64)
 TRIALS = 10
@@ -151,7 +152,7 @@ def baseline_features(root: Path, folder: Path) -> np.ndarray:
     spec = TrainingSpec(recipe, root, pretrained="none", folder=folder / "run")
     (model,) = models_of_run(train(spec, cache=folder / "cache").path)
     device = resolve_device("auto")
-    _, extraction = model.extract(device, resolve_precision("auto", device), cache=folder / "cache")
+    _, extraction = model.extract(device, resolve_precision(fastest_amp(device), device), cache=folder / "cache")
     return extraction.features.features
 
 

@@ -75,7 +75,8 @@ def test_new_method_says_what_it_wrote_and_what_is_next(tmp_path: Path, monkeypa
 def test_a_run_of_a_method_that_is_not_registered(tmp_path: Path, vibench: Vibench, monkeypatch: pytest.MonkeyPatch):
     """Trained with a plugin, evaluated without it."""
     from vibench.methods.recipe import load_recipe
-    from vibench.training.run import TrainingSpec, prepare
+    from vibench.training.prepare import prepare
+    from vibench.training.spec import TrainingSpec
 
     monkeypatch.setenv(VARIABLE, "")
     (tmp_path / "data").mkdir()

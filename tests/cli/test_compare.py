@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.leaderboard.scored import scored_record
+from tests.records.scored import scored_record
 from vibench.cli.main import app
-from vibench.leaderboard.store import write_record
+from vibench.records.store import write_record
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -44,7 +44,7 @@ def test_methods_are_compared_with_words_table_and_json(vibench: Command, leader
     again = vibench("compare", "agw", "ddag", "--json", "again.json", PYTHONPROFILEIMPORTTIME="1")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "out.json").read_bytes()
     imported = {line.rpartition("|")[2].strip() for line in again.stderr.splitlines()}
-    assert "vibench.leaderboard.comparison" in imported and "torch" not in imported
+    assert "vibench.records.comparison" in imported and "torch" not in imported
 
 
 def test_bad_names_are_bad_usage(vibench: Command, leaderboards: Path) -> None:

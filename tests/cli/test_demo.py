@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from vibench.leaderboard.store import read_records
+from vibench.records.store import read_records
 
 
 def _times(folder: Path) -> dict[Path, int]:

@@ -16,7 +16,7 @@ from vibench.cli.main import app
 from vibench.datasets.sysu_mm01 import sysu_skeleton
 from vibench.errors import UsageError, VibenchError
 from vibench.evaluation.features import read_features
-from vibench.leaderboard.store import read_records
+from vibench.records.store import read_records
 
 TINY = ("batches_per_epoch=1", "schedule.epochs=1", "identities=4", "sampler.images=2")
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_of_another_method_is_refused(run: Callable[..., Result], t
 def test_features_need_neither_images_nor_a_root(
     tmp_path: Path, vibench: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """The README's five lines, on features of the real size, in a process of their own."""
+    """Features of the real size, in a process of their own; tests/test_docs.py runs the README's lines."""
     skeleton = sysu_skeleton()
     rows = skeleton[skeleton["split"] == "test"][["camera", "pid", "images"]].itertuples(index=False)
     names = [f"cam{cam}/{pid:04d}/{at:04d}.jpg" for cam, pid, count in rows for at in range(1, count + 1)]

@@ -14,7 +14,8 @@ from tests.training import toy  # noqa: F401  (registers the method)
 from vibench.cli.main import app
 from vibench.errors import UsageError, VibenchError
 from vibench.methods.recipe import load_recipe
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 
 @pytest.fixture(scope="module")

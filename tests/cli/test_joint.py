@@ -15,18 +15,20 @@ from typer.testing import CliRunner
 from tests.cli import halting
 from tests.conftest import REPOSITORY
 from vibench.cli.main import app
-from vibench.devices import resolve_precision
 from vibench.errors import UsageError
 from vibench.evaluation.features import read_features
-from vibench.leaderboard.store import read_record
 from vibench.methods.plugin import VARIABLE
 from vibench.methods.recipe import load_recipe
-from vibench.scoring import Rules, load_protocols, score_models
-from vibench.trained import models_of_run
+from vibench.records.store import read_record
+from vibench.runtime.devices import resolve_precision
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_models
+from vibench.scoring.trained import models_of_run
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, resume, train
+from vibench.training.run import resume, train
+from vibench.training.spec import TrainingSpec
 
 SMALL = (
     "model.backbone=resnet18",

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import REPOSITORY
-from tests.leaderboard.records import make_per_query, make_record
+from tests.records.made import make_per_query, make_record
 from vibench.cli.main import app
-from vibench.leaderboard.record import Cost, RunInfo
-from vibench.leaderboard.store import alone, write_record
+from vibench.records.schema import Cost, RunInfo
+from vibench.records.store import alone, write_record
 
 OUTCOMES = (make_per_query(0), make_per_query(1))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from tests.report.scenes import put
 from vibench.cli.main import app
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from tests.training.toy.method import Toy, ToyOptions
 from tests.training.toy_inputs.method import ToyInputs
-from vibench.conformance.contract import CHECKS, check_contract, small_settings
+from vibench.conformance.contract import CHECKS, check_contract
+from vibench.conformance.subject import small_settings
 from vibench.errors import UsageError
 from vibench.methods import registry
 from vibench.methods.agw import AGWOptions

@@ -117,7 +117,7 @@ def test_official_files_with_other_counts_or_values_are_refused(tmp_path: Path, 
 def test_damaged_and_missing_official_files_are_refused(tmp_path: Path):
     folder = write_official(tmp_path / "sysu_attribute")
     (folder / "cam5_att.mat").write_bytes(b"no matlab")
-    with pytest.raises(UsageError, match=r"cam5_att\.mat is no readable MATLAB 5 file"):
+    with pytest.raises(UsageError, match=r"cam5_att\.mat is a text that begins with 'no matlab'"):
         read_source(str(tmp_path), SYSU, NOWHERE, index_of((1, 1)))
     savemat(folder / "cam5_att.mat", {"cam4_att": np.ones((8, 533))})
     with pytest.raises(UsageError, match=r"cam5_att\.mat holds no variable 'cam5_att'"):

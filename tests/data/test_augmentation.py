@@ -17,7 +17,7 @@ from vibench.data.augmentation import (
     erase,
 )
 from vibench.data.normalise import MEAN, STD, normalise
-from vibench.methods.recipe import AugmentationRecipe
+from vibench.data.sections import AugmentationRecipe
 
 
 def reference_crop(image: np.ndarray, pad: int, top: int, left: int, flip: bool, colour: Colour) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 
 from tests.data.test_sampler import make_rows
 from vibench.data.distinct_sampler import DistinctSampler
+from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import SamplerRecipe
 
 
 def test_no_image_stands_twice_in_a_batch():

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import vibench.datasets
 from tests.data.test_sampler import make_rows
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
+from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import SamplerRecipe
 
 
 @settings(max_examples=60, deadline=None)

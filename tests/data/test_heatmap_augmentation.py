@@ -10,8 +10,8 @@ import torch
 
 from vibench.data.augmentation import AugmentationDraw, crop_and_flip, draw_augmentation
 from vibench.data.heatmap_augmentation import crop_and_flip_heatmaps, erase_heatmaps
+from vibench.data.sections import AugmentationRecipe
 from vibench.datasets.twin.pose import KEYPOINTS
-from vibench.methods.recipe import AugmentationRecipe
 
 NOTHING = AugmentationDraw(
     pad=0,

@@ -13,8 +13,9 @@ from PIL import Image
 
 from vibench.data.loader import TrainingLoader
 from vibench.data.normalise import MEAN, STD, normalise
+from vibench.data.sections import AugmentationRecipe, SamplerRecipe
 from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
-from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe
+from vibench.methods.sections import Recipe
 from vibench.nn.torchvision_ops import import_torchvision
 
 PLAIN = AugmentationRecipe(pad=0, flip=0.0)

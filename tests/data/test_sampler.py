@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vibench.data.sampler import IdentitySampler
+from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import SamplerRecipe
 
 
 def make_rows(counts: list[tuple[int, int]], shuffle: int = 0) -> tuple[np.ndarray, np.ndarray]:

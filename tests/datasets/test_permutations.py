@@ -55,7 +55,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.mat is missing"):
         read_permutations(tmp_path / "absent.mat")
     (tmp_path / "text.mat").write_text("no matrix")
-    with pytest.raises(UsageError, match=r"text\.mat is no readable MATLAB 5 file"):
+    with pytest.raises(UsageError, match=r"text\.mat is a text that begins with 'no matrix', no MATLAB 5 file"):
         read_permutations(tmp_path / "text.mat")
     write_permutations(tmp_path / "cut.mat", {(1, 2): draw(90, 0)})
     whole = (tmp_path / "cut.mat").read_bytes()

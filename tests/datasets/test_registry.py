@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from vibench.datasets.registry import dataset_names, dataset_root, get_dataset
+from vibench.datasets.registry import dataset_names, dataset_root, get_dataset, is_synthetic
 from vibench.errors import UsageError
 
 
@@ -21,7 +21,7 @@ def test_names_and_trials() -> None:
         "sysu-mm01-twin": 1,
         "regdb-twin": 10,
     }
-    assert [name for name in dataset_names() if get_dataset(name).synthetic] == ["sysu-mm01-twin", "regdb-twin"]
+    assert [name for name in (*dataset_names(), "foreign") if is_synthetic(name)] == ["sysu-mm01-twin", "regdb-twin"]
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:

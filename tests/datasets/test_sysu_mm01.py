@@ -54,7 +54,7 @@ def test_names_of_another_form_are_refused(name: str) -> None:
 
 
 def test_refusal_counts_misfits_cites_three_and_explains_backslashes() -> None:
-    with pytest.raises(UsageError, match=r"4 of 4 names .*'a', 'b', 'c', \.\.\."):
+    with pytest.raises(UsageError, match=r"4 of 4 names .*'a', 'b', 'c' and 1 more"):
         sysu_mm01.index_from_names(list("abcd"))
     with pytest.raises(UsageError, match=r"write / instead of \\"):
         sysu_mm01.index_from_names(["cam1\\0001\\0001.jpg"])
@@ -90,7 +90,7 @@ def test_matlab_id_files_stand_in_for_text(sysu_root: Path) -> None:
         savemat(sysu_root / "exp" / f"{split}_id.mat", {"id": np.array([ids], dtype=np.uint16)})
     assert sysu_mm01.index(sysu_root).equals(before)
     (sysu_root / "exp" / "val_id.mat").write_bytes(b"nonsense")
-    with pytest.raises(UsageError, match=r"val_id\.mat is no readable MATLAB 5 file"):
+    with pytest.raises(UsageError, match=r"val_id\.mat is a text that begins with 'nonsense'"):
         sysu_mm01.index(sysu_root)
 
 

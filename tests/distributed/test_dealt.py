@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from tests.training import toy  # noqa: F401  (registers the method)
-from vibench.devices import resolve_precision
 from vibench.distributed.dealt import Dealt
 from vibench.distributed.world import World
 from vibench.errors import UsageError
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
+from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
 

@@ -1,67 +1,21 @@
-"""Evaluation as a whole, on small twins' names: rules between its arguments, notes, completeness, method distances."""
+"""Evaluation as a whole, on small twins' names: sums, splits, notes, completeness, and what is refused."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from vibench.datasets.permutations import Permutations
+from tests.evaluation.made import TWIN, assert_same_scores, evaluate, features_of, regdb, sysu
 from vibench.datasets.sysu_mm01 import sysu_skeleton
-from vibench.errors import UsageError, VibenchError
-from vibench.evaluation import evaluate as evaluation
-from vibench.evaluation.distances import DistanceFunction, both_ways
+from vibench.errors import UsageError
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
-from vibench.evaluation.rerank import k_reciprocal_distances
-from vibench.evaluation.result import METRICS, Evaluation
+from vibench.evaluation.result import METRICS
 from vibench.protocols import load_protocol
-
-TWIN = "sysu-mm01-twin"
-
-
-def features_of(names: list[str], seed: int = 0, **changes: Any) -> Features:
-    """Random features with an identity signal."""
-    generator = np.random.default_rng(seed)
-    pids = np.array([int(name.split("/")[1]) for name in names])
-    centres = generator.standard_normal((pids.max() + 1, 16))
-    values = (centres[pids] + 1.5 * generator.standard_normal((len(names), 16))).astype(np.float32)
-    return Features(values, tuple(names), **changes)
-
-
-def sysu(seed: int = 0, pids: int = 9, images: int = 10) -> Features:
-    """Identity 2 has no visible image, identity 3 none indoors."""
-    names = [
-        f"cam{camera}/{pid:04d}/{number:04d}.jpg"
-        for camera in range(1, 7)
-        for pid in range(1, pids + 1)
-        if not (pid == 2 and camera not in (3, 6)) and not (pid == 3 and camera in (1, 2))
-        for number in range(1, images + 1)
-    ]
-    return features_of(names, seed)
-
-
-def regdb(seed: int = 0) -> Features:
-    return features_of(
-        [f"{kind}/{pid}/{k}.bmp" for kind in ("Visible", "Thermal") for pid in range(1, 7) for k in "ab"]
-    )
-
-
-def evaluate(features: Any, *names: str, dataset: str | None = TWIN, **options: Any) -> list[Evaluation]:
-    return evaluate_features(features, [load_protocol(name) for name in names], dataset=dataset, **options)
-
-
-def assert_same_scores(one: Evaluation, other: Evaluation, tolerance: float = 0.0) -> None:
-    for a, b in zip(one.trials, other.trials, strict=True):
-        for metric in METRICS:
-            assert getattr(a, metric) == pytest.approx(getattr(b, metric), rel=0, abs=tolerance)
 
 
 def test_one_evaluation_per_protocol_and_its_sums() -> None:
@@ -88,78 +42,6 @@ def test_one_evaluation_per_protocol_and_its_sums() -> None:
         assert (found.cmc[0], found.cmc[19 if len(found.cmc) > 19 else -1]) == pytest.approx(
             (found.mean["r1"], found.mean["r20"])
         )
-
-
-def test_shared_ranking_equals_ranking_alone() -> None:
-    names = ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi")
-    for together, name in zip(evaluate(sysu(), *names), names, strict=True):
-        (alone,) = evaluate(sysu(), name)
-        assert_same_scores(together, alone)
-        (chunked,) = evaluate(sysu(), name, chunk_bytes=1)
-        assert_same_scores(together, chunked)
-
-
-def permutations(features: Features) -> Permutations:
-    """Official draws of the features' folders, made up."""
-    generator = np.random.default_rng(7)
-    folders = Counter(tuple(re.findall(r"\d+", path)[:2]) for path in features.paths or ())
-    return Permutations(
-        {
-            (int(camera), int(pid)): np.array([generator.permutation(count) + 1 for _ in range(10)])
-            for (camera, pid), count in folders.items()
-        }
-    )
-
-
-@pytest.mark.parametrize("rounded", [False, True])
-def test_both_draws_at_once_equal_each_alone(rounded: bool) -> None:
-    """Their galleries are in different orders, which decides where scores tie: in small integers nearly everywhere."""
-    features = sysu()
-    if rounded:
-        features = replace(features, features=np.round(features.features[:, :3]))
-    names, perm = ("sysu-all", "sysu-indoor-multi"), permutations(features)
-    options = {"distance": "euclidean", "permutations": perm}
-    together = evaluate(features, *names, draw=("official", "seeded", "official"), **options)
-    assert [(found.protocol, found.draw) for found in together] == [
-        (name, draw) for name in names for draw in ("official", "seeded")
-    ]
-    for found in together:
-        (alone,) = evaluate(features, found.protocol, draw=found.draw, **options)
-        assert_same_scores(found, alone)
-        assert (found.fingerprint, found.trials) == (alone.fingerprint, alone.trials)
-    if rounded:
-        # Ties in the wrong order would have been noticed.
-        (other,) = evaluate(features, "sysu-all", draw="official", **options | {"distances": _reversed_ties()})
-        assert other.trials != together[0].trials
-
-
-def _reversed_ties() -> DistanceFunction:
-    def distances(query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
-        squared = (query.double()[:, None] - gallery.double()[None]).square().sum(dim=2)
-        return squared - 1e-6 * torch.arange(len(gallery))
-
-    return DistanceFunction(distances)
-
-
-def test_both_directions_at_once_equal_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = regdb()
-    first = replace(first, features=np.round(first.features))
-    first.features[[3, 7]], first.features[[14, 20]] = first.features[0], first.features[17]
-    products = []
-    monkeypatch.setattr(evaluation, "both_ways", lambda *sides: products.append(sides) or both_ways(*sides))
-    names = ("regdb-v2t", "regdb-t2v")
-    for distance in ("cosine", "euclidean"):
-        options = {"dataset": "regdb-twin", "distance": distance}
-        together = evaluate({1: first, 5: regdb(1)}, *names, **options)
-        assert len(products) == 2
-        for found, name in zip(together, names, strict=True):
-            (alone,) = evaluate({1: first, 5: regdb(1)}, name, **options)
-            assert_same_scores(found, alone, 1e-12)
-        in_chunks = evaluate({1: first, 5: regdb(1)}, *names, chunk_bytes=8 * 12 * 12 - 1, **options)
-        for found, chunked in zip(together, in_chunks, strict=True):
-            assert_same_scores(found, chunked, 1e-12)
-        assert len(products) == 2
-        products.clear()
 
 
 def test_invalid_queries_are_counted_and_left_out() -> None:
@@ -192,70 +74,6 @@ def test_collapsed_features_rank_by_gallery_order() -> None:
         place = np.where(per_query.pid == 1, 1, per_query.pid - 1)
         valid = per_query.pid != 2
         np.testing.assert_array_equal(per_query.first_hit[valid], place[valid])
-
-
-def test_method_distances() -> None:
-    def euclidean(query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
-        assert query_mode == "single"
-        return torch.cdist(query.double(), gallery.double())
-
-    (own,) = evaluate(sysu(), "sysu-all-multi", distances=DistanceFunction(euclidean), query_mode="single")
-    (own_per_trial,) = evaluate(
-        sysu(), "sysu-all-multi", distances=DistanceFunction(euclidean, pairwise=False), query_mode="single"
-    )
-    (plain,) = evaluate(sysu(), "sysu-all-multi", distance="euclidean")
-    assert_same_scores(own, plain, 1e-12)
-    assert_same_scores(own_per_trial, plain, 1e-12)
-    assert (own.distance, own.query_mode, plain.distance) == ("method", "single", "euclidean")
-
-
-def test_a_distance_may_ask_which_pairs_are_skipped() -> None:
-    """Camera 3 stands in the room of camera 2; a distance that puts these pairs first changes no ranking."""
-    seen = []
-
-    def euclidean(query: Tensor, gallery: Tensor, query_mode: str, skipped: Tensor) -> Tensor:
-        seen.append(skipped)
-        return torch.cdist(query.double(), gallery.double()).masked_fill(skipped, 0.0)
-
-    asking = DistanceFunction(euclidean, pairwise=False, takes_skipped=True, name="asking")
-    (own,) = evaluate(sysu(), "sysu-all-multi", distances=asking)
-    (plain,) = evaluate(sysu(), "sysu-all-multi", distance="euclidean")
-    assert_same_scores(own, plain, 1e-12)
-    assert own.distance == "asking"
-    # Queries by identity and camera, 9 x (3, 6) x 10; galleries by identity and camera, 7 or 8 x 4 cameras x 10.
-    cameras = np.tile(np.repeat([3, 6], 10), 9)
-    assert len(seen) == 10
-    for skipped in seen:
-        rows = skipped.numpy().sum(axis=1)
-        assert (rows[cameras == 6] == 0).all() and (rows[cameras == 3] == 70).all()
-
-
-def test_every_split_has_a_distance_of_its_own() -> None:
-    def scaled(factor: float) -> DistanceFunction:
-        def distance(query: Tensor, gallery: Tensor, query_mode: str) -> Tensor:
-            return factor * torch.cdist(query.double(), gallery.double())
-
-        return DistanceFunction(distance)
-
-    splits = {1: regdb(0), 4: regdb(1)}
-    (own,) = evaluate(splits, "regdb-v2t", dataset="regdb-twin", distances={1: scaled(1.0), 4: scaled(-1.0)})
-    (near,) = evaluate(splits, "regdb-v2t", dataset="regdb-twin", distances=scaled(1.0))
-    (far,) = evaluate(splits, "regdb-v2t", dataset="regdb-twin", distances=scaled(-1.0))
-    assert own.trials == (near.trials[0], far.trials[1]) and near.trials[1] != far.trials[1]
-
-
-def test_distances_that_are_no_numbers() -> None:
-    broken = DistanceFunction(lambda query, gallery, mode: torch.full((len(query), len(gallery)), torch.nan))
-    with pytest.raises(VibenchError, match="distances hold NaN"):
-        evaluate(sysu(), "sysu-all", distances=broken)
-
-
-def test_rerank() -> None:
-    (plain,), (reranked,) = evaluate(sysu(), "sysu-all"), evaluate(sysu(), "sysu-all", rerank="k-reciprocal")
-    by_hand = DistanceFunction(lambda query, gallery, mode: k_reciprocal_distances(query, gallery), pairwise=False)
-    (expected,) = evaluate(sysu(), "sysu-all", distances=by_hand)
-    assert_same_scores(reranked, expected)
-    assert reranked.rerank == "k-reciprocal" and reranked.mean["map"] != plain.mean["map"]
 
 
 def test_regdb_splits_are_averaged() -> None:

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluation.test_evaluate import TWIN, regdb, sysu
+from tests.evaluation.made import TWIN, regdb, sysu
 from vibench.datasets.registry import get_dataset
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.draws import draw_trials
-from vibench.evaluation.evaluate import Settings, evaluate_features
+from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import identify
 from vibench.evaluation.ranked_list import RankedList, evaluated_queries, ranked_lists
+from vibench.evaluation.scorer import Settings
 from vibench.protocols import load_protocol
 
 

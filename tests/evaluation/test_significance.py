@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from vibench.evaluation import significance
 from vibench.evaluation.significance import (
     ClusterSums,
+    Resampling,
     bootstrap,
     cluster_sums,
     holm,
@@ -251,3 +252,12 @@ def test_the_real_test_set_takes_seconds_and_little_memory() -> None:
     seconds, peak = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 10 and peak < 100 << 20
+
+
+def test_the_interval_of_a_resampling_heeds_all_that_it_says() -> None:
+    generator = np.random.default_rng(0)
+    sums = ClusterSums(generator.random((20, 2)) - 0.5, np.ones((20, 2)))
+    given = Resampling(resamples=300, seed=5, level=0.8)
+    assert given.interval(sums) == percentile_interval(bootstrap(sums, 300, 5), 0.8)
+    others = (Resampling(200, 5, 0.8), Resampling(300, 6, 0.8), Resampling(300, 5, 0.9))
+    assert given.interval(sums) not in [other.interval(sums) for other in others]

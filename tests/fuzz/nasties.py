@@ -103,11 +103,24 @@ def _mat_array(class_: int, shape: tuple[int, ...], name: bytes, *parts: bytes) 
     return _mat_element(14, head + _mat_element(1, name) + b"".join(parts))
 
 
+def _mat_arrays(class_: int, shape: tuple[int, ...], *parts: bytes) -> list[bytes]:
+    """The same array under all names that readers ask for."""
+    return [_mat_array(class_, shape, name, *parts) for name in (b"id", b"cam3_att", b"rand_perm_cam")]
+
+
+def _packed(element: bytes) -> bytes:
+    data = zlib.compress(element)
+    return struct.pack("<II", 15, len(data)) + data
+
+
 def _nested_cells(depth: int) -> bytes:
-    inner = _mat_array(6, (1, 1), b"", _mat_element(9, bytes(8)))
+    parts = [_mat_array(6, (1, 1), b"", _mat_element(9, bytes(8)))]
+    head = _mat_array(1, (1, 1), b"")[8:]
+    inside = len(parts[0])
     for _ in range(depth):
-        inner = _mat_array(1, (1, 1), b"", inner)
-    return inner
+        parts.append(struct.pack("<II", 14, len(head) + inside) + head)
+        inside += 8 + len(head)
+    return b"".join(reversed(parts))
 
 
 def _saved(value: Any, **options: Any) -> bytes:
@@ -252,15 +265,28 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
         "an archive": Content(lambda: _npz(features=np.zeros(3))),
     },
     "mat": {
-        "a bomb": Content(lambda: _mat(_mat_element(15, zlib.compress(bytes(80 << 20))))),
-        "deep cells": Content(lambda: _mat(_mat_array(1, (1, 1), b"rand_perm_cam", _nested_cells(3000)))),
-        "a cell of 10^18": Content(lambda: _mat(_mat_array(1, (2**31 - 1, 2**31 - 1), b"id"))),
-        "numbers that are not there": Content(
-            lambda: _mat(_mat_array(6, (2**30, 2**30), b"id", _mat_element(9, bytes(8))))
+        "a web page": Content(lambda: b"\n<!DOCTYPE html>\n<html><title>exp/train_id.mat</title></html>"),
+        "a pointer of Git LFS": Content(lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
+        "a bomb": Content(lambda: _mat(_packed(bytes(80 << 20)))),
+        "deep cells": Content(lambda: _mat(*_mat_arrays(1, (1, 1), _nested_cells(3000)))),
+        "packed deep cells": Content(
+            lambda: _mat(*(_packed(array) for array in _mat_arrays(1, (1, 1), _nested_cells(20_000))))
         ),
+        "a cell of 10^9": Content(lambda: _mat(*_mat_arrays(1, (1, 2**30), _mat_element(14, b"")))),
+        "a cell of 10^9 in a cell": Content(
+            lambda: _mat(*_mat_arrays(1, (1, 1), _mat_array(1, (1, 2**30), b"", _mat_element(14, b""))))
+        ),
+        "a cell of 10^18": Content(lambda: _mat(*_mat_arrays(1, (2**31 - 1, 2**31 - 1)))),
+        "a text of 10^9": Content(lambda: _mat(*_mat_arrays(4, (1, 2**30), _mat_element(4, b"")))),
+        "numbers of no type": Content(lambda: _mat(*_mat_arrays(6, (1, 1), _mat_element(8, bytes(8))))),
+        "numbers of no type in a cell": Content(
+            lambda: _mat(*_mat_arrays(1, (1, 1), _mat_array(6, (1, 1), b"", _mat_element(0xFF00, bytes(8)))))
+        ),
+        "half of complex numbers": Content(lambda: _mat(*_mat_arrays(0x806, (1, 1), _mat_element(9, bytes(8))))),
+        "numbers that are not there": Content(lambda: _mat(*_mat_arrays(6, (2**30, 2**30), _mat_element(9, bytes(8))))),
         "an element of 4 GiB": Content(lambda: _mat(struct.pack("<II", 14, 2**32 - 1))),
-        "a negative shape": Content(lambda: _mat(_mat_array(6, (-1, 4), b"id", _mat_element(9, bytes(8))))),
-        "many dimensions": Content(lambda: _mat(_mat_array(6, (1,) * 5000, b"id", _mat_element(9, bytes(8))))),
+        "a negative shape": Content(lambda: _mat(*_mat_arrays(6, (-1, 4), _mat_element(9, bytes(8))))),
+        "many dimensions": Content(lambda: _mat(*_mat_arrays(6, (1,) * 5000, _mat_element(9, bytes(8))))),
         "version 7.3": Content(lambda: b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM\x89HDF\r\n\x1a\n"),
         "a structure": Content(lambda: _matlab({"id": {"a": 1}, "cam3_att": {"a": 1}, "rand_perm_cam": {"a": 1}})),
         "texts": Content(lambda: _matlab({"id": "1,2", "cam3_att": "1,2", "rand_perm_cam": "1,2"})),

@@ -17,10 +17,9 @@ from torch import nn
 
 from tests.datasets.mini import write_image, write_llcm, write_regdb, write_sysu, write_sysu_truth
 from tests.fuzz.reader import Reader
-from tests.leaderboard.scored import scored_record
 from tests.profiling.profiles import make_profile
+from tests.records.scored import scored_record
 from tests.training import toy
-from vibench.auxiliary import auxiliary_sizes
 from vibench.cli.data_twin import _parse_size as parse_twin_size
 from vibench.cli.profile_tables import profile_tables
 from vibench.data.attribute_sources import OFFICIAL_IDENTITIES, read_source
@@ -34,14 +33,11 @@ from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.image_file import read_rgb
 from vibench.datasets.permutations import read_permutations, write_permutations
 from vibench.datasets.registry import get_dataset
-from vibench.environment import Environment
 from vibench.errors import UsageError
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, named_feature, read_features, write_features
+from vibench.files.shipped import protocols_folder, published_folder
 from vibench.leaderboard.published import load_published
-from vibench.leaderboard.recompute import disagreements
-from vibench.leaderboard.record import from_json, to_json
-from vibench.leaderboard.store import read_per_query, read_record, record_path, write_record
 from vibench.methods.plugin import find_plugin
 from vibench.methods.pose.refinement import load_refinement
 from vibench.methods.recipe import (
@@ -56,10 +52,14 @@ from vibench.methods.recipe_file import read_recipe_file
 from vibench.nn.pretrained import load_pretrained
 from vibench.profiling.profile import read_profile, write_profile
 from vibench.protocols import load_protocol
+from vibench.records.recomputation import disagreements
+from vibench.records.record_json import from_json, to_json
+from vibench.records.store import read_per_query, read_record, record_path, write_record
 from vibench.report.outcomes import camera_scores, pair_scores
 from vibench.report.runs import training_charts
-from vibench.resources import protocols_folder, published_folder
+from vibench.runtime.environment import Environment
 from vibench.scaffold.new_method import parse_name
+from vibench.scoring.auxiliary import auxiliary_sizes
 from vibench.sweep.expansion import expand
 from vibench.sweep.plan import read_plan
 from vibench.training.checkpoint import Checkpoint, load_method, save_checkpoint

@@ -19,7 +19,6 @@ from torch import nn
 from tests.datasets import mini
 from tests.fuzz import nasties
 from tests.fuzz.readers import toy_checkpoint
-from vibench.auxiliary import auxiliary_sizes
 from vibench.data.cache import _place, open_cache, parse_size
 from vibench.data.keypoints import read_coco
 from vibench.datasets import llcm, regdb, sysu_mm01
@@ -29,15 +28,16 @@ from vibench.datasets.listing import leads_out, read_id_list
 from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError
 from vibench.evaluation.features import read_features
-from vibench.files import parse_json, read_text
+from vibench.files.reading import parse_json, read_text
+from vibench.files.shipped import protocols_folder
+from vibench.files.toml import parse_toml, read_toml, require_tree
+from vibench.files.torch_file import TorchFileError, is_plain, read_torch_file
 from vibench.leaderboard.csv_schema import ANY, read_rows
 from vibench.methods.plugin import find_plugin
 from vibench.methods.pose.refinement import load_refinement
 from vibench.methods.recipe import load_recipe, recipe_dict, recipe_from_dict
-from vibench.nn.torch_file import TorchFileError, is_plain, read_torch_file
 from vibench.protocols import load_protocol
-from vibench.resources import protocols_folder
-from vibench.toml import parse_toml, read_toml, require_tree
+from vibench.scoring.auxiliary import auxiliary_sizes
 from vibench.training.checkpoint import load_method, save_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.log import read_log

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from vibench.leaderboard.audits import Audit, parse_selector
-from vibench.leaderboard.board import Board, Row, build_boards, protocol_fingerprint
+from vibench.leaderboard.board import Board, build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
-from vibench.leaderboard.record import Cost, Record, RunInfo
-from vibench.profiling.memory import PeakMemory
+from vibench.leaderboard.row import Row
+from vibench.records.schema import Cost, Record, RunInfo
+from vibench.runtime.memory import PeakMemory
 
 REAL = protocol_fingerprint("sysu-all", "sysu-mm01", "seeded")
-RECIPE = "5e" * 32
 PRINTED = PublishedRow(
     method="agw",
     dataset="sysu-mm01",
@@ -64,11 +64,6 @@ def real_record(method: str = "agw", r1: float = 0.5, mean_ap: float = 0.4, **ch
     """A complete record on SYSU-MM01, single-shot all-search."""
     settings = {"dataset": "sysu-mm01", "fingerprint": REAL, "complete": True, "trial_count": 10, **changes}
     return make_record(method, r1, mean_ap, **settings)
-
-
-def seeded_run(seed: int | None, **changes: Any) -> RunInfo:
-    """A run of one recipe."""
-    return RunInfo(**{"id": f"run-{seed}", "seed": seed, "recipe_sha256": RECIPE, "train_seconds": 60.0, **changes})
 
 
 def small_board() -> Board:

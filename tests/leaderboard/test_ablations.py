@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.leaderboard.boards import PRINTED, real_record, seeded_run
-from tests.leaderboard.records import make_record
+from tests.leaderboard.boards import PRINTED, real_record
+from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.ablations import AblationBoard, ablation_boards
 from vibench.leaderboard.board import build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import Published, load_published
-from vibench.leaderboard.record import Record
+from vibench.records.schema import Record
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from vibench.leaderboard.catalogue import registered_methods
 from vibench.leaderboard.published import load_published
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.leaderboard.boards import COST, PRINTED, seeded_run
-from tests.leaderboard.records import make_record
+from tests.leaderboard.boards import COST, PRINTED
+from tests.records.made import make_record, seeded_run
 from vibench.errors import UsageError
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.catalogue import registered_methods
 from vibench.leaderboard.cost import COSTS, CostTable, cost_kinds, cost_of, cost_tables, pareto
-from vibench.leaderboard.record import Record, RunInfo
+from vibench.records.schema import Record, RunInfo
 
 CATALOGUE = registered_methods()
 KINDS = {kind.name: kind for kind in COSTS}

@@ -6,8 +6,8 @@ import csv
 import io
 from dataclasses import replace
 
-from tests.leaderboard.boards import COST, PRINTED, real_record, seeded_run, small_board
-from tests.leaderboard.records import make_record
+from tests.leaderboard.boards import COST, PRINTED, real_record, small_board
+from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.csv_boards import ablation_csv, to_csv

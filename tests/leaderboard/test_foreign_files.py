@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.leaderboard.records import make_per_query, make_record
+from tests.records.made import make_per_query, make_record
 from vibench.leaderboard.board import build_boards
-from vibench.leaderboard.record import Record, record_dict, to_json
 from vibench.leaderboard.render import write_boards
-from vibench.leaderboard.store import LARGEST_RECORD, read_records, record_path, write_record
+from vibench.records.record_json import record_dict, to_json
+from vibench.records.schema import Record
+from vibench.records.store import LARGEST_RECORD, read_records, record_path, write_record
 
 OUTCOMES = (make_per_query(0), make_per_query(1))
 TEXTS = ["", "\x00", "\u202e", "a" * 9999, "../..", "index.md", "NaN", "\ud800", "[bold]", "|", "\x1b[31m", "=1+1"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.leaderboard.boards import COST, PRINTED, REAL, make_audit, real_record, seeded_run, small_board
-from tests.leaderboard.records import make_record
+from tests.leaderboard.boards import COST, PRINTED, REAL, make_audit, real_record, small_board
+from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.cells import row_name

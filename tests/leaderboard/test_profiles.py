@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 
 from tests.profiling.profiles import make_profile
-from vibench.environment import Environment
 from vibench.leaderboard.profiles import FOLDER, profiles_csv, profiles_markdown, read_profile_tables
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.update import update_boards
 from vibench.profiling.profile import Profile, write_profile
 from vibench.report.write import render_report
+from vibench.runtime.environment import Environment
 
 
 def write(folder: Path, name: str, profile: Profile) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from vibench.errors import UsageError
+from vibench.files.shipped import published_folder
 from vibench.leaderboard.published import Published, Setup, load_published, protocol_name
 from vibench.protocols import protocol_names
-from vibench.resources import published_folder
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.leaderboard.boards import real_record
-from tests.leaderboard.records import make_per_query, make_record
+from tests.records.made import make_per_query, make_record
+from vibench.files.shipped import published_folder
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.render import INDEX, write_boards
-from vibench.leaderboard.store import read_records, write_record
-from vibench.resources import published_folder
+from vibench.records.store import read_records, write_record
 
 
 def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from tests.leaderboard.boards import CONFLICT, COST, PRINTED, make_audit, real_record, seeded_run, small_board
-from tests.leaderboard.records import make_record
+from tests.leaderboard.boards import CONFLICT, COST, PRINTED, make_audit, real_record, small_board
+from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.cost import COSTS, cost_tables
 from vibench.leaderboard.published import load_published
-from vibench.leaderboard.record import RunInfo
 from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
+from vibench.records.schema import RunInfo
 
 
 def _printed(board: Board, width: int, **options: bool) -> str:

@@ -16,11 +16,11 @@ from torch import Tensor
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
 from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
-from vibench.devices import resolve_precision
 from vibench.distributed.world import ALONE, World
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
+from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
 HEIGHT, WIDTH = 64, 32

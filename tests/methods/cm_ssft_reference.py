@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from tests.methods.literal import BLOCKS, Weights, bottleneck, norm, stem, stride_of
+from tests.methods.literal.official import BLOCKS, Weights, bottleneck, norm, stem, stride_of
 
 
 def stages(x: Tensor, weights: Weights, name: str, layers: tuple[int, ...]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.methods.literal import Weights, bottleneck, norm
+from tests.methods.literal.official import Weights, bottleneck, norm
 
 
 def conv(x: Tensor, w: Weights, name: str, relu: bool = True, **how: int) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as functional
 
 from tests.datasets import mini
-from tests.methods import literal
+from tests.methods.literal import official as literal
 from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, squared_difference_triplet, weighted_regularised_triplet
 from vibench.methods.base import Method
@@ -16,7 +16,8 @@ from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 from vibench.training.checkpoint import load_method
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SMALL = ("model.backbone=resnet18", "height=64", "width=32")
 CASES = [(variant, []) for variant in ("", *method_entry("caj").recipe_file.variants)] + [

@@ -22,7 +22,7 @@ from tests.methods.checks import (
     small_method,
     two_step_trainer,
 )
-from tests.methods.literal import load_fill
+from tests.methods.literal.official import load_fill
 from vibench.conformance.contract import check_contract
 from vibench.data.batch import Batch
 from vibench.errors import UsageError

@@ -19,7 +19,8 @@ from vibench.methods.deen.losses import centre_guided_pair_mining, orthogonality
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 from vibench.training.checkpoint import load_method
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SMALL = ("model.backbone=resnet18", "height=64", "width=32")
 SWITCHES = [

@@ -1,9 +1,9 @@
 import pytest
 
+from vibench.files.shipped import published_folder
 from vibench.methods.description import differences, printed_results, recipe_options
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import method_entries
-from vibench.resources import published_folder
 
 HEAD = "method,variant,dataset,search,shot,direction,r1,r5,r10,r20,map,minp,source,table,note\n"
 

@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from PIL import Image, ImageOps
 
 from tests.datasets import mini
-from tests.methods import literal
+from tests.methods.literal import official as literal
 from vibench.data.augmentation import draw_augmentation
 from vibench.data.batch import Batch
 from vibench.losses import centre_cluster, hard_triplet
@@ -22,7 +22,8 @@ from vibench.methods.mpanet.official import KEYS, UNUSED
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 from vibench.training.checkpoint import load_method, read_checkpoint
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 SMALL = ("model.backbone=resnet18", "height=64", "width=32")
 CASES = [(variant, []) for variant in ("", *method_entry("mpanet").recipe_file.variants)] + [

@@ -25,6 +25,7 @@ from tests.methods.checks import (
     two_step_trainer,
 )
 from vibench.errors import UsageError
+from vibench.files.toml import tomllib
 from vibench.methods.paenet import fusion
 from vibench.methods.paenet.attribute_input import AttributeInput
 from vibench.methods.paenet.auxiliary import AttributeAuxiliary, attribute_loss
@@ -33,7 +34,6 @@ from vibench.methods.paenet.official import KEYS, UNUSED
 from vibench.methods.paenet.switchable_norm import SwitchableNorm
 from vibench.methods.recipe import load_recipe, recipe_dict, recipe_from_dict, recipe_toml
 from vibench.methods.registry import build_method, method_entry
-from vibench.toml import tomllib
 from vibench.training.checkpoint import Checkpoint
 
 VARIANTS = ("", *method_entry("paenet").recipe_file.variants)

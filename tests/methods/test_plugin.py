@@ -14,7 +14,7 @@ from vibench.methods import registry
 from vibench.methods.plugin import VARIABLE, add_plugin, find_plugin
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import get_method, method_names
-from vibench.parallel import map_in_processes
+from vibench.runtime.parallel import map_in_processes
 
 CODE = """
 from dataclasses import dataclass

@@ -341,7 +341,7 @@ def test_the_refinement_module_may_start_from_a_pose_estimator(tmp_path):
         assert not (scratch.branch.refinement.state_dict()[name] == 0.25).all()
     with pytest.raises(UsageError, match=r"does not fit .*heatmap_channels = 17"):
         build("", path, resnet)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="there is no such file"):
         build("joints", tmp_path / "absent.pth", resnet)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from vibench.environment import Environment
 from vibench.profiling.latency import Duration
-from vibench.profiling.memory import PeakMemory
 from vibench.profiling.profile import (
     SCHEMA_VERSION,
     BatchCost,
@@ -15,6 +13,8 @@ from vibench.profiling.profile import (
     Profile,
     TrainingCost,
 )
+from vibench.runtime.environment import Environment
+from vibench.runtime.memory import PeakMemory
 
 MIB = 2**20
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.profiling.toy import Toy
-from vibench.devices import resolve_precision
 from vibench.profiling import embedding
 from vibench.profiling.embedding import profile_embedding
 from vibench.profiling.profile import EmbeddingCost
+from vibench.runtime.devices import resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tests.profiling.toy import FLOPS, HEIGHT, TEST_PARAMETERS, TRAINING_PARAMETERS, WIDTH, Toy
-from vibench.devices import resolve_precision
 from vibench.errors import UsageError, VibenchError
 from vibench.methods.base import Method
 from vibench.profiling.flops import count_flops
@@ -18,6 +17,7 @@ from vibench.profiling.measure import profile_method
 from vibench.profiling.parameters import count_parameters
 from vibench.profiling.profile import Profile, read_profile, write_profile
 from vibench.profiling.target import load_target
+from vibench.runtime.devices import resolve_precision
 
 CPU = torch.device("cpu")
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from tests.profiling.toy import FLOPS_BACKWARD, FLOPS_FORWARD, Toy
-from vibench.conformance.contract import small_settings
+from vibench.conformance.subject import small_settings
 from vibench.data.batch import Batch
-from vibench.devices import resolve_precision
 from vibench.errors import VibenchError
 from vibench.methods.base import Method
 from vibench.methods.noise_batch import noise_batch
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, get_method
 from vibench.profiling.training import TrainingStep, profile_training
+from vibench.runtime.devices import resolve_precision
 from vibench.training.optimizer import set_learning_rate
 from vibench.training.schedule import learning_rate
 from vibench.training.trainer import Trainer

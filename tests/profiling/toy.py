@@ -11,8 +11,9 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.data.batch import Batch
+from vibench.data.sections import InputRecipe
 from vibench.methods.base import Method
-from vibench.methods.recipe import InputRecipe, Recipe
+from vibench.methods.sections import Recipe
 
 HEIGHT, WIDTH = 64, 32
 

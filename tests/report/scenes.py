@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.leaderboard.records import make_per_query, make_record
+from tests.records.made import make_per_query, make_record
 from vibench.leaderboard.board import protocol_fingerprint
-from vibench.leaderboard.record import Cost, Record, RunInfo
-from vibench.leaderboard.store import write_record
+from vibench.records.schema import Cost, Record, RunInfo
+from vibench.records.store import write_record
 
 REAL = {
     "dataset": "sysu-mm01",

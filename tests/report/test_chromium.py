@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from tests.report.chromium import NAMES, Tab, find_chromium
 from tests.report.scenes import cost, put, seeded
 from vibench.leaderboard.published import load_published

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from tests.report.scenes import put, seeded
 from vibench.leaderboard.board import build_boards
-from vibench.leaderboard.record import Record
-from vibench.leaderboard.store import record_path
+from vibench.records.schema import Record
+from vibench.records.store import record_path
 from vibench.report.columns import COSTS
 from vibench.report.entries import Entry, entry_sections, measured_entries
 from vibench.report.outcomes import read_outcomes

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from tests.leaderboard.records import make_per_query, make_record
+from tests.records.made import make_per_query, make_record
 from tests.report.scenes import put
-from vibench.leaderboard.store import record_path
+from vibench.records.store import record_path
 from vibench.report.outcomes import camera_scores, pair_scores, read_outcomes, relative_link
 
 

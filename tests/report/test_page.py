@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from tests.report.scenes import REAL, cost, put, seeded
 from vibench.errors import UsageError
 from vibench.leaderboard.published import load_published
-from vibench.leaderboard.record import Record, from_json, to_json
+from vibench.records.record_json import from_json, to_json
+from vibench.records.schema import Record
 from vibench.report.markup import displayable
 from vibench.report.write import render_report, write_report
 

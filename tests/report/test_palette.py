@@ -6,7 +6,27 @@ from collections.abc import Mapping
 
 import pytest
 
-from vibench.report.palette import DARK, HEAT, LIGHT, SERIES, TEXT_PAIRS, contrast, style_rules
+from vibench.report.palette import DARK, HEAT, LIGHT, SERIES, style_rules
+
+TEXT_PAIRS = (
+    *((role, surface) for role in ("ink", "muted", "link") for surface in ("surface", "panel")),
+    *((role, "surface") for role in SERIES),
+    *(("ink", role) for role in (*HEAT, "best")),
+    ("banner-ink", "banner"),
+)
+"""Every pair of roles in which the first is written, or drawn as a mark, on the second."""
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two ``#rrggbb`` colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
+    brighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_contrast_of_known_colours() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from tests.report.scenes import cost, put
-from vibench.environment import Environment
-from vibench.files import write_json
-from vibench.leaderboard.store import record_path
+from vibench.files.writing import write_json
+from vibench.records.store import record_path
 from vibench.report.outcomes import read_outcomes
 from vibench.report.runs import training_charts
+from vibench.runtime.environment import Environment
 
 
 def _run(folder: Path, identity: str, log: str, seed: int = 0, method: str = "agw") -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.leaderboard.records import make_record
+from tests.records.made import make_record
 from tests.report.scenes import cost, put, seeded
 from vibench.report.write import render_report
 

@@ -1,4 +1,4 @@
-"""The folder that ``vibench new-method`` writes; that it runs is tested with the README."""
+"""The folder that ``vibench new-method`` writes; that it runs is tested in tests/test_docs.py."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from vibench.sweep.worker import work
 HEAD = """
 [sweep]
 out = "out"
-device = "cpu"
+device = "{device}"
 amp = "off"
 pretrained = "none"
 set = ["schedule.epochs=1", "sampler.batches_per_epoch=1"]
@@ -52,9 +52,11 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def make_plan(tmp_path: Path, sysu_twin: Path) -> Callable[..., Plan]:
     """Write a plan in ``tmp_path`` and read it: the entries, and further lines of [sweep]."""
 
-    def make(entries: str = TOY, sweep: str = "", regdb: Path | None = None, name: str = "plan") -> Plan:
+    def make(
+        entries: str = TOY, sweep: str = "", regdb: Path | None = None, name: str = "plan", device: str = "cpu"
+    ) -> Plan:
         path = tmp_path / f"{name}.toml"
-        head = HEAD.format(sweep=sweep, sysu=sysu_twin, regdb=regdb or tmp_path)
+        head = HEAD.format(sweep=sweep, device=device, sysu=sysu_twin, regdb=regdb or tmp_path)
         path.write_text(head + entries, encoding="utf-8")
         return read_plan(path)
 

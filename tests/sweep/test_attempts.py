@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vibench.json_table import write_json_table
+from vibench.files.json_table import write_json_table
 from vibench.sweep import attempts as module
 from vibench.sweep.attempts import (
     BUSY,

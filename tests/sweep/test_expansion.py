@@ -12,7 +12,7 @@ from tests.sweep.conftest import TOY
 from vibench.errors import UsageError
 from vibench.sweep.expansion import expand
 from vibench.sweep.job import Job, read_job, write_job
-from vibench.sweep.plan import Plan
+from vibench.sweep.plan import Plan, read_plan
 
 MakePlan = Callable[..., Plan]
 
@@ -126,12 +126,16 @@ def test_what_does_not_exist_is_named_with_its_entry(make_plan: MakePlan, entry:
         expand(make_plan(entry))
 
 
-def test_a_cluster_needs_a_precision(make_plan: MakePlan):
-    plan = make_plan(f"{TOY}[executor]\nkind = 'slurm'\n", sweep="")
-    expand(plan)
-    text = (plan.folder / "plan.toml").read_text().replace('amp = "off"', "")
-    (plan.folder / "plan.toml").write_text(text)
-    from vibench.sweep.plan import read_plan
-
-    with pytest.raises(UsageError, match=r"\[sweep\]: amp = 'auto' would give the nodes .* different precisions"):
-        expand(read_plan(plan.folder / "plan.toml"))
+@pytest.mark.parametrize(
+    ("own", "device", "expected"),
+    [("fp32", "cuda", "off"), ("fp16", "cuda", "fp16"), ("fp16", "cpu", "off"), ("bf16", "cpu", "bf16")],
+)
+def test_without_a_word_every_job_has_the_precision_of_its_recipe(
+    make_plan: MakePlan, own: str, device: str, expected: str
+):
+    plan = make_plan(f"{TOY}set = ['optimizer.precision={own}']\n[executor]\nkind = 'slurm'\n", device=device)
+    path = plan.folder / "plan.toml"
+    path.write_text(path.read_text().replace('amp = "off"', ""))
+    jobs = expand(read_plan(path))
+    parts = [part for job in jobs for part in (job.train, job.evaluate, job.profile) if part is not None]
+    assert len(parts) >= 2 and {part.precision for part in parts} == {expected}

@@ -15,7 +15,7 @@ import torch
 from tests.conftest import REPOSITORY
 from tests.sweep.conftest import TOY
 from vibench.errors import UsageError
-from vibench.leaderboard.store import read_records
+from vibench.records.store import read_records
 from vibench.sweep.attempts import read_attempts
 from vibench.sweep.executor import Start
 from vibench.sweep.expansion import expand

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep.conftest import TOY, InProcess
-from vibench.leaderboard.store import read_records
+from vibench.records.store import read_records
 from vibench.sweep.attempts import claim, read_attempts
 from vibench.sweep.executor import Start
 from vibench.sweep.expansion import expand

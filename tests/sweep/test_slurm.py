@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.sweep.conftest import TOY
 from vibench.errors import UsageError, VibenchError
-from vibench.leaderboard.store import read_records
+from vibench.records.store import read_records
 from vibench.sweep import slurm
 from vibench.sweep.attempts import read_attempts
 from vibench.sweep.executor import Start

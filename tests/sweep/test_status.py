@@ -12,7 +12,7 @@ import pytest
 
 from tests.sweep.conftest import TOY
 from vibench.errors import UsageError
-from vibench.json_table import write_json_table
+from vibench.files.json_table import write_json_table
 from vibench.sweep.attempts import Claim, End, Heartbeat, claim, end, read_attempts
 from vibench.sweep.estimate import estimate
 from vibench.sweep.expansion import expand

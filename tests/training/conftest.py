@@ -10,7 +10,7 @@ import pytest
 from tests.datasets import mini
 from tests.training import toy, toy_inputs  # noqa: F401  (registers the methods)
 from vibench.methods.recipe import load_recipe
-from vibench.training.run import TrainingSpec
+from vibench.training.spec import TrainingSpec
 
 
 @pytest.fixture(scope="session")

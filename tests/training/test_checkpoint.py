@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tests.training import toy
 from vibench.errors import UsageError, VibenchError
-from vibench.methods.recipe import Recipe, load_recipe, recipe_dict
+from vibench.methods.recipe import load_recipe, recipe_dict
 from vibench.methods.registry import build_method
+from vibench.methods.sections import Recipe
 from vibench.training.checkpoint import (
     Checkpoint,
     check_test_identities,

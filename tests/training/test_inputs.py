@@ -16,13 +16,15 @@ from vibench.data.training_inputs import Heatmaps
 from vibench.datasets.index import training_rows
 from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError
-from vibench.files import sha256_file
+from vibench.files.digests import sha256_file
 from vibench.methods.recipe import load_recipe
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, prepare, resume, train
+from vibench.training.prepare import prepare
+from vibench.training.run import resume, train
+from vibench.training.spec import TrainingSpec
 
 MakeSpec = Callable[..., TrainingSpec]
 SHORT = ("batches_per_epoch=3",)

@@ -20,8 +20,9 @@ from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError, VibenchError
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
-from vibench.scoring import Rules, load_protocols, score_models
-from vibench.trained import model_of_checkpoint
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_models
+from vibench.scoring.trained import model_of_checkpoint
 from vibench.training.checkpoint import check_test_identities, load_method, read_checkpoint
 from vibench.training.official import import_official, importable_methods
 

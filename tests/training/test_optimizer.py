@@ -9,7 +9,8 @@ import torch
 
 from tests.training.toy import Toy
 from vibench.errors import VibenchError
-from vibench.methods.recipe import OptimizerRecipe, Recipe, load_recipe
+from vibench.methods.recipe import load_recipe
+from vibench.methods.sections import OptimizerRecipe, Recipe
 from vibench.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
 
 

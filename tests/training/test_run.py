@@ -15,13 +15,15 @@ import pytest
 import torch
 
 from vibench.errors import UsageError, VibenchError, VibenchWarning
-from vibench.progress import Advance
+from vibench.runtime.progress import Advance
 from vibench.training.checkpoint import load_method, read_checkpoint, save_checkpoint
 from vibench.training.folder import RunFolder, open_runs
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
 from vibench.training.meter import NonFiniteLoss
-from vibench.training.run import TrainingSpec, prepare, resume, train
+from vibench.training.prepare import prepare
+from vibench.training.run import resume, train
+from vibench.training.spec import TrainingSpec
 
 MakeSpec = Callable[..., TrainingSpec]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vibench.methods.recipe import ScheduleRecipe
+from vibench.methods.sections import ScheduleRecipe
 from vibench.training.schedule import learning_rate
 
 

@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.methods.built_in import BUILT_IN
-from vibench.conformance.contract import CLASSES, Subject, small_settings
+from vibench.conformance.subject import CLASSES, Subject, small_settings
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
-from vibench.devices import Precision
-from vibench.methods.recipe import AugmentationRecipe, Recipe, SamplerRecipe, load_recipe
+from vibench.data.sections import AugmentationRecipe, SamplerRecipe
+from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, get_method
+from vibench.methods.sections import Recipe
+from vibench.runtime.devices import Precision
 from vibench.training.meter import LossMeter
 from vibench.training.trainer import Trainer
 

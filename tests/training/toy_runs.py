@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.training import toy  # noqa: F401  (registers the method)
 from vibench.methods.recipe import load_recipe
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 
 def train_toy(dataset: str, root: Path, folder: Path, settings: Sequence[str], trial: int | None = None) -> Path:

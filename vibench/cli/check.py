@@ -14,7 +14,9 @@ _MARKS = {"passed": "[green]ok[/]    ", "failed": "[bold red]wrong[/] ", "not re
 def check(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A registered method, or one of a --plugin.")],
     variant: Annotated[str | None, typer.Option(help="Only this variant. Default: all of them.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Check METHOD's losses, gradients, embeddings and states, then train, evaluate and profile it on a tiny twin.

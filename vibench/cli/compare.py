@@ -17,24 +17,33 @@ def compare(
             "of these joined by commas: runs of one method.",
         ),
     ],
-    protocol: Annotated[str, typer.Option("--protocol", help="Of the records that a method's name means.")] = "",
-    dataset: Annotated[str, typer.Option("--dataset", help="Likewise, such as sysu-mm01-twin.")] = "",
-    draw: Annotated[str, typer.Option("--draw", help="Likewise: seeded or official.")] = "",
-    query_mode: Annotated[str, typer.Option("--query-mode", help="Likewise: all or single.")] = "all",
-    rerank: Annotated[str, typer.Option("--rerank", help="Likewise: none or k-reciprocal.")] = "none",
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="Where a method is named: its records under this protocol.")
+    ] = "",
+    dataset: Annotated[str, typer.Option("--dataset", help="Likewise: on this data set, such as sysu-mm01-twin.")] = "",
+    draw: Annotated[str, typer.Option("--draw", help="Likewise: of this draw, seeded or official.")] = "",
+    query_mode: Annotated[
+        str, typer.Option("--query-mode", help="Likewise: in this query mode, all or single.")
+    ] = "all",
+    rerank: Annotated[
+        str, typer.Option("--rerank", help="Likewise: with this re-ranking, none or k-reciprocal.")
+    ] = "none",
     breakdown: Annotated[
         bool | None,
         typer.Option(
             "--breakdown/--no-breakdown",
-            help="Differences by query camera, gallery camera and trial. Default: of two methods, not of more.",
+            help="Show differences by query camera, gallery camera and trial. Default: for two methods, not for more.",
             show_default=False,
         ),
     ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples and sign flips.")] = 10000,
-    level: Annotated[float, typer.Option("--level", min=0.5, max=0.999, help="Level of the intervals.")] = 0.95,
+    level: Annotated[
+        float, typer.Option("--level", min=0.5, max=0.999, help="Confidence level of the intervals.")
+    ] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
     json_: Annotated[
-        Path | None, typer.Option("--json", metavar="OUT", help="Write the comparison as JSON, fractions.")
+        Path | None,
+        typer.Option("--json", metavar="OUT", help="Write the comparison as JSON as well; scores as fractions."),
     ] = None,
     leaderboards: Annotated[
         Path | None,
@@ -55,12 +64,12 @@ def compare(
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
     from vibench.cli.console import err, out, progress
     from vibench.errors import UsageError
-    from vibench.files import write_json
-    from vibench.leaderboard.comparison import Resampling
-    from vibench.leaderboard.comparison import compare as compare_runs
-    from vibench.leaderboard.selection import Wanted, select
-    from vibench.leaderboard.store import find_records, leaderboards_folder
+    from vibench.evaluation.significance import Resampling
+    from vibench.files.writing import write_json
     from vibench.protocols import load_protocol
+    from vibench.records.comparison import compare as compare_runs
+    from vibench.records.selection import Wanted, select
+    from vibench.records.store import find_records, leaderboards_folder
 
     if len(sides) < 2:
         raise UsageError(

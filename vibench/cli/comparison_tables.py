@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from vibench.leaderboard.comparison import Comparison, Difference, Pair, Side
+    from vibench.records.comparison import Comparison, Difference, Pair
+    from vibench.records.paired_outcomes import Side
 
 METRIC_TITLES = {"map": "mAP", "r1": "r1"}
 

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from vibench.progress import Advance, silent
+from vibench.runtime.progress import Advance, silent
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -23,7 +23,7 @@ err = Console(stderr=True, highlight=False)
 
 @contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
-    """A rich progress bar on stderr; nothing where stderr is no terminal, or quiet (`vibench.progress.Progress`)."""
+    """A rich progress bar on stderr, `vibench.runtime.progress.Progress`; nothing where it is no terminal, or quiet."""
     if err.quiet or not err.is_terminal:
         with silent(description, total) as advance:
             yield advance

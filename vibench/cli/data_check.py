@@ -31,7 +31,7 @@ def check(
     from vibench.cli.console import progress
     from vibench.datasets.check import check_dataset
     from vibench.datasets.registry import dataset_root, get_dataset
-    from vibench.files import write_json
+    from vibench.files.writing import write_json
 
     chosen = get_dataset(dataset)
     report = check_dataset(chosen, dataset_root(dataset, root), workers, progress)

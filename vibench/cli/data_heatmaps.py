@@ -16,10 +16,14 @@ def heatmaps(
     root: Annotated[
         Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
     ] = None,
-    height: Annotated[int, typer.Option("--height", help="Of the network's input; a heatmap has a quarter.")] = 288,
-    width: Annotated[int, typer.Option("--width", help="Of the network's input.")] = 144,
-    channels: Annotated[int, typer.Option("--channels", help="1, joints merged, or 17, one per joint of COCO.")] = 1,
-    sigma: Annotated[float, typer.Option("--sigma", help="Of a joint, in cells where the height is 72 cells.")] = 2.0,
+    height: Annotated[
+        int, typer.Option("--height", help="Height of the network's input in pixels; a heatmap has a quarter.")
+    ] = 288,
+    width: Annotated[int, typer.Option("--width", help="Its width.")] = 144,
+    channels: Annotated[int, typer.Option("--channels", help="1: all joints merged; 17: one per joint of COCO.")] = 1,
+    sigma: Annotated[
+        float, typer.Option("--sigma", help="Radius of a joint, in cells of a heatmap 72 cells high.")
+    ] = 2.0,
     confidence: Annotated[float, typer.Option("--confidence", help="Leave out joints that are less sure.")] = 0.3,
     weights: Annotated[
         Path | None, typer.Option("--weights", help="State dict for keypointrcnn; default torchvision's download.")
@@ -43,8 +47,8 @@ def heatmaps(
     from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps, summarise_heatmaps
     from vibench.data.heatmaps import FILE_NAME, write_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
-    from vibench.devices import resolve_device
     from vibench.errors import VibenchError
+    from vibench.runtime.devices import resolve_device
 
     form = HeatmapForm(height, width, channels, sigma, confidence)
     chosen = get_dataset(dataset)

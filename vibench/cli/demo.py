@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vibench.leaderboard.record import Record
+    from vibench.records.schema import Record
 
 
 def demo(

@@ -12,14 +12,17 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vibench.scoring import Embedded, Rules, Scored
-    from vibench.trained import TrainedModel
+    from vibench.scoring.embedded import Embedded
+    from vibench.scoring.rules import Rules
+    from vibench.scoring.score import Scored
+    from vibench.scoring.trained import TrainedModel
 
 
 def evaluate(
-    run: Annotated[Path | None, typer.Argument(help="A run folder of 'vibench train'.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")] = None,
     features: Annotated[
-        list[Path] | None, typer.Option(help="A features file instead; one per RegDB split, in order.")
+        list[Path] | None,
+        typer.Option(help="A features file of any code base instead; of RegDB one per split, in their order."),
     ] = None,
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
@@ -43,12 +46,13 @@ def evaluate(
         bool,
         typer.Option(
             "--mask-same-location",
-            help="Where test images change one another's features, keep queries and skipped gallery images apart.",
+            help="Of a method whose test images change one another's features (cm-ssft): keep the pairs apart there "
+            "too that the protocol skips.",
         ),
     ] = False,
     auxiliary: Annotated[
         str | None,
-        typer.Option(help="Accuracy against the number of queries seen together as well, such as 1,4,16,64,all."),
+        typer.Option(help="Measure as well how accuracy grows with the queries seen together, such as 1,4,16,64,all."),
     ] = None,
     auxiliary_partitions: Annotated[
         int, typer.Option(min=1, help="Random partitions of the queries per size of --auxiliary.")
@@ -89,7 +93,8 @@ def evaluate(
         Path | None, typer.Option(help="Where records go. Default: $VIBENCH_LEADERBOARDS, else leaderboards/.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
     ] = False,
@@ -97,11 +102,13 @@ def evaluate(
         bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
     ] = False,
 ) -> None:
-    """Evaluate a RUN, a checkpoint or features under one or more protocols and store one record for each.
+    """Evaluate a RUN, a checkpoint or features of any code under one or more protocols; store a record for each.
 
     Several processes share the images of the test split: torchrun --nproc-per-node 4 $(which vibench) eval ...
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
+
+    Example: vibench eval --features features.npz --name my-method --protocol sysu-all
     """
     given = [source for source in (run, features or None, checkpoint, attributes_only or None) if source is not None]
     if len(given) != 1:
@@ -112,16 +119,18 @@ def evaluate(
         raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
     if features and (test_attributes or attributes is not None):
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
-    from vibench.auxiliary import auxiliary_sizes
     from vibench.cli.console import err, out, progress
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
-    from vibench.determinism import deterministic as repeatable
-    from vibench.files import write_json
-    from vibench.given_attributes import GivenAttributes
-    from vibench.leaderboard.record import record_dict
-    from vibench.leaderboard.store import leaderboards_folder, write_record
-    from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
+    from vibench.files.writing import write_json
+    from vibench.records.record_json import record_dict
+    from vibench.records.store import leaderboards_folder, write_record
+    from vibench.runtime.determinism import deterministic as repeatable
+    from vibench.scoring.attributes import GivenAttributes
+    from vibench.scoring.auxiliary import auxiliary_sizes
+    from vibench.scoring.embedded import embed_models
+    from vibench.scoring.rules import Rules, load_protocols
+    from vibench.scoring.score import score_embedded
 
     labels = GivenAttributes("gt" if attributes_only else test_attributes, attributes)
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
@@ -138,7 +147,14 @@ def evaluate(
             if not (features or attributes_only):
                 models = _models(run, checkpoint, method, trial, root, allow_leaking)
                 embedded = embed_models(
-                    models, rules[0], device=world.device, amp=amp, compiled=compile_, progress=progress, world=world
+                    models,
+                    rules[0],
+                    device=world.device,
+                    amp=amp,
+                    tf32=tf32,
+                    compiled=compile_,
+                    progress=progress,
+                    world=world,
                 )
         if not world.leads:
             return
@@ -167,8 +183,8 @@ def evaluate(
 def _auxiliary(
     embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str
 ) -> None:
-    from vibench.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
     from vibench.cli.console import err, out, progress
+    from vibench.scoring.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
 
     scores = auxiliary_scores(embedded, rules, sizes, partitions=partitions, progress=progress)
     for score in scores:
@@ -185,7 +201,7 @@ def _score_features(
     files: Sequence[Path], rules: Sequence[Rules], name: str | None, dataset: str | None, device: str
 ) -> list[Scored]:
     from vibench.cli.console import progress
-    from vibench.scoring import read_features_files, score_features
+    from vibench.scoring.score import read_features_files, score_features
 
     found, digests = read_features_files(files)
     label = name or str(found[0].meta.get("method") or files[0].stem)
@@ -204,7 +220,7 @@ def _score_attributes(
     from vibench.cli.console import progress
     from vibench.datasets.registry import dataset_root, get_dataset
     from vibench.datasets.testing import images_of_tests
-    from vibench.scoring import score_attributes
+    from vibench.scoring.score import score_attributes
 
     dataset = get_dataset(name or rules.protocols[0].dataset)
     folder = dataset_root(dataset.name, root)
@@ -220,7 +236,7 @@ def _models(
     root: Path | None,
     allow_leaking: bool,
 ) -> list[TrainedModel]:
-    from vibench.trained import model_of_checkpoint, models_of_run
+    from vibench.scoring.trained import model_of_checkpoint, models_of_run
 
     if checkpoint is not None:
         models = [model_of_checkpoint(checkpoint, root, trial, allow_leaking)]

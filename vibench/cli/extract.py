@@ -11,12 +11,13 @@ from vibench.errors import UsageError
 
 
 def extract(
-    run: Annotated[Path, typer.Argument(help="A run folder of 'vibench train'.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The features file to write (.npz).")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
     ] = False,
@@ -24,20 +25,21 @@ def extract(
         bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower.")
     ] = False,
 ) -> None:
-    """Embed the test images of the data set of RUN and write their names and features.
+    """Embed the test images of the data set that RUN was trained on; write their names and features.
 
-    Beside ``features``, the file holds the method's further features by name (of a two-stream network, for example,
-    ``pooled`` and ``neck``).
+    Beside 'features', the file holds the method's further features by name (of a two-stream network, for example,
+    'pooled' and 'neck').
+
     Several processes share the images: torchrun --nproc-per-node 4 $(which vibench) extract ...
 
     Example: vibench extract runs/sysu-mm01/agw-s0 -o features.npz
     """
     from vibench.cli.console import out, progress
     from vibench.cli.joint import joint_processes
-    from vibench.determinism import deterministic as repeatable
-    from vibench.devices import resolve_device, resolve_precision
     from vibench.evaluation.features import write_features
-    from vibench.trained import models_of_run
+    from vibench.runtime.determinism import deterministic as repeatable
+    from vibench.runtime.devices import resolve_device, resolve_precision
+    from vibench.scoring.trained import models_of_run
 
     models = models_of_run(run, root, trial)
     if len(models) > 1:
@@ -46,7 +48,12 @@ def extract(
     with repeatable(deterministic), joint_processes(device) as world:
         place = resolve_device(world.device)
         _, extraction = models[0].extract(
-            place, resolve_precision(amp, place), extras=True, compiled=compile_, progress=progress, world=world
+            place,
+            resolve_precision(amp, place, models[0].recipe.optimizer.precision, tf32),
+            extras=True,
+            compiled=compile_,
+            progress=progress,
+            world=world,
         )
     if not world.leads:
         return

@@ -9,15 +9,20 @@ import typer
 
 
 def import_(
-    method: Annotated[str, typer.Argument(help="The method that the checkpoint is of.")],
-    file: Annotated[Path, typer.Argument(help="A checkpoint that the authors' code has written.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="The method that the checkpoint is of.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint that the authors' code has written.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The vibench checkpoint to write.")],
     variant: Annotated[str, typer.Option(help="The variant that it is of.")] = "",
     dataset: Annotated[str, typer.Option(help="The data set that it was trained on.")] = "sysu-mm01",
     root: Annotated[
-        Path | None, typer.Option(help="A copy of it, to know the training identities (SYSU-MM01's are known).")
+        Path | None,
+        typer.Option(
+            help="Folder of the data set, which tells the training identities (SYSU-MM01's are known without)."
+        ),
     ] = None,
-    trial: Annotated[int | None, typer.Option(help="RegDB: its split, 1 to 10, if the file does not say.")] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="RegDB: the split it was trained on, 1 to 10, if the file does not say.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not carry.")
     ] = None,

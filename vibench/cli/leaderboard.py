@@ -24,7 +24,9 @@ def leaderboard(
     unfold: Annotated[bool, typer.Option("--unfold", help="Show the runs of rows over several seeds.")] = False,
     ignore_audits: Annotated[
         bool,
-        typer.Option("--ignore-audits", help="Show ranks as if no printed number had a finding; files keep theirs."),
+        typer.Option(
+            "--ignore-audits", help="Show ranks as if no printed number had an audit finding; files keep theirs."
+        ),
     ] = False,
     conflicts: Annotated[bool, typer.Option("--conflicts", help="List where papers contradict each other.")] = False,
     audits: Annotated[
@@ -35,7 +37,11 @@ def leaderboard(
         typer.Option("--leaderboards", help="Folder of the boards; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
     ] = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Only prove every record's figures from the npz beside it; else exit 1.")
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Only recompute every record's figures from the .npz beside it; exit 1 where one differs.",
+        ),
     ] = False,
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.
@@ -55,10 +61,10 @@ def leaderboard(
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.render import INDEX
-    from vibench.leaderboard.store import leaderboards_folder
     from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
     from vibench.leaderboard.update import update_boards
     from vibench.protocols import load_protocol
+    from vibench.records.store import leaderboards_folder
 
     if sum((bool(by), conflicts, audits, recompute)) > 1:
         raise UsageError("--by, --conflicts, --audits and --recompute exclude each other; give one of them.")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 import vibench
 from vibench.cli.check import check
@@ -27,6 +29,7 @@ from vibench.cli.leaderboard import leaderboard
 from vibench.cli.methods import methods
 from vibench.cli.new_method import new_method
 from vibench.cli.profile import profile
+from vibench.cli.prose import prose
 from vibench.cli.protocols import protocols
 from vibench.cli.report import report
 from vibench.cli.sweep import sweep
@@ -35,9 +38,40 @@ from vibench.cli.visualize import visualize
 from vibench.distributed.torchrun import started_by_torchrun
 from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning, one_line
 
+PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
+    "Start": {"demo": demo, "methods": methods, "protocols": protocols},
+    "Data": {"data": data},
+    "Train and evaluate": {
+        "train": train,
+        "eval": evaluate,
+        "extract": extract,
+        "import": import_,
+        "profile": profile,
+        "sweep": sweep,
+    },
+    "Compare and show": {
+        "leaderboard": leaderboard,
+        "compare": compare,
+        "report": report,
+        "visualize": visualize,
+    },
+    "Extend": {"new-method": new_method, "check": check},
+}
+"""The commands by what a person wants to do, in the order of ``vibench --help``."""
+
+
+class _InOrder(TyperGroup):
+    """Lists commands as `PANELS` does; typer would list ``data``, a group of commands, last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for entries in PANELS.values() for name in entries]
+
+
 app = typer.Typer(
     name="vibench",
-    help="Measure visible-infrared person re-identification: exact protocols, registered methods, honest costs.",
+    cls=_InOrder,
+    help="Measure visible-infrared person re-identification: exact protocols, registered methods, honest costs.\n\n"
+    "Begin with 'vibench demo'; 'vibench COMMAND --help' explains a command and gives an example.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -75,22 +109,12 @@ def options(
         add_plugin(path)
 
 
-app.command("demo")(demo)
-app.add_typer(data, name="data")
-app.command("methods")(methods)
-app.command("new-method")(new_method)
-app.command("check")(check)
-app.command("protocols")(protocols)
-app.command("train")(train)
-app.command("extract")(extract)
-app.command("eval")(evaluate)
-app.command("import")(import_)
-app.command("profile")(profile)
-app.command("leaderboard")(leaderboard)
-app.command("visualize")(visualize)
-app.command("compare")(compare)
-app.command("report")(report)
-app.command("sweep")(sweep)
+for panel, entries in PANELS.items():
+    for name, entry in entries.items():
+        if isinstance(entry, typer.Typer):
+            app.add_typer(entry, name=name, rich_help_panel=panel)
+        else:
+            app.command(name, help=prose(entry), rich_help_panel=panel)(entry)
 
 
 def main(arguments: list[str] | None = None) -> None:

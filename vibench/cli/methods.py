@@ -8,7 +8,9 @@ import typer
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Explain this method in full; without it, list all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Explain this method in full; without it, list all.")
+    ] = None,
 ) -> None:
     """List the registered methods, or explain one: paper, losses, variants, printed numbers, parity, recipe, options.
 
@@ -90,8 +92,8 @@ def _explain(name: str) -> None:
 
 
 def _say_printed(printed: str) -> None:
+    from vibench.files.shipped import published_folder
     from vibench.methods.description import printed_results
-    from vibench.resources import published_folder
 
     for row in printed_results(printed, published_folder()):
         metrics = "  ".join(f"{metric} {value}" for metric, value in row.metrics.items())

@@ -10,19 +10,27 @@ import typer
 
 def profile(
     target: Annotated[str, typer.Argument(metavar="METHOD|RUN", help="A method, a run folder or a checkpoint file.")],
-    dataset: Annotated[str, typer.Option("--dataset", help="Recipe of which data set; default sysu-mm01.")] = "",
-    variant: Annotated[str, typer.Option("--variant", help="Variant of the method.")] = "",
+    dataset: Annotated[
+        str, typer.Option("--dataset", help="Whose recipe to build METHOD from. Default: sysu-mm01.")
+    ] = "",
+    variant: Annotated[str, typer.Option("--variant", help="Variant of METHOD.")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override the recipe; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as input.height=384; repeatable."),
     ] = None,
     part: Annotated[
         list[str] | None,
         typer.Option("--part", help="Measure only this: embedding, training or matching; repeatable. Default: all."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option("--amp", help="Precision: auto, off, bf16 or fp16.")] = "auto",
-    seconds: Annotated[float, typer.Option("--seconds", min=0.0, help="Bound of each single timing.")] = 5.0,
-    max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Largest batch of the throughput.")] = 4096,
+    amp: Annotated[str, typer.Option("--amp", help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU.")] = False,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.0, help="Seconds that each single timing may take.")
+    ] = 5.0,
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", min=1, help="Largest batch that the throughput is measured with.")
+    ] = 4096,
     json_: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the profile as JSON.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="OUT", help="Draw the profile as PNG.")] = None,
 ) -> None:
@@ -38,17 +46,17 @@ def profile(
 
     from vibench.cli.console import out, progress
     from vibench.cli.profile_tables import profile_tables
-    from vibench.devices import resolve_device, resolve_precision
     from vibench.profiling.measure import profile_method
     from vibench.profiling.target import load_target
     from vibench.report.pictures.figure import require_matplotlib, write_figure
     from vibench.report.pictures.profile import profile_figure
+    from vibench.runtime.devices import resolve_device, resolve_precision
 
     if plot is not None:
         require_matplotlib()
     where = resolve_device(device)
-    precision = resolve_precision(amp, where)
     method = load_target(target, variant=variant, dataset=dataset, overrides=set_ or ())
+    precision = resolve_precision(amp, where, method.recipe.optimizer.precision, tf32)
     measured = profile_method(
         method, where, precision, parts=parts, seconds=seconds, largest_batch=max_batch, progress=progress
     )

@@ -10,8 +10,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from vibench.profiling.latency import Duration
-    from vibench.profiling.memory import PeakMemory
     from vibench.profiling.profile import EmbeddingCost, MatchingCost, Profile
+    from vibench.runtime.memory import PeakMemory
 
 _ENDED = {
     "plateau": "twice as many brought less than 5 %",

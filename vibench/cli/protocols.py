@@ -15,7 +15,7 @@ UNVERIFIED = "*"
 
 def protocols(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A protocol's name, or the path of a TOML file.")
+        str | None, typer.Argument(metavar="NAME", help="A protocol's name, or the path of a TOML file.")
     ] = None,
 ) -> None:
     """List the evaluation protocols, or explain one in full: what it measures, every rule, its fingerprints.

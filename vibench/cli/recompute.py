@@ -12,7 +12,7 @@ def report_recomputation(folder: Path) -> None:
     from rich.markup import escape
 
     from vibench.cli.console import err, out, progress
-    from vibench.leaderboard.recompute import recompute
+    from vibench.records.recomputation import recompute
 
     done = recompute(folder, progress)
     for problem in done.problems:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vibench.leaderboard.record import Record
+    from vibench.records.schema import Record
 
 
 def records_tables(records: Sequence[Record]) -> list[Table]:

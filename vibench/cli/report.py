@@ -27,7 +27,7 @@ def report(
 
     from vibench.cli.console import err, out, progress
     from vibench.leaderboard.published import load_published
-    from vibench.leaderboard.store import leaderboards_folder
+    from vibench.records.store import leaderboards_folder
     from vibench.report.write import write_report
 
     written = write_report(

@@ -34,15 +34,14 @@ def sweep(
         typer.Option(metavar="MINUTES", help="End after so long; running trainings save their states. Exit 130."),
     ] = None,
 ) -> None:
-    """Train, evaluate and profile all that PLAN names, then render the leaderboards.
+    """Train, evaluate and profile all that PLAN.toml names, then render the leaderboards.
 
-    A plan is TOML: [sweep] out, seeds, retries, amp, pretrained, profile, set; one or more [[jobs]] with methods
-    ("agw" or "ddag:b-p" or all), datasets, variants, trials, set, protocols, query_modes, test_attributes, features;
-    [executor] kind = "local" (gpus, jobs_per_gpu, workers, cores) or "slurm" (partition, gres, cpus, memory_gb,
-    time_minutes, ...); [roots] of data sets. 'vibench.sweep.plan' describes every key.
+    A plan has the tables [sweep] (out, seeds, retries, amp, pretrained, profile, set, ...), one or more [[jobs]]
+    (methods, datasets, variants, trials, protocols, query_modes, ...), perhaps [executor] (kind = "local" or "slurm")
+    and [roots] (where data sets lie). vibench/sweep/README.md has a whole one; vibench.sweep.plan describes every key.
 
-    All state is files in the folder OUT. Killed and started again at any moment, from any machine that sees the
-    folder, the sweep goes on: what is finished is skipped, what failed is tried again.
+    All state is files in the folder that 'out' names. Killed and started again at any moment, from any machine that
+    sees the folder, the sweep goes on: what is finished is skipped, what failed is tried again.
 
     Example: vibench sweep plan.toml --dry-run
     """
@@ -85,7 +84,7 @@ def _run(file: Path, plan: Plan, jobs: Sequence[Job], stop_after: float | None) 
             "the same command goes on."
         )
     _leaderboards(plan)
-    _report(plan, jobs, result)
+    _report(jobs, result)
 
 
 def _executor(plan: Plan, jobs: Sequence[Job]) -> Executor:
@@ -127,7 +126,7 @@ def _leaderboards(plan: Plan) -> None:
     )
 
 
-def _report(plan: Plan, jobs: Sequence[Job], result: Result) -> None:
+def _report(jobs: Sequence[Job], result: Result) -> None:
     from vibench.cli.console import err, out
 
     for failure in result.failed:

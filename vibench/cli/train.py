@@ -13,7 +13,7 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from vibench.distributed.world import World
     from vibench.training.folder import RunFolder
-    from vibench.training.run import TrainingSpec
+    from vibench.training.spec import TrainingSpec
 
 _RUN_OPTIONS = (
     "dataset",
@@ -23,6 +23,7 @@ _RUN_OPTIONS = (
     "pretrained",
     "seed",
     "amp",
+    "tf32",
     "compile",
     "out",
     "attributes",
@@ -35,17 +36,29 @@ _RUN_OPTIONS = (
 
 def train(
     context: typer.Context,
-    method: Annotated[str | None, typer.Argument(help="A method of 'vibench methods'; not with --resume.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="A data set of 'vibench data info'.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Its folder. Default: $VIBENCH_DATA/DATASET, data/DATASET.")] = None,
-    variant: Annotated[str, typer.Option(help="A variant of the method.")] = "",
+    method: Annotated[
+        str | None, typer.Argument(metavar="METHOD", help="A method of 'vibench methods'; not with --resume.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="sysu-mm01, regdb, llcm, or a twin: sysu-mm01-twin, regdb-twin.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Its folder. Default: $VIBENCH_DATA/DATASET, else data/DATASET.")
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="A variant that 'vibench methods METHOD' names. Default: the paper's own.")
+    ] = "",
     trial: Annotated[str | None, typer.Option(help="RegDB: the split 1 to 10, or all of them. Default: 1.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as schedule.epochs=40; repeatable."),
+    ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on training this run folder.")] = None,
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
     attributes: Annotated[
@@ -61,13 +74,14 @@ def train(
     sync_batch_norm: Annotated[
         bool,
         typer.Option(
-            help="On several processes: batch norm by the whole batch, as one process would, or by each one's share."
+            help="On several processes: batch norm over the whole batch, as in one process, or over each one's share."
         ),
     ] = True,
 ) -> None:
     """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
 
     Ctrl-C saves and says how to go on; the result is the same, to the byte on a CPU, as without the interruption.
+
     Several processes share each batch by identity: torchrun --nproc-per-node 4 $(which vibench) train ...
 
     Example: vibench train agw --dataset sysu-mm01 --root /data/SYSU-MM01 --set schedule.epochs=40
@@ -96,6 +110,7 @@ def train(
                 set_ or [],
                 seed=seed,
                 amp=amp,
+                tf32=tf32,
                 pretrained=pretrained,
                 out=out,
                 attributes=attributes,
@@ -117,7 +132,7 @@ def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
     from json import dumps, loads
 
     from vibench.training.folder import RunFolder
-    from vibench.training.run import prepare
+    from vibench.training.prepare import prepare
 
     def folders() -> str:
         return dumps([str(prepare(replace(spec, processes=world.size), device=world.device).path) for spec in specs])
@@ -153,6 +168,7 @@ def _specifications(
     *,
     seed: int,
     amp: str,
+    tf32: bool,
     pretrained: str,
     out: Path | None,
     attributes: Path | None,
@@ -164,7 +180,7 @@ def _specifications(
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
     from vibench.methods.recipe import load_recipe
-    from vibench.training.run import TrainingSpec, default_folder, trial_name
+    from vibench.training.spec import TrainingSpec, default_folder, trial_name
 
     splits = get_dataset(dataset).trials
     recipe = load_recipe(method, variant, dataset, overrides)
@@ -183,6 +199,7 @@ def _specifications(
             compiled,
             sync_batch_norm=sync_batch_norm,
             deterministic=deterministic,
+            tf32=tf32,
         )
 
     if trial == "all" and splits > 1:

@@ -12,13 +12,15 @@ from vibench.errors import UsageError
 
 def visualize(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write the PNG files into.")],
-    run: Annotated[Path | None, typer.Argument(help="A run folder of 'vibench train'.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")] = None,
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
     protocol: Annotated[
         str | None, typer.Option(help="A protocol of 'vibench protocols'. Default: the data set's first.")
     ] = None,
-    what: Annotated[str, typer.Option(help="ranked, tsne, distances, gradcam, cmc, parts or all.")] = "all",
+    what: Annotated[
+        str, typer.Option(help="ranked, tsne, distances, gradcam, cmc, parts (the method's own pictures) or all.")
+    ] = "all",
     queries: Annotated[
         str,
         typer.Option(
@@ -34,10 +36,12 @@ def visualize(
             help="The gallery draw to show, from 0; on RegDB the train/test split, from 1. Default: the first."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random queries, and of what is left out where there is too much.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of random queries, and of what is left out where there is too much.")
+    ] = 0,
     root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision of the network: auto, off, bf16 or fp16.")] = "auto",
+    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
 ) -> None:
     """Draw ranked lists, distances, t-SNE, Grad-CAM, the CMC curve, and what only the method of RUN has.
 

@@ -1,4 +1,5 @@
 """What every method must do, tried out: ``vibench check``.
 
-`contract` tries every variant on one batch, `pipeline` the default variant on the way from images to a record.
+Start with `check`: first `contract` tries every variant on one batch (`subject`), then `pipeline` the default variant
+on the way from images to a record.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from vibench.conformance.contract import check_contract
 from vibench.conformance.finding import Finding
 from vibench.conformance.pipeline import check_pipeline
-from vibench.progress import Progress, silent
+from vibench.runtime.progress import Progress, silent
 
 
 def check_method(

@@ -4,82 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any, get_args, get_type_hints
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from vibench.conformance.finding import BrokenContract, Finding, attempt
-from vibench.data.batch import Batch
+from vibench.conformance.subject import Subject, small_settings
 from vibench.datasets.registry import dataset_names
-from vibench.errors import suggestion
+from vibench.errors import cited, suggestion
 from vibench.methods.base import Method
-from vibench.methods.noise_batch import noise_batch
-from vibench.methods.recipe import Recipe, load_recipe
-from vibench.methods.registry import build_method, get_method, method_entry
-from vibench.modality import CODE, INFRARED, MODALITIES, VISIBLE
-from vibench.progress import Progress, silent
+from vibench.methods.recipe import load_recipe
+from vibench.methods.registry import get_method, method_entry
+from vibench.modality import INFRARED, MODALITIES, VISIBLE
+from vibench.runtime.progress import Progress, silent
 from vibench.training.optimizer import build_optimizer
 
-CLASSES = 7
-IDENTITIES = 4
-IMAGES = 2
 TOLERANCE = 1e-4
 """Largest difference, as a share of the largest value, between results that should be the same."""
 ROUNDING = 1e-6
 """Difference of distances that rounding alone may cause."""
-
-
-@dataclass
-class Subject:
-    """One variant of a method, small, and the batch it is tried on."""
-
-    recipe: Recipe
-
-    @cached_property
-    def method(self) -> Method:
-        """The network that all checks share."""
-        return self.build(seed=0)
-
-    def build(self, seed: int) -> Method:
-        """A new network; equal seeds start it equally."""
-        torch.manual_seed(seed)
-        return build_method(self.recipe, CLASSES)
-
-    @cached_property
-    def batch(self) -> Batch:
-        """P identities with K images in each view and modality, of noise."""
-        return noise_batch(self.method)
-
-    @cached_property
-    def unlabelled(self) -> Batch:
-        """The same batch of people without attribute labels and of images without a keypoint."""
-        changes: dict[str, Any] = {}
-        for need in self.method.needs:
-            changes[need] = torch.zeros_like(getattr(self.batch, need))
-            changes[f"{need}_known"] = torch.zeros(len(self.batch), dtype=torch.bool)
-        return replace(self.batch, **changes)
-
-    def images(self, modality: str) -> Tensor:
-        """The batch's images of one modality."""
-        return self.batch.images[self.batch.modality == CODE[modality]]
-
-    def embedding(self, images: Tensor, modality: str, method: Method | None = None) -> Tensor:
-        """The embedding (B, D) in eval mode."""
-        method = (method or self.method).eval()
-        with torch.no_grad():
-            return method.embed(images, modality)["embedding"]
-
-
-def small_settings(options: type[Any]) -> list[str]:
-    """Changes to a recipe that make a network small enough to be tried within seconds on a CPU."""
-    settings = ["input.height=96", "input.width=48", f"identities={IDENTITIES}", f"sampler.images={IMAGES}"]
-    # A network with torchvision's ResNets can be had small; another one is tried as it is.
-    if "resnet18" in get_args(get_type_hints(options).get("backbone")):
-        settings.append("model.backbone=resnet18")
-    return settings
 
 
 def check_contract(
@@ -220,13 +164,13 @@ def _check_gradients(subject: Subject) -> str:
     missing = [name for name, parameter in trainable.items() if parameter.grad is None]
     if missing:
         raise BrokenContract(
-            f"no loss reaches {_listed(missing)}; use these parameters in losses(), or freeze them with "
+            f"no loss reaches {cited(missing)}; use these parameters in losses(), or freeze them with "
             "requires_grad_(False)."
         )
     bad = [name for name, parameter in trainable.items() if not torch.isfinite(parameter.grad).all()]  # type: ignore[arg-type]
     if bad:
         raise BrokenContract(
-            f"the gradient of {_listed(bad)} is NaN or infinite; look for a square root, logarithm or division at 0."
+            f"the gradient of {cited(bad)} is NaN or infinite; look for a square root, logarithm or division at 0."
         )
     method.zero_grad(set_to_none=True)
     return f"they reach all {len(trainable)} trainable tensors"
@@ -264,7 +208,7 @@ def _check_eval_mode(subject: Subject) -> str:
     stuck = [name or "the method itself" for name, module in method.named_modules() if module.training]
     if stuck:
         raise BrokenContract(
-            f"eval() leaves {_listed(stuck)} in training mode; a method that overrides train() must heed its argument."
+            f"eval() leaves {cited(stuck)} in training mode; a method that overrides train() must heed its argument."
         )
     before = {name: value.clone() for name, value in method.state_dict().items()}
     for modality in MODALITIES:
@@ -285,7 +229,7 @@ def _check_eval_mode(subject: Subject) -> str:
             raise BrokenContract("embed() leaves the network in training mode; it must not call train().")
     changed = [name for name, value in method.state_dict().items() if not torch.equal(value, before[name])]
     if changed:
-        raise BrokenContract(f"embed() changes {_listed(changed)}; embedding images must not change the network.")
+        raise BrokenContract(f"embed() changes {cited(changed)}; embedding images must not change the network.")
     if not method.train().training:
         raise BrokenContract("train() leaves the network in eval mode.")
     return "same result twice, and for each image alone"
@@ -374,8 +318,3 @@ def _kind(value: object) -> str:
     if isinstance(value, Tensor):
         return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {tuple(value.shape)}"
     return f"a {type(value).__name__}"
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

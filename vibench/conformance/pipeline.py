@@ -8,21 +8,23 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from vibench.conformance.contract import small_settings
 from vibench.conformance.finding import BrokenContract, Finding, attempt
+from vibench.conformance.subject import small_settings
 from vibench.datasets.twin.make import make_twin
-from vibench.devices import resolve_device, resolve_precision
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import get_method, method_entry
 from vibench.modality import MODALITIES
 from vibench.profiling.measure import profile_method
-from vibench.progress import Progress, silent
-from vibench.scoring import Rules, load_protocols, score_models
-from vibench.trained import models_of_run
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.runtime.progress import Progress, silent
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_models
+from vibench.scoring.trained import models_of_run
 from vibench.training.checkpoint import load_method, read_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.log import read_log
-from vibench.training.run import TrainingSpec, train
+from vibench.training.run import train
+from vibench.training.spec import TrainingSpec
 
 DATASET = "sysu-mm01-twin"
 PROTOCOL = "sysu-all"

@@ -21,7 +21,7 @@ from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.listing import read_lines
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, suggestion
-from vibench.files import write_text
+from vibench.files.writing import write_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex

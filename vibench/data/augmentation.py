@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vibench.data.normalise import MEAN, STD
-from vibench.methods.recipe import AugmentationRecipe
+from vibench.data.sections import AugmentationRecipe
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""

@@ -38,14 +38,15 @@ from vibench.data.cache_build import (
     chunk_crc,
     load_resized,
 )
-from vibench.data.lock import exclusive
-from vibench.data.npz import open_npy
 from vibench.datasets.listing import is_number
 from vibench.datasets.pixels import ColourCount, View, modality_finding
 from vibench.datasets.registry import Dataset
-from vibench.errors import UsageError, VibenchError, VibenchWarning, suggestion
-from vibench.files import canonical_json, parse_json, read_text, sha256_file, sha256_text
-from vibench.progress import Progress, silent
+from vibench.errors import UsageError, VibenchError, VibenchWarning, cited, suggestion
+from vibench.files.digests import canonical_json, sha256_file, sha256_text
+from vibench.files.lock import exclusive
+from vibench.files.npz import open_npy
+from vibench.files.reading import parse_json, read_text
+from vibench.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
@@ -189,8 +190,8 @@ def shared_images(cache: ImageCache, training: Iterable[str], test: Iterable[str
 
 def shared_images_note(pairs: list[tuple[str, str]]) -> str:
     """What is wrong with a test whose images `shared_images` found among the training images."""
-    cited = ", ".join(f"{test} = {training}" for training, test in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
-    return f"{len(pairs)} test images have the pixels of training images ({cited})"
+    named = cited([f"{test} = {training}" for training, test in pairs], 3)
+    return f"{len(pairs)} test images have the pixels of training images ({named})"
 
 
 def _check_modalities(colours: list[list[Any]], dataset: Dataset, root: Path) -> None:

@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vibench.data.npz import open_npy
 from vibench.datasets.image_file import read_rgb
 from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_images, pixel_facts
 from vibench.errors import VibenchError
-from vibench.files import read_text, sha256_file, write_json, write_text
-from vibench.parallel import map_in_processes
-from vibench.progress import Progress, silent
+from vibench.files.digests import sha256_file
+from vibench.files.npz import open_npy
+from vibench.files.reading import read_text
+from vibench.files.writing import write_json, write_text
+from vibench.runtime.parallel import map_in_processes
+from vibench.runtime.progress import Progress, silent
 
 FORMAT = 2
 """Version of the cache's files; part of the fingerprint."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vibench.methods.recipe import ChannelOperation
+from vibench.data.sections import ChannelOperation
 
 OUTCOMES = ("unchanged", "red", "green", "blue", "grey")
 """What can become of an image: itself, one of its channels copied to all three, or its luma in all three."""

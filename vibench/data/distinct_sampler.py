@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from vibench.data.sampler import IdentitySampler
+from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import SamplerRecipe
 
 
 class DistinctSampler(IdentitySampler):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from vibench.data.identity_rows import group_rows
+from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import SamplerRecipe
-from vibench.randomness import generator
+from vibench.runtime.randomness import generator
 
 
 class ExhaustiveSampler:

@@ -11,14 +11,14 @@ import numpy as np
 
 from vibench.data.heatmaps import CHANNELS, SIGMA, TWIN_FILE, render_heatmaps, stored_heatmaps
 from vibench.data.keypoints import CONFIDENCE, Keypoints, keypoints_of_arrays, read_coco
-from vibench.data.npz import read_npz
+from vibench.data.sections import InputRecipe
 from vibench.data.training_inputs import STRIDE, Heatmaps
 from vibench.datasets.index import SampleIndex, training_rows
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, suggestion
-from vibench.methods.recipe import InputRecipe
+from vibench.files.npz import read_npz
 from vibench.modality import MODALITIES
-from vibench.progress import Progress, silent
+from vibench.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
     import torch

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vibench.data.keypoints import COCO_JOINTS, CONFIDENCE, Keypoints, keypoints_of_arrays
-from vibench.data.npz import read_npz, rows_of_paths
 from vibench.data.training_inputs import STRIDE, Heatmaps
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
-from vibench.files import atomic_path
+from vibench.files.npz import read_npz, rows_of_paths
+from vibench.files.writing import atomic_path
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibench.errors import UsageError
+from vibench.errors import UsageError, cited
 from vibench.modality import MODALITIES
 
 
@@ -30,9 +30,8 @@ def group_rows(pids: np.ndarray, modalities: np.ndarray) -> tuple[np.ndarray, li
     for modality, of_modality in zip(MODALITIES, rows, strict=True):
         absent = identities[of_modality.counts == 0]
         if len(absent):
-            named = ", ".join(str(pid) for pid in absent[:5]) + (", ..." if len(absent) > 5 else "")
             raise UsageError(
-                f"the training split has no {modality} image of {len(absent)} identities (pid {named}); "
+                f"the training split has no {modality} image of {len(absent)} identities (pid {cited(absent)}); "
                 "every training identity needs both modalities: check the copy with 'vibench data check'."
             )
     return identities, rows

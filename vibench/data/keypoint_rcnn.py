@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from vibench.data.keypoints import COCO_JOINTS, Keypoints
 from vibench.data.normalise import normalise
 from vibench.datasets.image_file import read_rgb
-from vibench.errors import UsageError, VibenchError
+from vibench.errors import UsageError
+from vibench.files.torch_file import read_state_dict
 from vibench.modality import INFRARED
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
-from vibench.nn.torchvision_ops import import_torchvision
-from vibench.progress import Progress, silent
+from vibench.nn.torchvision_ops import downloaded_state, import_torchvision
+from vibench.runtime.progress import Progress, silent
 
 ARCHITECTURE = "keypointrcnn_resnet50_fpn"
 HEIGHT, WIDTH = 512, 256
@@ -76,9 +76,13 @@ def load_network(weights: Path | None = None) -> nn.Module:
 
     Raises `UsageError` for a file that does not fit, `VibenchError` where the weights cannot be downloaded.
     """
-    torchvision = import_torchvision()
-    state = _downloaded_state(torchvision) if weights is None else _file_state(weights)
-    builder = torchvision.models.get_model_builder(ARCHITECTURE)
+    models = import_torchvision().models
+    if weights is None:
+        known = models.get_model_weights(ARCHITECTURE)["COCO_V1"]
+        state = downloaded_state(known, f"the weights of torchvision's {ARCHITECTURE}", "pass it with --weights FILE")
+    else:
+        state = read_state_dict(weights, "--weights", f"give the state dict of torchvision's {ARCHITECTURE}")
+    builder = models.get_model_builder(ARCHITECTURE)
     network: nn.Module = builder(weights=None, weights_backbone=None)
     try:
         network.load_state_dict(state)
@@ -131,31 +135,3 @@ def _read_crop(path: Path, stretch: bool) -> np.ndarray:
         return crop
     low, high = np.percentile(crop, _STRETCHED)
     return np.rint(np.clip((crop - low) / max(high - low, 1.0), 0.0, 1.0) * 255).astype(np.uint8)
-
-
-def _downloaded_state(torchvision: Any) -> dict[str, Tensor]:
-    weights = torchvision.models.get_model_weights(ARCHITECTURE)["COCO_V1"]
-    try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as error:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        raise VibenchError(
-            f"the weights of torchvision's {ARCHITECTURE} cannot be downloaded from {weights.url} ({error}); fetch "
-            f"that file on another machine and pass it with --weights FILE or put it into {folder}."
-        ) from error
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UsageError(
-            f"--weights {path}: there is no such file; give the state dict of torchvision's {ARCHITECTURE}."
-        )
-    try:
-        state = read_torch_file(path)
-    except TorchFileError as error:
-        raise UsageError(
-            f"--weights {path}: is no file that torch.save wrote from a plain state dict ({error}); give another."
-        ) from None
-    if not is_plain_state(state):
-        raise UsageError(f"--weights {path}: holds no plain state dict (name -> tensor) of {ARCHITECTURE}.")
-    return dict(state)

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from vibench.data.npz import rows_of_paths
 from vibench.datasets.image_file import image_size
 from vibench.errors import UsageError
-from vibench.files import parse_json, read_text
+from vibench.files.json_table import read_json
+from vibench.files.npz import rows_of_paths
 
 COCO_JOINTS = 17
 LARGEST_JSON = 1 << 30
@@ -89,11 +89,11 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
                 "all images by their path below the data set's folder."
             )
         entries = _list_of_objects(path, content.get("annotations"), "annotations")
-        best = _best(path, ((image_of.get(_image_id(path, entry)), entry) for entry in entries))
+        best = _best((image_of.get(_image_id(path, entry)), entry) for entry in entries)
     else:
         entries = _list_of_objects(path, content, "the file")
         wanted = set(names)
-        best = _best(path, ((_known_name(_detected_name(path, entry), wanted), entry) for entry in entries))
+        best = _best((_known_name(_detected_name(path, entry), wanted), entry) for entry in entries)
         sizes = {}
     if not best:
         raise UsageError(
@@ -115,12 +115,7 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
 
 
 def _read_json(path: Path) -> Any:
-    try:
-        content = parse_json(read_text(path, largest=LARGEST_JSON))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: is not valid JSON ({error}).") from None
+    content = read_json(path, LARGEST_JSON)
     if not isinstance(content, dict | list):
         raise UsageError(f"{path}: must be COCO's annotations or a list of detections, not a single value.")
     return content
@@ -171,7 +166,7 @@ def _detected_name(path: Path, entry: Mapping[str, Any]) -> str:
     return name
 
 
-def _best(path: Path, entries: Iterable[tuple[str | None, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def _best(entries: Iterable[tuple[str | None, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """The one annotation of each image that counts."""
     best: dict[str, dict[str, Any]] = {}
     for name, entry in entries:

@@ -28,11 +28,11 @@ from vibench.data.normalise import normalise
 from vibench.data.pixels import read_images
 from vibench.data.prefetch import prefetched
 from vibench.data.sampler import IdentitySampler
+from vibench.data.sections import BatchRecipe
 from vibench.data.training_inputs import TrainingInputs
 from vibench.datasets.index import SampleIndex
-from vibench.methods.recipe import Recipe
 from vibench.modality import CODE
-from vibench.randomness import generator
+from vibench.runtime.randomness import generator
 
 PREFETCHED = 3
 SAMPLERS: dict[str, type[IdentitySampler] | type[ExhaustiveSampler]] = {
@@ -75,7 +75,7 @@ class TrainingLoader:
         images: np.ndarray,
         rows: np.ndarray,
         index: SampleIndex,
-        recipe: Recipe,
+        recipe: BatchRecipe,
         seed: int,
         device: torch.device,
         inputs: TrainingInputs | None = None,

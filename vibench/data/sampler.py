@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from vibench.data.identity_rows import RowsByIdentity, group_rows
+from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
-from vibench.methods.recipe import SamplerRecipe
 from vibench.modality import MODALITIES
-from vibench.randomness import generator
+from vibench.runtime.randomness import generator
 
 
 class IdentitySampler:

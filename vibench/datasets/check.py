@@ -15,8 +15,8 @@ from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_image
 from vibench.datasets.registry import Dataset
 from vibench.datasets.report import CheckReport, Problem
 from vibench.errors import UsageError
-from vibench.parallel import map_in_processes
-from vibench.progress import Progress, silent
+from vibench.runtime.parallel import map_in_processes
+from vibench.runtime.progress import Progress, silent
 
 _CHUNK_IMAGES = 200
 _LAYOUTS = {

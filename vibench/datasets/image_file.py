@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vibench.errors import VibenchError, one_line
-from vibench.files import read_bytes
+from vibench.files.reading import read_bytes
 
 Fault = Literal["missing", "truncated", "unreadable"]
 

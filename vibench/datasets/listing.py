@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
-from vibench.errors import UsageError
-from vibench.files import read_text
+from vibench.errors import UsageError, cited
+from vibench.files.reading import read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
@@ -122,7 +122,7 @@ def leads_out(name: str) -> bool:
 
 
 def _cite(names: Sequence[str]) -> str:
-    return ", ".join(repr(name[:200]) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return cited([repr(name[:200]) for name in names], 3)
 
 
 def read_lines(path: Path, what: str) -> list[str]:

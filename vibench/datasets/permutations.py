@@ -15,7 +15,8 @@ import numpy as np
 
 from vibench.datasets.matlab import read_variable
 from vibench.errors import UsageError
-from vibench.files import atomic_path, canonical_json, sha256_text
+from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.writing import atomic_path
 
 CAMERAS = 6
 TRIALS = 10

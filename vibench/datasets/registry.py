@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 from vibench.errors import UsageError, suggestion
-from vibench.files import parse_json, read_text
+from vibench.files.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
@@ -104,6 +104,11 @@ def get_dataset(name: str) -> Dataset:
     except KeyError:
         names = dataset_names()
         raise UsageError(f"unknown data set '{name}'{suggestion(name, names)}; there are {', '.join(names)}") from None
+
+
+def is_synthetic(name: str) -> bool:
+    """True for the synthetic twins; False for real data sets and for names that vibench does not know."""
+    return name in _DATASETS and _DATASETS[name].synthetic
 
 
 def dataset_root(name: str, root: Path | None = None) -> Path:

@@ -29,7 +29,7 @@ from vibench.datasets.listing import (
     unique_ids,
 )
 from vibench.errors import UsageError
-from vibench.files import read_text
+from vibench.files.reading import read_text
 from vibench.modality import INFRARED, VISIBLE
 
 if TYPE_CHECKING:

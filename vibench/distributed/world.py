@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vibench.devices import resolve_device
 from vibench.distributed.torchrun import started_by_torchrun
 from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning
+from vibench.runtime.devices import resolve_device
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for an answer of another one before it gives up."""
@@ -38,7 +38,7 @@ class World:
     """From 0; process 0 leads: it alone writes files and speaks."""
     size: int = 1
     device: str = "auto"
-    """Where this process computes, for `vibench.devices.resolve_device`."""
+    """Where this process computes, for `vibench.runtime.devices.resolve_device`."""
 
     @property
     def leads(self) -> bool:
@@ -112,13 +112,13 @@ ALONE = World()
 
 
 @contextmanager
-def joined(device: str, patience: timedelta = PATIENCE) -> Iterator[World]:
+def joined(device: str) -> Iterator[World]:
     """Join the other processes of a job of torchrun's for the time of the block; without torchrun, be alone.
 
     ``device`` is that of the command line: each process on a machine takes a GPU of its own, or they share those
     there are, where these are fewer. A `VibenchError` that leaves the block names its process, unless the leading
     process raises the same: then it becomes `AlreadyReported`. A process that dies or hangs becomes a `PeerLost` of
-    the others after ``patience`` at the latest; where GPUs talk to one another, NCCL itself then ends the process.
+    the others after `PATIENCE` at the latest; where GPUs talk to one another, NCCL itself then ends the process.
     """
     if not started_by_torchrun():
         yield World(device=device)
@@ -133,13 +133,13 @@ def joined(device: str, patience: timedelta = PATIENCE) -> Iterator[World]:
         )
     place, backend = _place(device)
     try:
-        store, _, _ = next(iter(dist.rendezvous("env://", timeout=patience)))
+        store, _, _ = next(iter(dist.rendezvous("env://", timeout=PATIENCE)))
     except (RuntimeError, ValueError) as error:
         raise VibenchError(
             f"process {rank} of {size} cannot reach the others at {os.environ.get('MASTER_ADDR', '')}:"
             f"{os.environ.get('MASTER_PORT', '')} ({' '.join(str(error).split())[:200]}); start it by torchrun."
         ) from error
-    with connected(World(rank, size, place), store, backend, patience) as world:
+    with connected(World(rank, size, place), store, backend) as world:
         yield world
 
 

@@ -2,92 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from vibench.datasets.registry import Dataset, get_dataset
-from vibench.errors import UsageError, VibenchError, suggestion
-from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity, both_ways
-from vibench.evaluation.draws import PermutationsLike, Trial, draw_trials, side_rows
+from vibench.errors import UsageError
+from vibench.evaluation.distances import DistanceFunction
+from vibench.evaluation.draws import PermutationsLike, draw_trials
 from vibench.evaluation.features import Features, check_features
-from vibench.evaluation.images import Images, differences, identify
-from vibench.evaluation.metrics import summary, trial_score
-from vibench.evaluation.ranking import Ranker, Sought, TieOrder
-from vibench.evaluation.rerank import k_reciprocal_distances
-from vibench.evaluation.result import Evaluation, PerQuery, TrialScore
-from vibench.files import sha256_text
-from vibench.progress import Progress, silent
-from vibench.protocols import Protocol, Side
-
-RERANKS = ("none", "k-reciprocal")
-QUERY_MODES = ("all", "single")
-CHUNK_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How an evaluation compares images; the same for all its protocols."""
-
-    distance: str = "cosine"
-    """``cosine`` | ``euclidean``; unused where ``own`` is given."""
-    own: DistanceFunction | None = None
-    rerank: str = "none"
-    query_mode: str = "all"
-    device: str = "cpu"
-    chunk_bytes: int = CHUNK_BYTES
-
-    def __post_init__(self) -> None:
-        for option, value, known in (
-            ("distance", self.distance, DISTANCES),
-            ("rerank", self.rerank, RERANKS),
-            ("query mode", self.query_mode, QUERY_MODES),
-        ):
-            if value not in known:
-                raise UsageError(f"unknown {option} '{value}'{suggestion(value, known)}; there are {', '.join(known)}.")
-        if self.rerank != "none" and (self.own is not None or self.distance != "cosine"):
-            raise UsageError("re-ranking starts from cosine distances; evaluate with --distance cosine.")
-        if self.rerank != "none" and self.query_mode == "single":
-            raise UsageError(
-                "re-ranking looks at all queries, which --query-mode single forbids; leave one of them out."
-            )
-
-    @property
-    def per_trial(self) -> bool:
-        """True when a distance depends on the trial's whole gallery, so that trials share nothing."""
-        return self.rerank != "none" or (self.own is not None and not self.own.pairwise)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One protocol under one draw, with the trials that this means among the images of one split."""
-
-    protocol: Protocol
-    draw: str
-    trials: tuple[Trial, ...]
-
-
-@dataclass(frozen=True)
-class Product:
-    """Scores from a product that serves two directions; see `scorer`."""
-
-    scores: Callable[[slice], Tensor]
-    seconds: float
-    """What this direction's half of the product took."""
-
-
-@dataclass(frozen=True)
-class TrialOutcome:
-    """What one trial of one protocol yields."""
-
-    score: TrialScore
-    per_query: PerQuery
-    seconds: float
+from vibench.evaluation.images import differences, identify
+from vibench.evaluation.metrics import summary
+from vibench.evaluation.result import Evaluation
+from vibench.evaluation.scorer import CHUNK_BYTES, Settings
+from vibench.evaluation.shared_ranking import Case, TrialOutcome, rank_cases
+from vibench.protocols import Protocol
+from vibench.runtime.progress import Progress, silent
 
 
 @torch.no_grad()
@@ -140,12 +71,8 @@ def evaluate_features(
         drawn = [
             Case(protocol, how, draw_trials(protocol, images, how, permutations, split)) for protocol, how in cases
         ]
-        mirrored = _mirrored(protocols, features, images, of_split)
-        for members in _sharing(protocol for protocol, _ in cases):
-            group = [drawn[member] for member in members]
-            scored = _evaluate_group(group, features, images, of_split, mirrored, progress)
-            for member, found in zip(members, scored, strict=True):
-                outcomes[member] += found
+        for of_case, found in zip(outcomes, rank_cases(drawn, features, images, of_split, progress), strict=True):
+            of_case += found
     evaluations = []
     for (protocol, how), trial_outcomes in zip(cases, outcomes, strict=True):
         counts = _count_differences(protocol, trial_outcomes)
@@ -214,176 +141,6 @@ def _incomplete(sentences: Sequence[str], allowed: bool) -> list[str]:
             "or allow an incomplete evaluation."
         )
     return list(sentences)
-
-
-def _sharing(protocols: Iterable[Protocol]) -> list[list[int]]:
-    """Places of the protocols that can rank together: same queries, skip rule and CMC rule."""
-    groups: dict[object, list[int]] = defaultdict(list)
-    for place, protocol in enumerate(protocols):
-        groups[protocol.query, protocol.gallery.modality, protocol.skip, protocol.cmc].append(place)
-    return list(groups.values())
-
-
-def _mirrored(
-    protocols: Sequence[Protocol], features: Features, images: Images, settings: Settings
-) -> dict[tuple[Side, Side], Product]:
-    """By query and gallery, what protocols share that ask what the other answers.
-
-    Such a product is held as a whole, so there is none where it would exceed ``chunk_bytes``.
-    """
-    found: dict[tuple[Side, Side], Product] = {}
-    if settings.rerank != "none" or settings.own is not None:
-        return found
-    directions = {(protocol.query, protocol.gallery): protocol for protocol in protocols if not protocol.shots}
-    for (query, gallery), protocol in directions.items():
-        if (gallery, query) not in directions or (query, gallery) in found:
-            continue
-        one, other = side_rows(protocol, query, images), side_rows(protocol, gallery, images)
-        if 8 * len(one) * len(other) > settings.chunk_bytes:
-            continue
-        started = time.perf_counter()
-        rows = feature_rows(features, one, settings), feature_rows(features, other, settings)
-        scores = both_ways(*rows, settings.distance)
-        seconds = (time.perf_counter() - started) / 2
-        found[query, gallery], found[gallery, query] = (Product(direction, seconds) for direction in scores)
-    return found
-
-
-def _evaluate_group(
-    group: Sequence[Case],
-    features: Features,
-    images: Images,
-    settings: Settings,
-    mirrored: Mapping[tuple[Side, Side], Product],
-    progress: Progress,
-) -> list[list[TrialOutcome]]:
-    """Trial outcomes per case of one group of `_sharing`."""
-    rules = group[0].protocol
-    trials = [trial for case in group for trial in case.trials]
-    if settings.per_trial:
-        scored = []
-        with progress("ranking trials", len(trials)) as advance:
-            for trial in trials:
-                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, settings, silent)
-                advance(1)
-    else:
-        query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
-        candidates = np.unique(np.concatenate([trial.gallery for trial in trials]))
-        # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
-        camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
-        gallery = images.ordered(candidates, camera_first[0])
-        sides = {(case.protocol.query, case.protocol.gallery) for case in group}
-        product = mirrored.get(sides.pop()) if len(sides) == 1 else None
-        tie_order = _tie_order(images, gallery, camera_first, settings.device)
-        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, product, tie_order)
-    taken = iter(scored)
-    return [[next(taken) for _ in case.trials] for case in group]
-
-
-def _rank(
-    rules: Protocol,
-    trials: Sequence[Trial],
-    query: np.ndarray,
-    gallery: np.ndarray,
-    features: Features,
-    images: Images,
-    settings: Settings,
-    progress: Progress,
-    product: Product | None = None,
-    tie_order: TieOrder | None = None,
-) -> list[TrialOutcome]:
-    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part, in chunks of queries."""
-    started = time.perf_counter()
-    drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
-    askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
-    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_order)
-    skipped = None
-    if settings.own is not None and settings.own.takes_skipped:
-        skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    if product is None:
-        asked, answers = feature_rows(features, query, settings), feature_rows(features, gallery, settings)
-        product = Product(scorer(asked, answers, settings, skipped), seconds=0.0)
-    chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
-    parts = []
-    with progress("ranking queries", len(query)) as advance:
-        for start in range(0, len(query), chunk):
-            part = slice(start, min(start + chunk, len(query)))
-            scores = product.scores(part)
-            if not torch.stack(scores.aminmax()).isfinite().all():
-                raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
-            parts.append(ranker.rank(scores, askers[part]))
-            advance(part.stop - part.start)
-    ap, inp, first_hit, camera_ap, camera_first_hit = (
-        torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
-        for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
-    )
-    cameras = ranker.cameras.cpu().numpy()
-    seconds = (time.perf_counter() - started + product.seconds) / len(trials)
-    outcomes = []
-    for column, trial in enumerate(trials):
-        rows = np.flatnonzero(np.isin(query, trial.query))
-        seen = np.isin(cameras, images.cameras[trial.gallery])
-        per_query = PerQuery(
-            ap=ap[rows, column],
-            inp=inp[rows, column],
-            first_hit=first_hit[rows, column].astype(np.int32),
-            pid=images.pids[query[rows]],
-            camera=images.cameras[query[rows]],
-            gallery_camera=cameras[seen],
-            camera_ap=camera_ap[rows, column][:, seen],
-            camera_first_hit=camera_first_hit[rows, column][:, seen].astype(np.int32),
-        )
-        names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
-        outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))
-    return outcomes
-
-
-def _tie_order(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> TieOrder | None:
-    """For the trials whose draw orders the gallery otherwise than that of the first; ``camera_first`` (T,) bool."""
-    trials = np.flatnonzero(camera_first != camera_first[0])
-    if len(trials) == 0:
-        return None
-    place = np.empty(len(images.pids), dtype=np.int64)
-    place[gallery] = np.arange(len(gallery))
-    columns = place[images.ordered(gallery, camera_first=not camera_first[0])]
-    return TieOrder(torch.from_numpy(trials).to(device), torch.from_numpy(columns).to(device))
-
-
-def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:
-    return Sought(
-        torch.from_numpy(images.pids[rows]).to(device),
-        torch.from_numpy(images.cameras[rows]).to(device),
-    )
-
-
-def feature_rows(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
-    """The features of some rows on the device that ranks."""
-    return torch.from_numpy(features.features[rows]).to(settings.device)
-
-
-def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
-    """(Q, G) bool: pairs whose cameras, (Q,) and (G,), the skip rule names, whoever is on the images."""
-    skipped = torch.zeros(len(query), len(gallery), dtype=torch.bool, device=query.device)
-    for query_camera, gallery_camera in rules.skip.cameras:
-        skipped |= (query == query_camera)[:, None] & (gallery == gallery_camera)[None, :]
-    return skipped
-
-
-def scorer(query: Tensor, gallery: Tensor, settings: Settings, skipped: Tensor | None) -> Callable[[slice], Tensor]:
-    """Scores (Q, C) float64, larger for what is more alike, of a slice of the queries."""
-    own = settings.own
-    if settings.rerank != "none":
-        distances = k_reciprocal_distances(query, gallery, chunk_bytes=settings.chunk_bytes)
-    elif own is not None and own.pairwise:
-        function, mode = own.function, settings.query_mode
-        return lambda part: -function(query[part], gallery, mode).double()
-    elif own is not None:
-        further = () if skipped is None else (skipped,)
-        distances = own.function(query, gallery, settings.query_mode, *further).double()
-    else:
-        similarity = Similarity(gallery, settings.distance)
-        return lambda part: similarity(query[part])
-    return lambda part: -distances[part]
 
 
 def _count_differences(protocol: Protocol, outcomes: Sequence[TrialOutcome]) -> list[str]:

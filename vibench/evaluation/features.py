@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from vibench.data.npz import read_npz
 from vibench.errors import UsageError, suggestion
-from vibench.files import atomic_path, canonical_json, parse_json
+from vibench.files.digests import canonical_json
+from vibench.files.npz import read_npz
+from vibench.files.reading import parse_json
+from vibench.files.writing import atomic_path
 from vibench.modality import MODALITIES
 
 _LABELS = ("pids", "cameras", "modalities")
@@ -49,7 +51,7 @@ class Features:
 def read_features(path: Path) -> Features:
     """Read and check a features file.
 
-    float16 features are widened to float32, float64 is kept. Raises `UsageError` as `vibench.data.npz.read_npz` does,
+    float16 features are widened to float32, float64 is kept. Raises `UsageError` as `vibench.files.npz.read_npz` does,
     and for everything `check_features` refuses.
     """
     arrays = read_npz(Path(path))

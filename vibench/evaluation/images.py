@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibench.datasets.registry import Dataset
-from vibench.errors import UsageError
+from vibench.errors import UsageError, cited
 from vibench.evaluation.features import Features
 
 
@@ -105,6 +105,7 @@ def differences(images: Images, dataset: Dataset) -> tuple[str, ...]:
     sentences = []
     for kind, names in (("are missing", expected - given), ("belong to no test image", given - expected)):
         if names:
-            cited = ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
-            sentences.append(f"{len(names)} of the {len(expected)} test images of {dataset.name} {kind} ({cited})")
+            sentences.append(
+                f"{len(names)} of the {len(expected)} test images of {dataset.name} {kind} ({cited(sorted(names), 3)})"
+            )
     return tuple(sentences)

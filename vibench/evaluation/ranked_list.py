@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from vibench.evaluation.draws import Trial
-from vibench.evaluation.evaluate import Settings, feature_rows, scorer, skipped_pairs
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.order import stable_order
+from vibench.evaluation.scorer import Settings, feature_rows, scorer, skipped_pairs
 from vibench.protocols import Protocol
 
 

@@ -89,6 +89,20 @@ def percentile_interval(figures: np.ndarray, level: float = LEVEL) -> tuple[floa
     return float(lower), float(upper)
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """How noise is measured."""
+
+    resamples: int = RESAMPLES
+    seed: int = 0
+    level: float = LEVEL
+    """Of intervals; its complement is the level of the tests."""
+
+    def interval(self, sums: ClusterSums) -> tuple[float, float]:
+        """That of the figure which ``sums`` stand for, by the bootstrap."""
+        return percentile_interval(bootstrap(sums, self.resamples, self.seed), self.level)
+
+
 def sign_flip_p(contributions: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> float:
     """Two-sided p of a sum of cluster contributions (C,), if each could as well have had the other sign.
 

@@ -1,1 +1,5 @@
-"""Evaluation records, their store, published numbers, rendering."""
+"""Boards: evaluation records beside what papers print, ranked where they may be, as CSV, as Markdown and on a terminal.
+
+Start with `board`, which builds them of `measured_rows` and printed ones (`published`, `consensus`, `audits`); `update`
+goes the whole way from a leaderboards folder to its rendered files.
+"""

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vibench.leaderboard.board import OTHER_PRINT, Board, Row, difference
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.published import Paper
+from vibench.leaderboard.row import OTHER_PRINT, Row, difference
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,9 @@ class AblationBoard:
         return f"{self.method}-{self.board.name}"
 
 
-def ablation_boards(
-    boards: Iterable[Board], papers: Mapping[str, Paper], catalogue: Catalogue | None = None
-) -> list[AblationBoard]:
+def ablation_boards(boards: Iterable[Board], papers: Mapping[str, Paper]) -> list[AblationBoard]:
     """The ablation boards of all methods with at least two variants, in the order of ``boards``, then by method."""
-    catalogue = registered_methods() if catalogue is None else catalogue
+    catalogue = registered_methods()
     found = []
     for board in boards:
         measured = {row.method for row in board.rows if row.source in ("trained", "imported")}
@@ -66,7 +65,7 @@ def _lines(method: str, board: Board, papers: Mapping[str, Paper], catalogue: Ca
     printed = [
         row
         for row in _printed_of(method, board, papers, catalogue)
-        if row.setup.draw == board.draw or board.draw != "official" or measured
+        if row.draw == board.draw or board.draw != "official" or measured
     ]
     lines = []
     paired: list[Row] = []

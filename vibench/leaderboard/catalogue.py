@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vibench.errors import UsageError
-from vibench.leaderboard.record import Record
 from vibench.methods.recipe_file import RecipeFile
 from vibench.methods.registry import method_entries
+from vibench.records.schema import Record
 
 _SINGLE_QUERY = "-single-query"
 """Suffix of the published rows that rank one query at a time, of a method that otherwise ranks all together."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from vibench.leaderboard.board import LEAKING, RERANKED, UNRANKED, Board, Row, Score, Section
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.cost import CostKind, CostTable
 from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.row import LEAKING, RERANKED, UNRANKED, Row, Score
+from vibench.leaderboard.sections import Section
 
 ABSENT = "–"
 FRONT = "◆"

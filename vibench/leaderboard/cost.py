@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vibench.errors import UsageError, suggestion
-from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.board import Board
+from vibench.leaderboard.row import Row
 
 ALL_COSTS = "cost"
 """Name under which the command line asks for the tables of all costs."""
@@ -145,7 +146,7 @@ def _table(device: str, rows: Sequence[Row]) -> CostTable:
         runs = [run for run in row.single_runs if device in (ANY_DEVICE, run.cost.device or UNKNOWN_DEVICE)]
         if runs:
             lines.append(CostLine(row, tuple(_mean(kind, runs) for kind in COSTS), len(runs), frozenset()))
-    lines.sort(key=lambda line: (-line.row.scores["r1"].value, line.row.method, line.row.variant, line.row.evidence))
+    lines.sort(key=lambda line: (-line.row.scores["r1"].value, line.row.order))
     return CostTable(device, tuple(with_front(lines)))
 
 

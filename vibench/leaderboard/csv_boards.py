@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.ablations import AblationBoard
-from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import row_conflicts, row_name
 from vibench.leaderboard.cost import pareto
+from vibench.leaderboard.row import Row
 
 _COSTS: tuple[tuple[str, Callable[[Row], float | str | None]], ...] = (
     ("train_seconds", lambda row: row.run.train_seconds),
@@ -40,8 +41,8 @@ def to_csv(board: Board) -> str:
         + [name for metric in METRICS for name in (metric, f"{metric}_std")]
         + [f"{what}_{metric}" for what in ("published", "difference") for metric in METRICS]
         + [name for name, _ in _COSTS]
-        + ["pareto", "precision", "seed", "run", "date", "evidence", "not_ranked_because", "marks", "audits"]
-        + ["conflicts", "notes"]
+        + ["pareto", "precision", "training_precision", "recipe", "seed", "run", "date", "evidence"]
+        + ["not_ranked_because", "marks", "audits", "conflicts", "notes"]
     )
     for section in board.sections:
         for rank, row in section.rows:
@@ -49,13 +50,14 @@ def to_csv(board: Board) -> str:
             for level, held, one in levels:
                 writer.writerow(
                     [section.title, "" if held is None else held, level, one.method, one.variant, one.source]
-                    + [one.seeds or "", one.test_time_information, one.setup.draw, one.setup.query_mode]
+                    + [one.seeds or "", one.test_time_information, one.draw, one.setup.query_mode]
                     + [one.setup.input, one.setup.backbone, one.setup.pretrained, one.setup.extra_labels]
                     + [cell for metric in METRICS for cell in _score(one, metric)]
                     + [_score(one.published, metric)[0] if one.published else "" for metric in METRICS]
                     + [_plain(one.difference(metric), ".4f") for metric in METRICS]
                     + [_plain(value(one)) for _, value in _COSTS]
-                    + ["; ".join(sorted(fronts.get(id(one), ()))), one.run.precision, _plain(one.run.seed)]
+                    + ["; ".join(sorted(fronts.get(id(one), ()))), one.run.precision, one.run.training_precision]
+                    + [one.run.recipe, _plain(one.run.seed)]
                     + [one.run.id, one.date, one.evidence, "; ".join(one.obstacles), "; ".join(one.marks)]
                     + ["; ".join(f"{audit.kind}: {audit.severity}" for audit in one.audits)]
                     + ["; ".join(f"{metric or 'row'}: {found.kind}" for metric, found in row_conflicts(one))]

@@ -7,7 +7,7 @@ from itertools import compress
 
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.ablations import AblationBoard, AblationLine
-from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import (
     ABSENT,
     FRONT,
@@ -24,6 +24,7 @@ from vibench.leaderboard.cells import (
 )
 from vibench.leaderboard.cost import CostLine, CostTable, cost_tables
 from vibench.leaderboard.footnotes import Footnotes, escaped
+from vibench.leaderboard.row import Row
 
 _TITLES = tuple(METRIC_TITLES[metric] for metric in METRICS)
 _HEADERS = (
@@ -109,7 +110,7 @@ def _cells(rank: int | None, row: Row, footnotes: Footnotes) -> list[str]:
         str(row.seeds or ""),
         *(_score(row, metric, footnotes) for metric in METRICS),
         row.test_time_information,
-        "" if setup.draw == "none" else setup.draw,
+        "" if row.draw == "none" else row.draw,
         setup.query_mode,
         setup.input,
         setup.backbone,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS
+from vibench.files.shipped import published_folder
 from vibench.leaderboard.audits import Audit, read_audits
 from vibench.leaderboard.csv_schema import ANY, SLUG, SLUGS, TEXT, YEAR, Column, matching, one_of, read_rows
-from vibench.resources import published_folder
 
 _RECENT_SETTINGS = {
     "sysu_all_ss": ("sysu-mm01", "sysu-all"),
@@ -80,15 +80,13 @@ class Practice:
 
     draw: str
     """``seeded`` | ``official`` | ``none`` | ``unknown``."""
-    draw_evidence: str
     test_time_information: str
     """As in a record, or ``unknown``."""
-    information_evidence: str
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a method's authors trained on one data set with; an empty text where no source says."""
+    """What a method was trained and ranked with on one data set; an empty text where no source says."""
 
     input: str = ""
     """Height and width of the network input, such as ``288x144``."""
@@ -153,9 +151,7 @@ def load_published(folder: Path | None = None) -> Published:
             raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
         if (row["draw"] == "none") != (row["dataset"] == "regdb"):
             raise UsageError(f"{where}: column 'draw' must be none on regdb and only there, not '{row['draw']}'.")
-        practices[key] = Practice(
-            row["draw"], row["draw_evidence"], row["test_time_information"], row["information_evidence"]
-        )
+        practices[key] = Practice(row["draw"], row["test_time_information"])
     tables = {
         "results": tuple(_printed(folder / "results.csv", _RESULTS, papers)),
         "ablations": tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vibench.files import write_text
+from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import AblationBoard
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title

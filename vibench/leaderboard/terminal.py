@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from vibench.leaderboard.audits import Audit, by_severity
-from vibench.leaderboard.board import Board, Row
+from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import (
     ABSENT,
     FRONT,
@@ -22,6 +22,7 @@ from vibench.leaderboard.cells import (
 from vibench.leaderboard.cost import COSTS, CostKind, CostTable, cost_of
 from vibench.leaderboard.footnotes import audit_sentence, conflict_values
 from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.row import Row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

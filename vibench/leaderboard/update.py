@@ -11,9 +11,9 @@ from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.consensus import PublishedRow, ablation_rows, published_rows
 from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
-from vibench.leaderboard.record import Record
 from vibench.leaderboard.render import write_boards
-from vibench.leaderboard.store import alone, read_records
+from vibench.records.schema import Record
+from vibench.records.store import alone, read_records
 
 
 @dataclass(frozen=True)

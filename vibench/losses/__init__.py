@@ -1,5 +1,7 @@
 """Shared losses: functions of a batch's embeddings (B, D) or logits (B, C) and its labels (B,), returning a scalar.
 
+Start with `triplet`; every module holds one loss, and `centres` and `distance` what several of them need.
+
 Embeddings in half precision are taken to float32; rows may be in any order and of either modality. The triplet and
 the hetero-centre losses take embeddings (N, B, D) too, those of N parts, and return the loss (N,) of each.
 """

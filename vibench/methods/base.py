@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -13,10 +13,7 @@ from torch import Tensor, nn
 
 from vibench.data.batch import Batch
 from vibench.errors import UsageError
-from vibench.methods.recipe import Recipe
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
+from vibench.methods.sections import Recipe
 
 
 class Method(nn.Module, ABC):
@@ -148,11 +145,3 @@ class Method(nn.Module, ABC):
         `vibench.report.grad_cam` looks there; None: at the last module that returns a map.
         """
         return None
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """Pictures that only this method has, by the name of their file; none by default.
-
-        ``vibench visualize`` draws them. The functions belong into a module ``pictures`` beside the method's, which
-        is imported here, where it is needed, and draws with `vibench.report.pictures`.
-        """
-        return {}

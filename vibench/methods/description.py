@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from vibench.methods.recipe import Recipe, recipe_dict, toml_value
+from vibench.methods.recipe import recipe_dict, toml_value
 from vibench.methods.recipe_file import SECTIONS, Sections
+from vibench.methods.sections import Recipe
 
 _TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true | false"}
 

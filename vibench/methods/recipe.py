@@ -1,219 +1,24 @@
-"""Recipes: every hyper-parameter of one training run, as typed dataclasses.
+"""The effective recipe of a run: what its method, variant, data set and ``--set`` make of the defaults.
 
 A method's ``recipe.toml`` (`vibench.methods.recipe_file`) holds the values for all data sets; ``[dataset.NAME]`` and
-``[variants.NAME]`` tables override them, and ``--set section.key=value`` overrides those. The defaults of the
-dataclasses here are "the AGW code line": the training recipe of the official code of AGW, which most methods share.
+``[variants.NAME]`` tables override them, and ``--set section.key=value`` overrides those. The dataclasses with their
+defaults are in `vibench.methods.sections` and `vibench.data.sections`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, fields
+from typing import Any
 
+from vibench.data.sections import AugmentationRecipe, InputRecipe, SamplerRecipe
 from vibench.errors import UsageError, suggestion
-from vibench.files import canonical_json, sha256_text
+from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.toml import parse_table, parse_toml, require_tree, shown
 from vibench.methods.recipe_file import SECTIONS, RecipeFile, Sections
 from vibench.methods.registry import get_method, method_entry, method_names
-from vibench.toml import parse_table, parse_toml, require_tree, shown
-
-ChannelOperation = Literal["none", "exchange", "exchange+grey", "adaptive", "adaptive+grey"]
-"""What happens to the colour channels of an image; `vibench.data.channels` says how often each outcome is drawn."""
-
-SIZE_MULTIPLE = 16
-"""Height and width divide by this: the stride of a ResNet whose last stage keeps its resolution."""
-
-
-@dataclass(frozen=True)
-class InputRecipe:
-    """How an image file becomes network input."""
-
-    height: int = 288
-    """Pixels; a multiple of 16, at least 32."""
-    width: int = 144
-    """Pixels; a multiple of 16, at least 32."""
-    interpolation: Literal["lanczos", "bilinear"] = "lanczos"
-    """How the file is resized, once, before the uint8 cache."""
-
-    def __post_init__(self) -> None:
-        for name, value in (("height", self.height), ("width", self.width)):
-            if value < 2 * SIZE_MULTIPLE or value % SIZE_MULTIPLE:
-                raise ValueError(
-                    f"'{name}' must be a multiple of {SIZE_MULTIPLE} and at least {2 * SIZE_MULTIPLE}, not {value}."
-                )
-
-
-@dataclass(frozen=True)
-class SamplerRecipe:
-    """Identity-balanced batches: P identities, K visible and K infrared images each."""
-
-    identities: int = 8
-    """P, identities per batch."""
-    images: int = 4
-    """K, images per identity and modality."""
-    batches_per_epoch: int = 0
-    """0: what the kind gives; with-replacement: floor(max(#visible, #infrared) / (P*K)) + 1, the AGW code line."""
-    kind: Literal["with-replacement", "distinct", "exhaustive"] = "with-replacement"
-    """Every batch drawn anew, with or without repeated images in it; or no image twice in an epoch, which ends when no
-    P identities have K images left."""
-
-    def __post_init__(self) -> None:
-        if self.identities < 2:
-            raise ValueError(
-                f"'identities' must be at least 2, not {self.identities}: in a batch of one identity there is nobody "
-                "to tell it from."
-            )
-        _at_least(self, 1, "images")
-        _at_least(self, 0, "batches_per_epoch")
-
-
-@dataclass(frozen=True)
-class AugmentationRecipe:
-    """Training-time image augmentation, applied per image on normalised floats."""
-
-    pad: int = 10
-    """Pixels of padding on every side before the random crop."""
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    greyscale: float = 0.0
-    """Probability that an image of either modality is turned grey before normalisation."""
-    erasing: float = 0.0
-    """Probability of random erasing, after normalisation."""
-    erasing_area: tuple[float, float] = (0.02, 0.4)
-    """Smallest and largest erased share of the image area."""
-    erasing_aspect: tuple[float, float] = (0.3, 1 / 0.3)
-    """Smallest and largest ratio of height to width of the erased rectangle."""
-    pad_value: int | tuple[int, int, int] = 0
-    """Colour of the padding, 0 to 255: one grey level, or red, green and blue. An official code that asks for 127 need
-    not pad in grey: torchvision 0.4 hands the number to Pillow as it is, which reads it as (127, 0, 0) in RGB."""
-    erasing_aspect_scale: Literal["linear", "log"] = "linear"
-    """Whether the aspect ratio or its logarithm is drawn uniformly."""
-    erasing_attempts: int = 100
-    """Rectangles drawn at most until one fits into the image; without any, nothing is erased."""
-    erasing_fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Normalised value that each channel of the rectangle is filled with; zeros are the mean colour."""
-    erasing_random_fill: bool = False
-    """Fill each channel with a value of its own, drawn per image uniformly from the range of pixel values, instead."""
-    visible_views: tuple[ChannelOperation, ...] = ("none",)
-    """Channel operation of every view of a visible image; a view is cropped, flipped and erased on its own."""
-    visible_channel_probability: float = 1.0
-    """Probability that the channel operation of a visible view happens."""
-    infrared_channels: ChannelOperation = "none"
-    """Channel operation of the infrared images."""
-    erase_heatmap: Literal["none", "same", "independent"] = "none"
-    """What random erasing does to an image's keypoint heatmap: nothing, so that the network has to infer what is
-    hidden, the same rectangle, or one that is drawn anew."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, 0, "pad")
-        _at_least(self, 1, "erasing_attempts")
-        if not all(0 <= level <= 255 for level in self.pad_colour):
-            raise ValueError(f"'pad_value' must be 0 to 255, not {shown(_plain(self.pad_value))}.")
-        if not self.visible_views:
-            raise ValueError("'visible_views' must name at least one view, such as [\"none\"].")
-        for name in ("flip", "greyscale", "erasing", "visible_channel_probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"'{name}' is a probability between 0 and 1, not {getattr(self, name)}.")
-        low, high = self.erasing_area
-        if not 0 < low <= high < 1:
-            raise ValueError(f"'erasing_area' must be two shares with 0 < low <= high < 1, not {[low, high]}.")
-        low, high = self.erasing_aspect
-        if not 0 < low <= high:
-            raise ValueError(f"'erasing_aspect' must be two ratios with 0 < low <= high, not {[low, high]}.")
-
-    @property
-    def pad_colour(self) -> tuple[int, int, int]:
-        """Red, green and blue of the padding."""
-        value = self.pad_value
-        return value if isinstance(value, tuple) else (value, value, value)
-
-
-@dataclass(frozen=True)
-class OptimizerRecipe:
-    """One optimiser; a method's parameter groups multiply the learning rate."""
-
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    """Update rule."""
-    lr: float = 0.1
-    """Learning rate after the warm-up, of groups with factor 1."""
-    backbone_lr_factor: float = 0.1
-    """Learning-rate factor of everything but the newly initialised head."""
-    momentum: float = 0.9
-    """Of sgd."""
-    nesterov: bool = True
-    """Of sgd."""
-    weight_decay: float = 5e-4
-    """On every trainable parameter, norm layers included."""
-    clip_grad_norm: float = 0.0
-    """0: no clipping."""
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ValueError(f"'lr' must be above 0, not {self.lr}.")
-        _at_least(self, 0, "backbone_lr_factor", "momentum", "weight_decay", "clip_grad_norm")
-        if self.momentum >= 1:
-            raise ValueError(f"'momentum' must be below 1, not {self.momentum}.")
-        if self.name == "sgd" and self.nesterov and self.momentum == 0:
-            raise ValueError("'nesterov' needs a 'momentum' above 0; set nesterov to false.")
-
-
-@dataclass(frozen=True)
-class ScheduleRecipe:
-    """Learning rate per epoch: linear warm-up, then a factor at each milestone, or half a cosine."""
-
-    epochs: int = 81
-    """Passes of the sampler."""
-    warmup_epochs: int = 10
-    """Epoch e < warmup_epochs has the rate lr * (e + 1) / warmup_epochs."""
-    milestones: tuple[int, ...] = (20, 50)
-    """Epochs (from 0) that begin with a rate multiplied by gamma."""
-    gamma: float = 0.1
-    """Factor at each milestone."""
-    factors: tuple[float, ...] = ()
-    """In place of gamma: the share of lr that holds from each milestone on, one per milestone."""
-    decay: Literal["milestones", "cosine"] = "milestones"
-    """What follows the warm-up: steps at the milestones, or half a cosine from lr down to lr * final_factor."""
-    final_factor: float = 0.01
-    """Rate of the last epoch as a share of lr; of cosine."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs")
-        if not 0 <= self.final_factor <= 1:
-            raise ValueError(f"'final_factor' must be from 0 to 1, not {self.final_factor}.")
-        _at_least(self, 0, "warmup_epochs")
-        ascending = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
-        if not ascending:
-            raise ValueError(f"'milestones' must be ascending epochs above 0, not {list(self.milestones)}.")
-        if not self.gamma > 0:
-            raise ValueError(f"'gamma' must be above 0, not {self.gamma}.")
-        if self.factors and len(self.factors) != len(self.milestones):
-            raise ValueError(
-                f"'factors' must hold one factor for each of the {len(self.milestones)} milestones, or none, not "
-                f"{list(self.factors)}."
-            )
-        if not all(factor > 0 for factor in self.factors):
-            raise ValueError(f"'factors' must be above 0, not {list(self.factors)}.")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The effective recipe of a run."""
-
-    method: str
-    variant: str
-    """Resolved: the method's default variant stands by its name; empty for the method itself."""
-    dataset: str
-    model: Any
-    """An instance of the method's ``options`` dataclass."""
-    input: InputRecipe = field(default_factory=InputRecipe)
-    sampler: SamplerRecipe = field(default_factory=SamplerRecipe)
-    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
-    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
-    schedule: ScheduleRecipe = field(default_factory=ScheduleRecipe)
-    loss_weights: dict[str, float] = field(default_factory=dict)
-    """Weight per loss name; a loss without entry has weight 1."""
-
+from vibench.methods.sections import OptimizerRecipe, Recipe, ScheduleRecipe
 
 _FIXED_SECTIONS: dict[str, type[Any]] = {
     "input": InputRecipe,
@@ -301,6 +106,17 @@ def recipe_from_dict(tables: dict[str, Any], where: str = "recipe") -> Recipe:
         )
     sections = {name: tables.get(name, {}) for name in SECTIONS}
     return _build(tables["method"], tables["variant"], tables["dataset"], sections, where)
+
+
+def departures(recipe: Recipe) -> tuple[str, ...]:
+    """The keys, as ``section.key``, in which a recipe is not that of its method, variant and data set."""
+    default, own = recipe_dict(load_recipe(recipe.method, recipe.variant, recipe.dataset)), recipe_dict(recipe)
+    return tuple(
+        f"{section}.{key}"
+        for section in SECTIONS
+        for key in dict.fromkeys((*default[section], *own[section]))
+        if own[section].get(key) != default[section].get(key)
+    )
 
 
 def recipe_toml(recipe: Recipe) -> str:
@@ -391,9 +207,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _at_least(section: Any, bound: int, *names: str) -> None:
-    for name in names:
-        if not getattr(section, name) >= bound:
-            raise ValueError(f"'{name}' must be at least {bound}, not {getattr(section, name)}.")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from vibench.errors import UsageError, suggestion
-from vibench.toml import parse_table, read_toml, shown
+from vibench.files.toml import parse_table, read_toml, shown
 
 SECTIONS = ("input", "sampler", "augmentation", "optimizer", "schedule", "model", "loss_weights")
 """Names of the tables that make up a recipe, in the order in which they are written."""

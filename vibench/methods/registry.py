@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -21,7 +23,7 @@ from vibench.methods.recipe_file import RecipeFile, read_recipe_file
 
 if TYPE_CHECKING:
     from vibench.methods.base import Method
-    from vibench.methods.recipe import Recipe
+    from vibench.methods.sections import Recipe
 
 M = TypeVar("M", bound="type[Method]")
 
@@ -50,11 +52,21 @@ class MethodEntry:
 
     def load(self) -> None:
         """Import the module; `VibenchError` says in which line of which file that fails."""
+        self._import(self.module if self.plugin is None else self.plugin.load)
+
+    def load_beside(self, name: str) -> None:
+        """Import the module ``name`` of the method's package too, if it has one; errors as `load`."""
+        self.load()
+        module = f"{self.module}.{name}"
+        if hasattr(sys.modules[self.module], "__path__") and importlib.util.find_spec(module) is not None:
+            self._import(module)
+
+    def _import(self, what: str | Callable[[], None]) -> None:
         try:
-            if self.plugin is not None:
-                self.plugin.load()
+            if isinstance(what, str):
+                importlib.import_module(what)
             else:
-                importlib.import_module(self.module)
+                what()
         except VibenchError:
             raise
         except Exception as error:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vibench.data.batch import Batch, split_modalities
 from vibench.methods.base import Method
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 from vibench.modality import INFRARED, MODALITIES, VISIBLE
 from vibench.nn.backbone import STAGES, Architecture, TwoStreamResNet
 from vibench.nn.input_form import CHANNELS, InputForm, to_input_form

@@ -1,4 +1,4 @@
-"""Imports torchvision, also where its compiled operators do not load.
+"""Imports torchvision, also where its compiled operators do not load, and fetches its weights.
 
 The wheel on PyPI is built against a CUDA torch. Beside a CPU torch its C++ library cannot be loaded, and the import
 then fails because torchvision attaches shape functions to the operators ``nms`` and ``qnms``, which that library
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from vibench.errors import VibenchError
 
@@ -42,6 +45,21 @@ def import_torchvision() -> ModuleType:
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
     return import_torchvision()
+
+
+def downloaded_state(weights: Any, what: str, otherwise: str) -> dict[str, Tensor]:
+    """The state dict of one of torchvision's ``weights``, downloaded once into torch's hub cache.
+
+    `VibenchError` where that fails: ``what`` names them, ``otherwise`` how a file of theirs is given.
+    """
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise VibenchError(
+            f"{what} cannot be downloaded from {weights.url} ({error}); fetch that file on another machine and put it "
+            f"into {folder}, or {otherwise}."
+        ) from error
 
 
 def _declare_operators() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from vibench.devices import Precision
 from vibench.methods.base import Method
 from vibench.modality import VISIBLE
 from vibench.profiling.flops import count_flops
 from vibench.profiling.latency import measure_duration
-from vibench.profiling.memory import available_bytes, measure_peak_memory, release_cached_memory, resident_bytes
 from vibench.profiling.profile import BatchCost, EmbeddingCost
+from vibench.runtime.devices import Precision
+from vibench.runtime.memory import available_bytes, measure_peak_memory, release_cached_memory, resident_bytes
 
 PLATEAU = 1.05
 """Throughput that is less than this times the one of half the batch has reached its plateau."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from vibench.errors import VibenchError
 from vibench.methods.base import Method
 from vibench.profiling.latency import measure_duration
-from vibench.profiling.memory import available_bytes, measure_peak_memory, release_cached_memory, resident_bytes
 from vibench.profiling.profile import GalleryCost, MatchingCost
+from vibench.runtime.memory import available_bytes, measure_peak_memory, release_cached_memory, resident_bytes
 
 GALLERIES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 QUERIES = 64

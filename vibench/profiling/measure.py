@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import torch
 
-from vibench.devices import Precision
-from vibench.environment import describe_environment
 from vibench.errors import VibenchError
 from vibench.methods.base import Method
 from vibench.modality import VISIBLE
@@ -16,7 +14,9 @@ from vibench.profiling.matching import GALLERIES, profile_matching
 from vibench.profiling.parameters import count_parameters
 from vibench.profiling.profile import PARTS, SCHEMA_VERSION, MatchingCost, Profile
 from vibench.profiling.training import profile_training
-from vibench.progress import Progress, silent
+from vibench.runtime.devices import Precision
+from vibench.runtime.environment import describe_environment
+from vibench.runtime.progress import Progress, silent
 
 LARGEST_BATCH = 4096
 
@@ -43,7 +43,7 @@ def profile_method(
     width = _embedding_size(method, device)
     embedding, training = None, None
     matching: tuple[MatchingCost, ...] = ()
-    with progress(f"profiling {method.name}", len(parts)) as advance:
+    with precision.float32_products(), progress(f"profiling {method.name}", len(parts)) as advance:
         # Training comes last: it moves statistics of batch normalisation.
         if "embedding" in parts:
             embedding = profile_embedding(method, device, precision, seconds=seconds, largest=largest_batch)

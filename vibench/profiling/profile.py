@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vibench.environment import Environment
 from vibench.errors import UsageError, suggestion
-from vibench.files import parse_json, read_text, write_json
+from vibench.files.json_table import read_json, without_none
+from vibench.files.toml import parse_table
+from vibench.files.writing import write_json
 from vibench.profiling.latency import Duration
-from vibench.profiling.memory import PeakMemory
-from vibench.toml import parse_table
+from vibench.runtime.environment import Environment
+from vibench.runtime.memory import PeakMemory
 
 SCHEMA_VERSION = 1
 
@@ -205,13 +206,7 @@ def write_profile(path: Path, profile: Profile) -> None:
 
 def read_profile(path: Path) -> Profile:
     """A profile that `write_profile` wrote; `UsageError` names the file and what is wrong with it."""
-    path = Path(path)
-    try:
-        content = parse_json(read_text(path))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
-    except ValueError as error:
-        raise UsageError(f"{path}: is not valid JSON ({error}); measure anew with 'vibench profile --json'.") from None
+    content = read_json(path)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise UsageError(f"{path}: is no profile (a JSON object with a 'schema_version' from 1).")
@@ -219,16 +214,9 @@ def read_profile(path: Path) -> Profile:
         shown = version if version < 10**9 else "above 10^9"
         raise UsageError(f"{path}: has schema version {shown}, this vibench reads {SCHEMA_VERSION}; upgrade it.")
     try:
-        return parse_table(Profile, _without_null(content), str(path))
+        return parse_table(Profile, without_none(content), str(path))
     except RecursionError:
         raise UsageError(f"{path}: is no profile; it is nested too deeply.") from None
-
-
-def _without_null(value: Any) -> Any:
-    """Null stands for a field's default, None."""
-    if isinstance(value, dict):
-        return {key: _without_null(item) for key, item in value.items() if item is not None}
-    return [_without_null(item) for item in value] if isinstance(value, list) else value
 
 
 def _problem(profile: Profile) -> str:

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from vibench.data.batch import Batch
-from vibench.devices import Precision
 from vibench.errors import VibenchError
 from vibench.methods.base import Method
 from vibench.methods.noise_batch import noise_batch
 from vibench.profiling.flops import flops_of
 from vibench.profiling.latency import measure_durations
-from vibench.profiling.memory import PeakMemory, measure_peak_memory, release_cached_memory
 from vibench.profiling.profile import Phase, PhaseCost, TrainingCost
+from vibench.runtime.devices import Precision
+from vibench.runtime.memory import PeakMemory, measure_peak_memory, release_cached_memory
 from vibench.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
 
 

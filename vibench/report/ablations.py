@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from vibench.leaderboard.ablations import AblationBoard, AblationLine
-from vibench.leaderboard.board import Row
 from vibench.leaderboard.cells import board_title, row_name, variant_text
+from vibench.leaderboard.row import Row
 from vibench.report.charts.ablation import Bar, VariantBars, ablation_chart
 from vibench.report.charts.chart import Chart, Subject
 from vibench.report.entries import subject_label

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vibench.evaluation.result import METRICS
-from vibench.leaderboard.board import Row, Score
 from vibench.leaderboard.cells import METRIC_TITLES, comparison_remarks, row_conflicts, section_title
 from vibench.leaderboard.footnotes import audit_sentence
+from vibench.leaderboard.row import Row, Score
 from vibench.report.columns import COSTS, DEVICE, SETUP, Column, difference_column
 from vibench.report.entries import Entry, EntrySection
 from vibench.report.markup import Markup, element, escape, join

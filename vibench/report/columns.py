@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vibench.leaderboard import cost
-from vibench.leaderboard.board import Row
 from vibench.leaderboard.cells import METRIC_TITLES
 from vibench.leaderboard.cost import CostKind, cost_of
+from vibench.leaderboard.row import Row
 
 Better = Literal["higher", "lower", ""]
 
@@ -49,7 +49,7 @@ SETUP = (
     Column("backbone", "Backbone network.", lambda row: row.setup.backbone or None),
     Column("pretraining", "What the backbone started from.", lambda row: row.setup.pretrained or None),
     Column("extra labels", "Labels in training beside identities.", lambda row: row.setup.extra_labels or None),
-    Column("draw", "How the galleries were drawn.", lambda row: row.setup.draw or None),
+    Column("draw", "How the galleries were drawn.", lambda row: row.draw or None),
     Column("query mode", "May a ranking look at the other queries?", lambda row: row.setup.query_mode or None),
     Column("source", "Where the row comes from.", lambda row: row.source),
     Column("date", "Day of the evaluation, or year of the paper.", lambda row: row.date or None),

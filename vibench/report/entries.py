@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from vibench.leaderboard.board import Board, Row, Section
-from vibench.leaderboard.record import Record
+from vibench.leaderboard.board import Board
+from vibench.leaderboard.row import Row
+from vibench.leaderboard.sections import Section
+from vibench.records.schema import Record
 from vibench.report.charts.cameras import CameraScore
 from vibench.report.charts.chart import Subject
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from vibench.errors import UsageError
 from vibench.evaluation.result import PerQuery
-from vibench.leaderboard.record import Record
-from vibench.leaderboard.store import read_per_query
+from vibench.records.schema import Record
+from vibench.records.store import read_per_query
 from vibench.report.charts.cameras import CameraScore
 from vibench.report.entries import Outcome
 

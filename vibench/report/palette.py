@@ -1,4 +1,4 @@
-"""The colours of page and charts by role, for light and dark, and the contrast between two of them."""
+"""The colours of page and charts by role, for light and dark."""
 
 from __future__ import annotations
 
@@ -8,14 +8,6 @@ SERIES = tuple(f"series-{number}" for number in range(1, 9))
 """Roles of lines, marks and bars, in the order in which they are given away."""
 HEAT = tuple(f"heat-{number}" for number in range(1, 6))
 """Roles of matrix cells from low to high; ``ink`` is written on all of them."""
-
-TEXT_PAIRS = (
-    *((role, surface) for role in ("ink", "muted", "link") for surface in ("surface", "panel")),
-    *((role, "surface") for role in SERIES),
-    *(("ink", role) for role in (*HEAT, "best")),
-    ("banner-ink", "banner"),
-)
-"""Every pair of roles in which the first is written, or drawn as a mark, on the second."""
 
 LIGHT: Mapping[str, str] = {
     "surface": "#ffffff",
@@ -65,18 +57,6 @@ DARK: Mapping[str, str] = {
     "heat-4": "#26548a",
     "heat-5": "#2a629b",
 }
-
-
-def contrast(first: str, second: str) -> float:
-    """Contrast ratio of two ``#rrggbb`` colours, from 1 to 21 (WCAG 2.2, relative luminance)."""
-    brighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
-    return (brighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(colour: str) -> float:
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def style_rules() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vibench.errors import UsageError, suggestion
 from vibench.methods.base import Method
 from vibench.report.pictures.embedding import has_tsne
+from vibench.report.pictures.registry import pictures_of
 
 WHAT = ("ranked", "cmc", "distances", "tsne", "gradcam", "parts")
 """What can be pictured: functions of `vibench.report.visualize.Gallery`."""
@@ -52,7 +53,7 @@ def left_out(method: Method, what: str) -> str:
     """Why `ALL` leaves a picture out; empty where it does not."""
     if what == "tsne" and not has_tsne():
         return "t-SNE needs scikit-learn, which is not installed: pip install 'vibench[tsne]'"
-    if what == "parts" and not method.pictures():
+    if what == "parts" and not pictures_of(method):
         label = f"{method.name} {method.recipe.variant}".strip()
         return f"{label} has no pictures of its own"
     return ""

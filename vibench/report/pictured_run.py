@@ -13,18 +13,20 @@ import torch
 from vibench.data.cache import ImageCache, open_cache
 from vibench.errors import UsageError
 from vibench.evaluation.draws import Trial, draw_trials
-from vibench.evaluation.evaluate import Settings
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.ranked_list import RankedList, evaluated_queries, ranked_lists
 from vibench.evaluation.result import Evaluation
+from vibench.evaluation.scorer import Settings
 from vibench.methods.base import Method
-from vibench.progress import Progress, silent
 from vibench.protocols import Protocol
 from vibench.report.picture_request import PictureRequest
 from vibench.report.query_selection import named_queries
-from vibench.scoring import Rules, check_protocols, embed_models, evaluate_embedded, own_distances
-from vibench.trained import TrainedModel, model_of_checkpoint, models_of_run
+from vibench.runtime.progress import Progress, silent
+from vibench.scoring.embedded import embed_models, own_distances
+from vibench.scoring.rules import Rules, check_protocols
+from vibench.scoring.score import evaluate_embedded
+from vibench.scoring.trained import TrainedModel, model_of_checkpoint, models_of_run
 from vibench.training.checkpoint import load_method
 
 
@@ -88,7 +90,7 @@ def find_model(
     """The model of a run folder or a checkpoint, and the gallery draw that ``trial`` names, if any.
 
     On data sets with several train/test splits ``trial`` is one of these instead, and by default the first that there
-    is a model of. Raises `UsageError` as `vibench.trained.models_of_run` and `model_of_checkpoint` do.
+    is a model of. Raises `UsageError` as `vibench.scoring.trained.models_of_run` and `model_of_checkpoint` do.
     """
 
     def models(split: int | None) -> list[TrainedModel]:
@@ -110,13 +112,12 @@ def picture_run(
     *,
     device: str = "auto",
     amp: str = "auto",
-    cache: Path | None = None,
     progress: Progress = silent,
 ) -> PicturedRun:
     """Embed and evaluate the test images of ``model`` under ``protocol``, once it is clear that all can be drawn.
 
     Raises `UsageError` for a trial or a query that there is not and for a picture that the method does not have, and
-    what `vibench.scoring.embed_models` raises.
+    what `vibench.scoring.embedded.embed_models` raises.
     """
     rules = Rules((protocol,))
     check_protocols(rules.protocols, model)
@@ -132,7 +133,7 @@ def picture_run(
         draw_trials(protocol, images, protocol.resolve_draw(rules.draws[0]), split=model.split), protocol, request
     )
     named = named_queries(request.queries, protocol, images, trial)
-    embedded = embed_models([model], rules, device=device, amp=amp, cache=cache, progress=progress)
+    embedded = embed_models([model], rules, device=device, amp=amp, progress=progress)
     own = own_distances(embedded, rules)
     (evaluation,) = evaluate_embedded(embedded, rules, own, progress=progress)
     size = model.recipe.input
@@ -140,7 +141,7 @@ def picture_run(
         model=model,
         method=embedded.method,
         device=embedded.device,
-        cache=open_cache(model.dataset, model.root, size.height, size.width, size.interpolation, folder=cache),
+        cache=open_cache(model.dataset, model.root, size.height, size.width, size.interpolation),
         features=embedded.extractions[model.split].features,
         images=images,
         protocol=protocol,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from vibench.files import atomic_path
+from vibench.files.writing import atomic_path
 from vibench.report.drawing import Circle, Drawing, Line, Mark, Polygon, Shape, Text, wrapped
 from vibench.report.markup import displayable
 from vibench.report.palette import LIGHT

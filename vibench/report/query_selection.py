@@ -10,8 +10,8 @@ from vibench.errors import UsageError, suggestion
 from vibench.evaluation.draws import Trial
 from vibench.evaluation.images import Images
 from vibench.protocols import Protocol
-from vibench.randomness import generator
 from vibench.report.picture_request import SELECTIONS
+from vibench.runtime.randomness import generator
 
 CHOSEN = "chosen"
 """The group of queries named by their paths."""

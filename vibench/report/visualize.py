@@ -26,8 +26,6 @@ from vibench.evaluation.metrics import cmc_curve
 from vibench.evaluation.ranked_list import RankedList
 from vibench.methods.base import Method
 from vibench.modality import MODALITIES
-from vibench.progress import Progress, silent
-from vibench.randomness import generator
 from vibench.report.grad_cam import compares_pairs, grad_cam, similarity_to
 from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
 from vibench.report.pictured_run import PicturedRun
@@ -37,8 +35,11 @@ from vibench.report.pictures.embedding import MOST_IDENTITIES, embedding_map, ts
 from vibench.report.pictures.figure import write_figure
 from vibench.report.pictures.pair import Pair, Shown
 from vibench.report.pictures.ranked_lists import RankedImage, RankedQuery, ranked_lists
+from vibench.report.pictures.registry import pictures_of
 from vibench.report.pictures.saliency import SaliencyPair, saliency_pairs
 from vibench.report.query_selection import select_queries
+from vibench.runtime.progress import Progress, silent
+from vibench.runtime.randomness import generator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +123,7 @@ class Gallery:
 
     def parts(self) -> dict[str, Figure]:
         """``parts-NAME``: what only the method has."""
-        return {f"parts-{name}": draw(self.pairs) for name, draw in self.run.method.pictures().items()}
+        return {f"parts-{name}": draw(self.pairs) for name, draw in pictures_of(self.run.method).items()}
 
     @cached_property
     def lists(self) -> dict[str, list[RankedList]]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
-from vibench.files import write_text
+from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
-from vibench.leaderboard.store import find_records
-from vibench.progress import Progress, silent
+from vibench.records.store import find_records
 from vibench.report.ablations import ablation_figure
 from vibench.report.board_charts import board_charts
 from vibench.report.charts.chart import Chart
@@ -24,6 +23,7 @@ from vibench.report.page import BoardPart, to_html
 from vibench.report.png import have_matplotlib, write_png
 from vibench.report.profile_tables import profile_section
 from vibench.report.runs import training_charts
+from vibench.runtime.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from vibench.errors import UsageError, VibenchError
-from vibench.files import atomic_folder, write_text
+from vibench.files.writing import atomic_folder, write_text
 from vibench.methods.registry import method_names
 
 _TEMPLATE = Path(__file__).resolve().parent / "template"

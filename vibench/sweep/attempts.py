@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Literal
 
 from vibench.errors import UsageError
-from vibench.json_table import read_json_table, write_json_table
+from vibench.files.json_table import read_json_table, write_json_table
 from vibench.sweep.holder import Holder, process_lives, this_process
 
 BEAT_SECONDS = 5.0

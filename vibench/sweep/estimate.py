@@ -15,7 +15,8 @@ from vibench.data.loader import SAMPLERS
 from vibench.datasets.index import training_rows
 from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError
-from vibench.methods.recipe import Recipe, recipe_from_dict
+from vibench.methods.recipe import recipe_from_dict
+from vibench.methods.sections import Recipe
 from vibench.sweep.job import Job, Training
 from vibench.training.folder import RunFolder
 

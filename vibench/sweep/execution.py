@@ -7,19 +7,22 @@ from itertools import product
 from pathlib import Path
 
 from vibench.datasets.registry import get_dataset
-from vibench.devices import resolve_device, resolve_precision
-from vibench.given_attributes import GivenAttributes
-from vibench.leaderboard.store import record_path, write_record
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.registry import build_method
 from vibench.profiling.measure import profile_method
 from vibench.profiling.profile import write_profile
 from vibench.profiling.target import TRAINING_IDENTITIES
-from vibench.progress import Progress
-from vibench.scoring import Rules, embed_models, load_protocols, score_embedded
+from vibench.records.store import record_path, write_record
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.runtime.progress import Progress
+from vibench.scoring.attributes import GivenAttributes
+from vibench.scoring.embedded import embed_models
+from vibench.scoring.rules import Rules, load_protocols
+from vibench.scoring.score import score_embedded
+from vibench.scoring.trained import models_of_run
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
-from vibench.trained import models_of_run
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 
 def execute(out: Path, job: Job, progress: Progress) -> tuple[str, ...]:

@@ -17,21 +17,20 @@ from typing import Any
 import torch
 
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
-from vibench.devices import resolve_device, resolve_precision
 from vibench.errors import UsageError, VibenchError
-from vibench.files import canonical_json, sha256_file, sha256_text
-from vibench.given_attributes import GivenAttributes
+from vibench.files.digests import canonical_json, sha256_file, sha256_text
 from vibench.leaderboard.profiles import FOLDER
 from vibench.methods.plugin import add_plugin
-from vibench.methods.recipe import Recipe, load_recipe, recipe_dict
+from vibench.methods.recipe import load_recipe, recipe_dict
 from vibench.methods.registry import build_method, method_entry, method_names
+from vibench.methods.sections import Recipe
 from vibench.protocols import load_protocol, protocol_names
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.scoring.attributes import GivenAttributes
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
 from vibench.sweep.plan import EVERY, JobsTable, Plan, SlurmTable
 from vibench.training.inputs import find_inputs
-from vibench.training.run import check_trial, training_needs, trial_name
-
-_AMP = {"fp32": "off", "bf16": "bf16", "fp16": "fp16"}
+from vibench.training.spec import check_trial, training_needs, trial_name
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,14 @@ class _Setting:
     """What all jobs of a plan share."""
 
     device: str
-    precision: str
+    amp: str
+
+    def precision(self, recipe: Recipe) -> str:
+        """``off``, ``bf16`` or ``fp16``: what ``auto`` means for a recipe is the same on every machine of a kind."""
+        if self.amp != "auto":
+            return self.amp
+        own = recipe.optimizer.precision
+        return "off" if own == "fp32" or (own == "fp16" and self.device == "cpu") else own
 
 
 def expand(plan: Plan) -> tuple[Job, ...]:
@@ -78,13 +84,10 @@ def _setting(plan: Plan) -> _Setting:
     """Device and precision; on a cluster they must not depend on where the sweep is started."""
     sweep = plan.sweep
     if isinstance(plan.executor, SlurmTable) and plan.executor.cluster == "slurm":
-        if sweep.amp == "auto":
-            raise UsageError(
-                "amp = 'auto' would give the nodes of a cluster different precisions; say off, bf16 or fp16."
-            )
         return _Setting(sweep.device, sweep.amp)
     device = resolve_device(sweep.device)
-    return _Setting(device.type, _AMP[resolve_precision(sweep.amp, device).name])
+    resolve_precision(sweep.amp, device)
+    return _Setting(device.type, sweep.amp)
 
 
 def _recipes(plan: Plan, entry: JobsTable) -> Iterator[tuple[Recipe, Dataset]]:
@@ -126,7 +129,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
             "dataset_version": dataset.version(root),
             "seed": seed,
             "pretrained": _weights_identity(pretrained),
-            "precision": setting.precision,
+            "precision": setting.precision(recipe),
             **inputs,
         }
         label = " ".join(part for part in (recipe.method, recipe.variant, recipe.dataset, f"s{seed}") if part)
@@ -143,7 +146,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
                     root=str(root),
                     seed=seed,
                     pretrained=pretrained,
-                    precision=setting.precision,
+                    precision=setting.precision(recipe),
                     device=setting.device,
                     run="/".join(("runs", recipe.dataset, experiment, *((trial_name(trial),) if trial else ()))),
                     trial=trial,
@@ -163,7 +166,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
             evaluate=Evaluating(
                 runs=tuple(job.train.run for job in trainings if job.train is not None),
                 root=str(root),
-                precision=setting.precision,
+                precision=setting.precision(recipe),
                 device=setting.device,
                 leaderboards=str(plan.leaderboards),
                 **evaluating["rules"],
@@ -172,7 +175,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
 
 
 def _profile(plan: Plan, setting: _Setting, recipe: Recipe) -> Job:
-    defining = {"recipe": recipe_dict(recipe), "precision": setting.precision, "device": setting.device}
+    defining = {"recipe": recipe_dict(recipe), "precision": setting.precision(recipe), "device": setting.device}
     digest = _hash(defining)
     name = "-".join(part for part in (recipe.method, recipe.variant, recipe.dataset, digest[:8]) if part)
     return Job(
@@ -183,7 +186,7 @@ def _profile(plan: Plan, setting: _Setting, recipe: Recipe) -> Job:
         dataset=recipe.dataset,
         profile=Profiling(
             recipe=recipe_dict(recipe),
-            precision=setting.precision,
+            precision=setting.precision(recipe),
             device=setting.device,
             leaderboards=str(plan.leaderboards),
             file=f"{FOLDER}/{name}.json",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vibench.errors import UsageError
-from vibench.json_table import read_json_table, write_json_table
+from vibench.files.json_table import read_json_table, write_json_table
 
 KINDS = ("train", "evaluate", "profile")
 

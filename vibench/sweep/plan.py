@@ -41,7 +41,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vibench.errors import UsageError, suggestion
-from vibench.toml import parse_table, read_toml
+from vibench.files.toml import parse_table, read_toml
 
 EVERY = "all"
 """In ``methods``: every method; in ``variants``: a method's default variant and every other one."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import VibenchError
-from vibench.progress import Progress, silent
+from vibench.runtime.progress import Progress, silent
 from vibench.sweep.attempts import Watch, record_failure
 from vibench.sweep.executor import Executor, Start
 from vibench.sweep.job import Job, JobList, job_folder, log_path, write_job, write_job_list
@@ -167,7 +167,7 @@ class _Course:
         )
 
 
-def last_lines(log: Path, count: int = LOG_LINES) -> tuple[str, ...]:
+def last_lines(log: Path) -> tuple[str, ...]:
     """The last lines of a log, long ones shortened; none where there is no log."""
     try:
         with log.open("rb") as handle:
@@ -176,7 +176,7 @@ def last_lines(log: Path, count: int = LOG_LINES) -> tuple[str, ...]:
             text = handle.read().decode("utf-8", errors="replace")
     except OSError:
         return ()
-    return tuple(line[:300] for line in text.splitlines() if line.strip())[-count:]
+    return tuple(line[:300] for line in text.splitlines() if line.strip())[-LOG_LINES:]
 
 
 def _reason(state: JobState) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
-from vibench.json_table import read_json_table, write_json_table
+from vibench.files.json_table import read_json_table, write_json_table
 from vibench.sweep.job import job_folder
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from vibench.errors import UsageError, VibenchError
-from vibench.progress import Advance, Progress
+from vibench.runtime.progress import Advance, Progress
 from vibench.sweep.attempts import BUSY, Attempt, End, Outcome, Pulse, beating, claim, end
 from vibench.sweep.holder import process_lives
 from vibench.sweep.job import Job, job_folder, listed_jobs, log_path, read_job

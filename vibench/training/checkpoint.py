@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vibench.errors import UsageError, VibenchError
-from vibench.files import atomic_path
+from vibench.errors import UsageError, VibenchError, cited
+from vibench.files.toml import shown
+from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
+from vibench.files.writing import atomic_path
 from vibench.methods.base import Method
-from vibench.methods.recipe import Recipe, recipe_from_dict
+from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.registry import build_method
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
-from vibench.toml import shown
+from vibench.methods.sections import Recipe
 
 FORMAT = "vibench checkpoint"
 FORMAT_VERSION = 1
@@ -187,14 +188,13 @@ def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Itera
     known = leaked_identities(checkpoint, dataset, tested)
     if not known:
         return
-    named = ", ".join(str(pid) for pid in known[:5]) + (", ..." if len(known) > 5 else "")
     remedy = (
         f"it was trained for trial {checkpoint.trial}, so evaluate it with --trial {checkpoint.trial}"
         if checkpoint.trial is not None
         else "evaluate it on the test split of the copy it was trained on"
     )
     raise VibenchError(
-        f"{len(known)} of the {len(tested)} test identities (pid {named}) are training identities of this "
+        f"{len(known)} of the {len(tested)} test identities (pid {cited(known)}) are training identities of this "
         f"{checkpoint.method} checkpoint on {dataset}; {remedy} ('vibench eval --allow-leaking' evaluates "
         "nevertheless, into a record that is marked as leaking and holds no rank)."
     )

@@ -22,12 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vibench.environment import Environment
-from vibench.errors import UsageError
-from vibench.json_table import read_json_table, write_json_table
-from vibench.methods.recipe import Recipe, recipe_from_dict
-from vibench.profiling.memory import PeakMemory
-from vibench.toml import read_toml
+from vibench.errors import UsageError, VibenchError
+from vibench.files.json_table import read_json_table, write_json_table
+from vibench.files.toml import read_toml
+from vibench.methods.recipe import recipe_from_dict
+from vibench.methods.sections import Recipe
+from vibench.runtime.environment import Environment
+from vibench.runtime.memory import PeakMemory
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class RunDescription:
     pretrained: str
     """``imagenet``, ``none`` or the path of a weights file."""
     precision: str
-    """``fp32``, ``bf16`` or ``fp16``."""
+    """``fp32``, ``tf32``, ``bf16`` or ``fp16``."""
     recipe_sha256: str
     environment: Environment
     created: str
@@ -70,7 +71,7 @@ class RunDescription:
     sync_batch_norm: bool = True
     """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
     deterministic: bool = False
-    """Trained with `vibench.determinism.deterministic`."""
+    """Trained with `vibench.runtime.determinism.deterministic`."""
 
 
 @dataclass(frozen=True)
@@ -197,3 +198,15 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
         what = "is not a run folder (it has no run.json)" if path.is_dir() else "there is no such run folder"
         raise UsageError(f"{path}: {what}; 'vibench train' prints the folder it writes, by default below runs/.")
     return runs
+
+
+@contextmanager
+def writing(run: RunFolder) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise VibenchError(
+            f"{run.path}: {error.strerror or error} while reading or writing {error.filename or 'its files'}; what was "
+            f"saved before is kept: remove the cause and continue with 'vibench train --resume {run.path}'."
+        ) from error

@@ -11,7 +11,7 @@ from vibench.data.training_inputs import Attributes, TrainingInputs
 from vibench.datasets.index import SampleIndex, training_rows
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
-from vibench.files import sha256_file
+from vibench.files.digests import sha256_file
 from vibench.methods.base import Method
 from vibench.training.folder import InputFile
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import UsageError
-from vibench.files import read_text, write_text
+from vibench.files.reading import read_text
+from vibench.files.writing import write_text
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,9 @@ from vibench.datasets.index import training_rows
 from vibench.datasets.registry import Dataset, get_dataset
 from vibench.errors import UsageError, VibenchError, suggestion
 from vibench.methods.base import Method
-from vibench.methods.recipe import Recipe, load_recipe, recipe_dict
+from vibench.methods.recipe import load_recipe, recipe_dict
 from vibench.methods.registry import build_method, method_entries, method_entry
+from vibench.methods.sections import Recipe
 from vibench.training.checkpoint import Checkpoint, save_checkpoint
 from vibench.training.official_file import OfficialFile, read_official_file
 

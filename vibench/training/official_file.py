@@ -19,7 +19,7 @@ import numpy as np
 from torch import Tensor
 
 from vibench.errors import UsageError
-from vibench.nn.torch_file import TorchFileError, is_plain, read_torch_file
+from vibench.files.torch_file import TorchFileError, is_plain, read_torch_file
 from vibench.training.checkpoint import is_checkpoint
 
 STATE_ENTRIES = ("net", "state_dict")

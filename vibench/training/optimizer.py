@@ -9,7 +9,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from vibench.errors import VibenchError
 from vibench.methods.base import Method
-from vibench.methods.recipe import OptimizerRecipe
+from vibench.methods.sections import OptimizerRecipe
 
 
 def build_optimizer(method: Method) -> Optimizer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from vibench.methods.recipe import ScheduleRecipe
+from vibench.methods.sections import ScheduleRecipe
 
 
 def learning_rate(schedule: ScheduleRecipe, lr: float, epoch: int) -> float:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
-from vibench.devices import Precision, compile_function
 from vibench.distributed.dealt import Dealt
 from vibench.distributed.gradients import check_in_step, sum_gradients
 from vibench.distributed.layers import see_whole_batches
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.methods.base import Method
-from vibench.progress import Advance
-from vibench.randomness import torch_seed
+from vibench.runtime.devices import Precision, compile_function
+from vibench.runtime.progress import Advance
+from vibench.runtime.randomness import torch_seed
 from vibench.training.checkpoint import Checkpoint
 from vibench.training.log import EpochReport
 from vibench.training.meter import TOTAL, LossMeter, NonFiniteLoss
@@ -130,7 +130,7 @@ class Trainer:
         meter = LossMeter(self._loss_sums, self.step)
         first_step, uncounted, waited = self.step, 0, 0.0
         start = time.perf_counter()
-        with closing(self._loader.epoch(self.epoch, self.step)) as batches:
+        with closing(self._loader.epoch(self.epoch, self.step)) as batches, self._precision.float32_products():
             stopping = False
             while self.step < steps and not stopping:
                 asked = time.perf_counter()

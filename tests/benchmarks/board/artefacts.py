@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from vibench.files import atomic_path
+from vibench.files.writing import atomic_path
 from vibench.leaderboard.profiles import FOLDER
-from vibench.leaderboard.store import find_records, record_path
+from vibench.records.store import find_records, record_path
 from vibench.training.folder import InputFile, RunFolder
 
 

@@ -9,10 +9,11 @@ import torch
 
 from tests.benchmarks.board.scale import SYSU, Scale
 from vibench.datasets.twin.make import make_twin
-from vibench.files import atomic_path
+from vibench.files.writing import atomic_path
 from vibench.methods.recipe import load_recipe
 from vibench.training.checkpoint import load_method
-from vibench.training.run import TrainingSpec, train_or_resume
+from vibench.training.run import train_or_resume
+from vibench.training.spec import TrainingSpec
 
 SEED = 1000
 """Of the twin that the backbone is trained on, which shows nobody of the board's."""

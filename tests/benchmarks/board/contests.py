@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.board.rows import BASELINES
-from vibench.leaderboard.record import Record
 from vibench.methods.registry import method_entry
+from vibench.records.schema import Record
 
 
 @dataclass(frozen=True)

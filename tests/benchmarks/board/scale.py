@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vibench.methods.recipe import Recipe, load_recipe
+from vibench.methods.recipe import load_recipe
+from vibench.methods.sections import Recipe
 
 SYSU, REGDB = "sysu-mm01-twin", "regdb-twin"
 
@@ -60,6 +61,8 @@ class Scale:
             f"sampler.images={self.images}",
             f"sampler.batches_per_epoch={budget.batches_per_epoch}",
             f"schedule.epochs={budget.epochs}",
+            # One precision for all, whatever their official codes train in.
+            'optimizer.precision="bf16"',
             *_scaled_schedule(own, budget.epochs),
             *_reached_rates(own),
             *self._weight_of_masks(own),

@@ -8,10 +8,10 @@ import pandas as pd
 
 from tests.benchmarks.board.contests import CONTESTS, Contest
 from tests.benchmarks.board.scale import SYSU
-from vibench.files import write_text
-from vibench.leaderboard.comparison import compare
-from vibench.leaderboard.selection import Runs, Wanted, select
-from vibench.leaderboard.store import find_records
+from vibench.files.writing import write_text
+from vibench.records.comparison import compare
+from vibench.records.selection import Runs, Wanted, select
+from vibench.records.store import find_records
 
 COLUMNS = (
     "evaluated",

@@ -1,4 +1,4 @@
-"""The twin is neither trivial nor hopeless (minutes; the figures stand in the README)."""
+"""The twin is neither trivial nor hopeless (minutes; the figures stand in vibench/datasets/README.md)."""
 
 from pathlib import Path
 

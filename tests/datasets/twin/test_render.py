@@ -7,10 +7,12 @@ import pytest
 
 from vibench.datasets.twin.camera import CAMERAS
 from vibench.datasets.twin.identity import Attributes, Identity, draw_identity
-from vibench.datasets.twin.person import PART, PersonPainter, Placement, wardrobe
+from vibench.datasets.twin.parts import PART
+from vibench.datasets.twin.person import PersonPainter, Placement
 from vibench.datasets.twin.pose import KEYPOINTS, Pose, skeleton
 from vibench.datasets.twin.render import Renderer
 from vibench.datasets.twin.shapes import light_table, new_canvas
+from vibench.datasets.twin.wardrobe import wardrobe
 
 _SIZE = (96, 48)
 _FRONT, _BACK = 0.0, np.pi

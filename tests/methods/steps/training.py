@@ -15,10 +15,10 @@ from torch import Tensor
 
 from tests.methods.steps.reference import Reference
 from vibench.data.batch import Batch
-from vibench.devices import resolve_precision
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
+from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
 

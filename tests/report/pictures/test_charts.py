@@ -28,10 +28,9 @@ def test_the_cmc_figure_shows_mean_and_trials() -> None:
 
 
 def test_several_curves_differ_in_colour_and_style() -> None:
-    (axes,) = cmc_figure({"a": np.array([0.1, 0.2]), "b": np.array([0.3, 0.4])}, log=True).axes
+    (axes,) = cmc_figure({"a": np.array([0.1, 0.2]), "b": np.array([0.3, 0.4])}).axes
     first, second = axes.lines
     assert first.get_color() != second.get_color() and first.get_linestyle() != second.get_linestyle()
-    assert axes.get_xscale() == "log"
 
 
 def test_separation_is_the_share_of_pairs_in_order() -> None:

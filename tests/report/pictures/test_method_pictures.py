@@ -10,11 +10,13 @@ import torch
 
 pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install vibench[plots])")
 
+
 from tests.methods.checks import small_method
 from tests.report.pictures.pairs import random_pairs
 from tests.report.pictures.test_panels import panels_of
 from vibench.methods.cal.regions import selected_count
-from vibench.methods.picture_input import network_input
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.registry import pictures_of
 
 PAIRS = random_pairs()
 
@@ -22,7 +24,7 @@ PAIRS = random_pairs()
 def drawn(name: str, picture: str, variant: str = "", overrides: tuple[str, ...] = ()) -> tuple[Any, list[Any]]:
     """The method and the panels of one of its pictures."""
     method = small_method(name, variant, overrides).eval()
-    figure = method.pictures()[picture](PAIRS)
+    figure = pictures_of(method)[picture](PAIRS)
     assert method.title in figure.get_suptitle()
     return method, panels_of(figure)
 
@@ -46,7 +48,7 @@ def heats(panels: list[Any]) -> list[np.ndarray | None]:
     ],
 )
 def test_what_a_method_does_not_have_is_not_pictured(name: str, overrides: tuple[str, ...]) -> None:
-    assert small_method(name, "", overrides).pictures() == {}
+    assert pictures_of(small_method(name, "", overrides)) == {}
 
 
 def test_cal_shows_the_selected_positions_of_every_region() -> None:
@@ -80,10 +82,10 @@ def test_cal_shows_what_parts_attend_to_at_home_and_across() -> None:
 
 def test_cal_orders_infrared_parts_like_the_visible_ones() -> None:
     method = small_method("cal").eval()
-    before = heats(panels_of(method.pictures()["regions"](PAIRS[:1])))
+    before = heats(panels_of(pictures_of(method)["regions"](PAIRS[:1])))
     assert method.matches is not None
     method.matches.order.copy_(torch.tensor([2, 0, 3, 1]))
-    after = heats(panels_of(method.pictures()["regions"](PAIRS[:1])))
+    after = heats(panels_of(pictures_of(method)["regions"](PAIRS[:1])))
     for place, part in enumerate([2, 0, 3, 1], 1):
         np.testing.assert_array_equal(after[place], before[part + 1])
     for place in range(6, 10):
@@ -93,8 +95,8 @@ def test_cal_orders_infrared_parts_like_the_visible_ones() -> None:
 @pytest.mark.parametrize("overrides", [("model.drm=stripes",), ("model.drm=vectors",)])
 def test_cal_has_no_regions_where_none_are_mined(overrides: tuple[str, ...]) -> None:
     method = small_method("cal", "", overrides).eval()
-    assert set(method.pictures()) == {"attention"}
-    method.pictures()["attention"](PAIRS)
+    assert set(pictures_of(method)) == {"attention"}
+    pictures_of(method)["attention"](PAIRS)
 
 
 def test_mpanet_shows_its_masks_on_one_scale() -> None:
@@ -163,7 +165,7 @@ def test_deen_shows_the_map_of_every_embedding() -> None:
 
 def test_paenet_shows_what_it_predicts() -> None:
     method = small_method("paenet").eval()
-    figure = method.pictures()["attributes"](PAIRS)
+    figure = pictures_of(method)["attributes"](PAIRS)
     assert len(figure.axes) == 3 * len(PAIRS)
     bars = figure.axes[2]
     with torch.no_grad():

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vibench.data.batch import Batch
 from vibench.methods.base import Method
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 
 KEYS = (("body.0.", "stem.0."), ("body.1.", "stem.1."), ("bottleneck.", "neck."), ("classifier.", "classifier."))
 UNUSED = ("body.fc.",)

@@ -1,4 +1,5 @@
 """The synthetic twin: procedurally rendered people in the real data sets' layout, with ground truth.
 
-`make.make_twin` writes a twin, `preview.preview_sheet` draws a contact sheet.
+Start with `make`, which writes a twin by its `plan`; `render` makes one picture of a `scenes` background and a
+`person`, and `truth` says what is true in it.
 """

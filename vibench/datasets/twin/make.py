@@ -26,9 +26,10 @@ from vibench.datasets.twin.plan import DEFAULT_SIZE, Shot, plan_twin
 from vibench.datasets.twin.render import Renderer
 from vibench.datasets.twin.truth import FOLDER, PROVENANCE, provenance, write_truth
 from vibench.errors import UsageError
-from vibench.files import atomic_path, parse_json, read_text, write_json
-from vibench.parallel import default_workers, map_in_processes
-from vibench.progress import Progress, silent
+from vibench.files.reading import parse_json, read_text
+from vibench.files.writing import atomic_path, write_json
+from vibench.runtime.parallel import default_workers, map_in_processes
+from vibench.runtime.progress import Progress, silent
 
 _SMALLEST = (32, 16)
 _JOBS = ".jobs"

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vibench.datasets.twin.plan import check_layout
 from vibench.datasets.twin.render import Renderer
 from vibench.errors import UsageError
-from vibench.files import atomic_path
+from vibench.files.writing import atomic_path
 
 SIZE = (288, 144)
 _MARGIN = 6

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibench.datasets.twin.camera import CAMERAS, Camera, illuminate, noise_tile, record
-from vibench.datasets.twin.person import PART, PersonPainter, Placement, wardrobe
-from vibench.datasets.twin.pose import KEYPOINTS, Pose, Skeleton, draw_pose, skeleton
+from vibench.datasets.twin.parts import PART
+from vibench.datasets.twin.person import PersonPainter, Placement
+from vibench.datasets.twin.pose import KEYPOINTS, Skeleton, draw_pose, skeleton
 from vibench.datasets.twin.scenes import STATES, Scene, paint_scene
 from vibench.datasets.twin.shapes import Baked, Canvas, box, light_table, new_canvas, paint
 from vibench.datasets.twin.streams import stream
 from vibench.datasets.twin.textures import COLUMNS, ROWS
+from vibench.datasets.twin.wardrobe import wardrobe
 
 MASK_SIZE = (48, 24)
 """Height and width of the stored part masks."""
@@ -53,7 +55,7 @@ class Picture:
     image: np.ndarray
     """(H, W, C) uint8, C is 3 for visible and 1 for infrared and thermal; before file compression."""
     parts: np.ndarray
-    """(H, W) uint8, values of `vibench.datasets.twin.person.PARTS`."""
+    """(H, W) uint8, values of `vibench.datasets.twin.parts.PARTS`."""
     keypoints: np.ndarray
     """(18, 3) float32: x and y in pixels of the image; 0 outside the frame, 1 hidden, 2 visible."""
     quality: int
@@ -97,7 +99,7 @@ class Renderer:
         pose = draw_pose(posture, body, heading, number, camera.tilt)
         bones = skeleton(body, pose)
         place = _crop(body.height, height, width, posture, hard=not paired)
-        frame = self._background(camera, pid, number, height, width, random)
+        frame = self._background(camera, pid, height, width, random)
         if camera.spectrum != "thermal":
             _floor_shadow(frame, place, body.shoulder, random)
         canvas = new_canvas(frame)
@@ -111,7 +113,7 @@ class Renderer:
         gain = hour * random.uniform(*camera.gain)
         image = record(canvas.frame, camera, gain, random, self._noise)
         quality = int(random.integers(camera.quality[0], camera.quality[1] + 1))
-        return Picture(image, canvas.parts, _keypoints(bones, pose, place, canvas.parts), quality)
+        return Picture(image, canvas.parts, _keypoints(bones, place, canvas.parts), quality)
 
     def _frame_size(self, camera: Camera, random: np.random.Generator) -> tuple[int, int]:
         """Pixel size of one crop: the camera's resolution, and an aspect that varies as detectors' boxes do."""
@@ -134,9 +136,7 @@ class Renderer:
             return random.uniform(-np.pi, np.pi)
         return np.pi * float(back) + random.normal(0.0, 0.45)
 
-    def _background(
-        self, camera: Camera, pid: int, number: int, height: int, width: int, random: np.random.Generator
-    ) -> np.ndarray:
+    def _background(self, camera: Camera, pid: int, height: int, width: int, random: np.random.Generator) -> np.ndarray:
         scene = self._scenes.get(camera.number)
         if scene is None:
             tall = round(1.25 * self.size[0] * camera.resolution)
@@ -223,7 +223,7 @@ def _floor_shadow(frame: np.ndarray, place: Placement, shoulder: float, random: 
     frame[top:] *= (1.0 - strength * np.clip(reach, 0.0, 1.0)).astype(np.float32)[..., None]
 
 
-def _keypoints(bones: Skeleton, pose: Pose, place: Placement, parts: np.ndarray) -> np.ndarray:
+def _keypoints(bones: Skeleton, place: Placement, parts: np.ndarray) -> np.ndarray:
     height, width = parts.shape
     points = np.zeros((len(KEYPOINTS), 3), np.float32)
     for row, name in enumerate(KEYPOINTS):

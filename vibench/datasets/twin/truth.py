@@ -12,10 +12,10 @@ import numpy as np
 from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.twin.camera import CAMERAS
 from vibench.datasets.twin.identity import draw_identity
-from vibench.datasets.twin.person import PARTS
+from vibench.datasets.twin.parts import PARTS
 from vibench.datasets.twin.plan import Shot
 from vibench.datasets.twin.pose import KEYPOINTS
-from vibench.files import write_json
+from vibench.files.writing import write_json
 
 RENDERER_VERSION = 1
 """Raised whenever the same seed would give other images."""

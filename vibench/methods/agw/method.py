@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, identity_loss, weighted_regularised_triplet
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import TwoStreamMethod, TwoStreamOptions
 from vibench.nn.backbone import BLOCKS, WIDTHS
 from vibench.nn.non_local import NonLocal

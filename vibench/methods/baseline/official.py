@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-KEYS = (
-    ("visible_module.visible.", "backbone.visible."),
-    ("thermal_module.thermal.", "backbone.infrared."),
-    ("base_resnet.base.", "backbone.shared."),
-    ("bottleneck.", "neck."),
-    ("classifier.", "classifier."),
-)
-"""Official prefix -> our prefix."""
-
-UNUSED = (
-    "visible_module.visible.layer",
-    "thermal_module.thermal.layer",
-    "base_resnet.base.conv1.",
-    "base_resnet.base.bn1.",
-)
-"""Three whole ResNets are stored; of two only the stem is used, of the third all but the stem."""
+from vibench.methods.official_names import KEYS, UNUSED
 
 SETTINGS = ("model.last_stride", "model.pool", "model.test_feature")
 """What the files do not carry."""
+
+__all__ = ["KEYS", "SETTINGS", "UNUSED"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -24,16 +24,13 @@ from vibench.methods.cal.losses import (
 )
 from vibench.methods.cal.matching import MatchHistogram, best_matching
 from vibench.methods.cal.regions import LearntRegions, Pooling, RegionMining, Regions, StripeRegions
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import CODE, INFRARED, MODALITIES
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool
 from vibench.nn.stripes import stripe_classifiers
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -295,12 +292,6 @@ class CAL(TwoStreamNetwork):
         """Take over the epoch's most frequent matching."""
         if self.recipe.model.tca and self.matches is not None:
             self.matches.close_epoch()
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``regions`` and ``attention`` of the parts, with ``tca``."""
-        from vibench.methods.cal.pictures import pictures_of
-
-        return pictures_of(self)
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """Everything but the backbone trains at the full learning rate."""

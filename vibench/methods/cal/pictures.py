@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,27 +10,26 @@ import torch
 from torch import Tensor
 
 from vibench.methods.cal.attention import Encoded
-from vibench.methods.picture_input import as_maps, network_input
+from vibench.methods.cal.method import CAL
 from vibench.modality import INFRARED
-from vibench.report.pictures.pair import Pair, PictureFunction, Shown
+from vibench.report.pictures.input import as_maps, network_input
+from vibench.report.pictures.pair import Pair, Shown
 from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.cal.method import CAL
+
+def _attends(method: CAL) -> bool:
+    return bool(method.recipe.model.tca)
 
 
-def pictures_of(method: CAL) -> Mapping[str, PictureFunction]:
-    """``regions``, where they are mined, and ``attention``; nothing without ``tca``."""
-    options = method.recipe.model
-    if not options.tca:
-        return {}
-    attention = {"attention": partial(attention_figure, method)}
-    mined = options.drm in ("modality", "shared")
-    return {"regions": partial(region_figure, method), **attention} if mined else attention
+def _mines(method: CAL) -> bool:
+    return _attends(method) and method.recipe.model.drm in ("modality", "shared")
 
 
+@picture(CAL, "regions", where=_mines)
 @torch.no_grad()
 def region_figure(method: CAL, pairs: Sequence[Pair]) -> Figure:
     """The selected scores of every part over the image, S of Eq. (3), a column per part.
@@ -49,6 +47,7 @@ def region_figure(method: CAL, pairs: Sequence[Pair]) -> Figure:
     return panel_grid(rows, f"{method.title}: scores of the mined regions", _columns(method, "region"))
 
 
+@picture(CAL, "attention", where=_attends)
 @torch.no_grad()
 def attention_figure(method: CAL, pairs: Sequence[Pair]) -> Figure:
     """The attention masks of every part, Eq. (8), three rows per pair.

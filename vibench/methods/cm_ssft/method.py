@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -21,8 +21,8 @@ from vibench.methods.cm_ssft.feature_block import FeatureBlock
 from vibench.methods.cm_ssft.query_graph import graph_distances
 from vibench.methods.cm_ssft.transfer import TransferNetwork, segments
 from vibench.methods.cm_ssft.triplet import Mining, cross_modality_triplet, same_modality_triplet
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.transductive import TransductiveMethod
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import MODALITIES
@@ -30,9 +30,6 @@ from vibench.nn.input_form import CHANNELS, to_input_form
 from vibench.nn.neck import identity_classifier
 from vibench.nn.pooling import AveragePool
 from vibench.nn.precision import at_least_float32
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -334,12 +331,6 @@ class CmSSFT(TransductiveMethod, TwoStreamNetwork):
         if self.projection is not None and seen.specific is not None:
             losses["projection"] = self.projection.loss(seen.specific, seen.shared, seen.modality)
         return losses
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``reconstructions``, where there is a decoder."""
-        from vibench.methods.cm_ssft.pictures import pictures_of
-
-        return pictures_of(self)
 
     def dealt_modules(self) -> tuple[nn.Module, ...]:
         """All that makes or reads feature maps: the backbone, the specific streams and the decoders."""

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vibench.methods.picture_input import network_input
+from vibench.methods.cm_ssft.method import CmSSFT
 from vibench.modality import VISIBLE
 from vibench.nn.input_form import GREY_MEAN, GREY_STD, RGB_MEAN, RGB_STD, to_input_form
-from vibench.report.pictures.pair import Pair, PictureFunction
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.pair import Pair
 from vibench.report.pictures.panels import Panel, PanelRow, panel_grid
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.cm_ssft.method import CmSSFT
 
-
-def pictures_of(method: CmSSFT) -> Mapping[str, PictureFunction]:
-    """``reconstructions``; nothing without the decoder."""
-    return {} if method.decoder is None else {"reconstructions": partial(reconstruction_figure, method)}
-
-
+@picture(CmSSFT, "reconstructions", where=lambda method: method.decoder is not None)
 @torch.no_grad()
 def reconstruction_figure(method: CmSSFT, pairs: Sequence[Pair]) -> Figure:
     """The network's input and its reconstructions from the shared map, the specific map and both.

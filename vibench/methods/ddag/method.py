@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -15,13 +15,10 @@ from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, identity_loss
 from vibench.methods.ddag.graph import ALL_NEIGHBOURS, IdentityGraph, identity_neighbours
 from vibench.methods.ddag.part_attention import Aggregation, Gate, Normalisation, WeightedPartAttention
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import TwoStreamMethod, TwoStreamOptions
 from vibench.nn.neck import identity_classifier
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -177,12 +174,6 @@ class DDAG(TwoStreamMethod):
         if options.test_feature == "part" and self.part_attention is not None:
             return "part"
         return "neck" if options.neck and options.test_feature != "f" else "pooled"
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``weights`` of the parts in the part attention."""
-        from vibench.methods.ddag.pictures import pictures_of
-
-        return pictures_of(self)
 
     def head_modules(self) -> tuple[nn.Module, ...]:
         """The modules that train at the full learning rate: everything but the backbone and the pooling."""

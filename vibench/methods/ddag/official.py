@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from vibench.methods.recipe import Recipe
+from vibench.methods import official_names
+from vibench.methods.sections import Recipe
 
 KEYS: tuple[tuple[str, str], ...] = (
-    ("visible_module.visible.", "backbone.visible."),
-    ("thermal_module.thermal.", "backbone.infrared."),
-    ("base_resnet.base.", "backbone.shared."),
-    ("bottleneck.", "neck."),
-    ("classifier.", "classifier."),
+    *official_names.KEYS,
     ("wpa.fc1.0.", "part_attention.u."),
     ("wpa.fc2.", "part_attention.v."),
     ("wpa.fc3.", "part_attention.z."),
@@ -21,10 +18,7 @@ KEYS: tuple[tuple[str, str], ...] = (
 """(Official prefix, our prefix): the first that a name begins with is replaced."""
 
 UNUSED: tuple[str, ...] = (
-    "visible_module.visible.layer",
-    "thermal_module.thermal.layer",
-    "base_resnet.base.conv1.",
-    "base_resnet.base.bn1.",
+    *official_names.UNUSED,
     "wpa.W.",
     "classifier1.",
     "classifier2.",

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from vibench.methods.picture_input import network_input
-from vibench.report.pictures.pair import Pair, PictureFunction
+from vibench.methods.ddag.method import DDAG
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.pair import Pair
 from vibench.report.pictures.panels import Panel, PanelRow, panel_grid
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.ddag.method import DDAG
 
-
-def pictures_of(method: DDAG) -> Mapping[str, PictureFunction]:
-    """``weights``; nothing without part attention."""
-    return {} if method.part_attention is None else {"weights": partial(part_figure, method)}
-
-
+@picture(DDAG, "weights", where=lambda method: method.part_attention is not None)
 @torch.no_grad()
 def part_figure(method: DDAG, pairs: Sequence[Pair]) -> Figure:
     """What every part looks at, alpha of Eq. (2), a column per part, and what all of them make of it.

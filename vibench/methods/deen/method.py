@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -17,14 +16,11 @@ from vibench.methods.base import Method
 from vibench.methods.deen.aggregation import Aggregation, Blocks, Reshape
 from vibench.methods.deen.expansion import Expansion
 from vibench.methods.deen.losses import centre_guided_pair_mining, orthogonality
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.nn.backbone import STAGES, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 STEM_WIDTH = 64
 
@@ -180,12 +176,6 @@ class DEEN(Method):
     def map_module(self, modality: str) -> nn.Module:
         """The last module of the backbone; its map has a row for the image and one for each expansion before it."""
         return self.backbone.map_module(modality)
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``expansions``: the feature maps of the image and of its expansions."""
-        from vibench.methods.deen.pictures import pictures_of
-
-        return pictures_of(self)
 
     def dealt_modules(self) -> tuple[nn.Module, ...]:
         """The backbone with all that is between its stages."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vibench.methods.baseline import official as baseline
-from vibench.methods.recipe import Recipe
+from vibench.methods import official_names
+from vibench.methods.sections import Recipe
 
 KEYS = (
     *(
@@ -17,11 +17,11 @@ KEYS = (
         for branch in (1, 2)
         for part, own_part in ((1, "dilated.0"), (2, "dilated.1"), (3, "dilated.2"), ("", "restore"))
     ),
-    *baseline.KEYS,
+    *official_names.KEYS,
 )
 """Official prefix -> our prefix."""
 
-UNUSED = baseline.UNUSED
+UNUSED = official_names.UNUSED
 """Three whole ResNets are stored; of two only the stem is used, of the third all but the stem."""
 
 SETTINGS = ("model.last_stride", "model.pnl_reshape", "model.test_combination", "model.flip")

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from vibench.methods.picture_input import network_input
+from vibench.methods.deen.method import DEEN
 from vibench.nn.capture import captured_outputs
-from vibench.report.pictures.pair import Pair, PictureFunction
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.pair import Pair
 from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.deen.method import DEEN
 
-
-def pictures_of(method: DEEN) -> Mapping[str, PictureFunction]:
-    """``expansions``; nothing without branches, or with branches behind the last stage, which have no map of theirs."""
+def _expands_maps(method: DEEN) -> bool:
+    """Not without branches, nor with branches behind the last stage, which have no map of theirs."""
     options = method.model_options
-    early = options.dee_position < method.backbone.shared.stages[-1]
-    return {"expansions": partial(expansion_figure, method)} if options.dee_branches and early else {}
+    return bool(options.dee_branches) and options.dee_position < method.backbone.shared.stages[-1]
 
 
+@picture(DEEN, "expansions", where=_expands_maps)
 @torch.no_grad()
 def expansion_figure(method: DEEN, pairs: Sequence[Pair]) -> Figure:
     """The length of the last map's features at each position: of the image itself, and of each generated embedding.

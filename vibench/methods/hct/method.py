@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from vibench.data.batch import Batch
 from vibench.losses import identity_loss
 from vibench.methods.metric_loss import MetricLossOptions, metric_loss
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.stripes import StripeHead, StripePool, StripePooling, stripe_classifiers

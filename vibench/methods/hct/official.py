@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from vibench.methods import official_names
+
 KEYS: tuple[tuple[str, str], ...] = (
-    ("visible_module.visible.", "backbone.visible."),
-    ("thermal_module.thermal.", "backbone.infrared."),
-    ("base_resnet.base.", "backbone.shared."),
     ("local_conv_list.", "stripes.embed."),
     ("fc_list.", "classifier."),
-    ("bottleneck.", "neck."),
-    ("classifier.", "classifier."),
+    *official_names.KEYS,
 )
 """(Official prefix, our prefix), stripes and global head: the first that a name begins with is replaced."""
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-KEYS: tuple[tuple[str, str], ...] = (
-    ("visible_module.visible.", "backbone.visible."),
-    ("thermal_module.thermal.", "backbone.infrared."),
-    ("base_resnet.base.", "backbone.shared."),
-    ("bottleneck.", "neck."),
-    ("classifier.", "classifier."),
-)
-"""(Official prefix, our prefix): the first that a name begins with is replaced."""
+from vibench.methods.official_names import KEYS
 
 UNUSED: tuple[str, ...] = ()
 """Official prefixes of what no forward pass reads: the files hold the used stages only."""
@@ -22,3 +15,5 @@ SETTINGS: tuple[str, ...] = (
     "model.test_feature",
 )
 """What the files do not carry."""
+
+__all__ = ["KEYS", "SETTINGS", "UNUSED"]

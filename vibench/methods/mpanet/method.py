@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -17,14 +17,11 @@ from vibench.methods.base import Method
 from vibench.methods.mpanet.attention import ModalityAlleviation, PatternMasks, pattern_features, separability
 from vibench.methods.mpanet.centre_loss import CentreLoss
 from vibench.methods.mpanet.modality_learning import ModalityLearning
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.nn.backbone import BLOCKS, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 
 @dataclass(frozen=True)
@@ -160,12 +157,6 @@ class MPANet(Method):
         neck = self.neck(pooled).float()
         embedding = functional.normalize(neck, dim=1) if self.model_options.normalise else neck
         return {"embedding": embedding, "pooled": pooled, "neck": neck}
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``patterns``: the masks of the pattern alignment."""
-        from vibench.methods.mpanet.pictures import pictures_of
-
-        return pictures_of(self)
 
     def dealt_modules(self) -> tuple[nn.Module, ...]:
         """The backbone."""

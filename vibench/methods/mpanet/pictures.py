@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
-from vibench.methods.picture_input import network_input
-from vibench.report.pictures.pair import Pair, PictureFunction
+from vibench.methods.mpanet.method import MPANet
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.pair import Pair
 from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.mpanet.method import MPANet
 
-
-def pictures_of(method: MPANet) -> Mapping[str, PictureFunction]:
-    """``patterns``; nothing without pattern alignment."""
-    return {} if method.masks is None else {"patterns": partial(pattern_figure, method)}
-
-
+@picture(MPANet, "patterns", where=lambda method: method.masks is not None)
 @torch.no_grad()
 def pattern_figure(method: MPANet, pairs: Sequence[Pair]) -> Figure:
     """The mask of every pattern, a column per pattern.

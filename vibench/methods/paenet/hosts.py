@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vibench.files.toml import parse_table
 from vibench.methods.agw import AGW
 from vibench.methods.ddag import DDAG
 from vibench.methods.hct import HCT
 from vibench.methods.mmd import MMD
 from vibench.methods.mpanet import MPANet
-from vibench.methods.recipe import Recipe
-from vibench.toml import parse_table
+from vibench.methods.sections import Recipe
 
 Host = AGW | DDAG | HCT | MMD | MPANet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -16,14 +16,11 @@ from vibench.methods.paenet.attribute_input import AttributeInput, AttributeSour
 from vibench.methods.paenet.auxiliary import AttributeAuxiliary, attribute_loss
 from vibench.methods.paenet.embedding import Fusion, GateSharing, ProgressiveEmbedding, RegionGate, SpatialInput
 from vibench.methods.paenet.hosts import build_host, host_options
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.nn.backbone import Architecture
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 COUNT = 8
 """Attributes of a code."""
@@ -227,12 +224,6 @@ class PAENet(Method):
     def map_module(self, modality: str) -> nn.Module | None:
         """The host's, which the gates re-weight."""
         return self.host.map_module(modality)
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``attributes`` that the head predicts."""
-        from vibench.methods.paenet.pictures import pictures_of
-
-        return pictures_of(self)
 
     def dealt_modules(self) -> tuple[nn.Module, ...]:
         """The host's."""

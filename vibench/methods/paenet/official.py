@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 
 KEYS: tuple[tuple[str, str], ...] = (
     ("visible_module.visible.", "host.backbone.visible."),

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from vibench.datasets.attribute_names import ATTRIBUTES
-from vibench.methods.picture_input import network_input
+from vibench.methods.paenet.method import PAENet
 from vibench.report.pictures.figure import OF_MODALITY, new_figure
-from vibench.report.pictures.pair import Pair, PictureFunction, Shown
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.pair import Pair, Shown
 from vibench.report.pictures.panels import Panel, draw_panel
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.paenet.method import PAENet
 
-
-def pictures_of(method: PAENet) -> Mapping[str, PictureFunction]:
-    """``attributes``; nothing where no head predicts them."""
-    return {} if method.attribute_head is None else {"attributes": partial(attribute_figure, method)}
-
-
+@picture(PAENet, "attributes", where=lambda method: method.attribute_head is not None)
 @torch.no_grad()
 def attribute_figure(method: PAENet, pairs: Sequence[Pair]) -> Figure:
     """A row per pair: query, match, and the probability of each attribute in both."""

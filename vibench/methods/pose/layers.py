@@ -9,13 +9,10 @@ from torch import nn
 Initialisation = Literal["xavier", "code"]
 
 
-def convolution(
-    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bias: bool = False
-) -> nn.Sequential:
-    """Convolution that keeps the size (stride 2: halves it), batch norm, ReLU."""
-    padding = dilation * (kernel // 2)
+def convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1, bias: bool = False) -> nn.Sequential:
+    """3x3 convolution that keeps the size (stride 2: halves it), batch norm, ReLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=bias),
+        nn.Conv2d(inputs, outputs, 3, stride, padding=dilation, dilation=dilation, bias=bias),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

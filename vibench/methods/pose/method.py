@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -18,15 +17,12 @@ from vibench.methods.pose.heads import PartHead, Teacher
 from vibench.methods.pose.layers import Initialisation, xavier
 from vibench.methods.pose.losses import distillation, heatmap_loss, mid_centre_contrast
 from vibench.methods.pose.refinement import heatmap_head, load_refinement
-from vibench.methods.recipe import Recipe
 from vibench.methods.registry import register
+from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import INFRARED, VISIBLE
 from vibench.nn.backbone import WIDTHS
 from vibench.nn.input_form import to_input_form
-
-if TYPE_CHECKING:
-    from vibench.report.pictures.pair import PictureFunction
 
 BRANCH_STAGE = 2
 """The stage behind which the pose branch leaves the ResNet: layer2."""
@@ -244,12 +240,6 @@ class Pose(TwoStreamNetwork):
             features["all"] = torch.cat([parts, self._scaled(self.pose_parts(maps.keypoints))], dim=1)
         ranked = features.get(self.recipe.model.feature, parts)
         return {"embedding": functional.normalize(ranked, dim=1), **features}
-
-    def pictures(self) -> Mapping[str, PictureFunction]:
-        """``heatmaps`` of the pose branch."""
-        from vibench.methods.pose.pictures import pictures_of
-
-        return pictures_of(self)
 
     def dealt_modules(self) -> tuple[nn.Module, ...]:
         """The backbone, the pose branch and its heatmaps."""

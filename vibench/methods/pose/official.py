@@ -6,7 +6,7 @@ class of the same name in Daniil-Osokin/gccpm-look-into-person-cvpr19.pytorch. A
 
 from __future__ import annotations
 
-from vibench.methods.recipe import Recipe
+from vibench.methods.sections import Recipe
 
 _STREAMS = (("visible_net.", "backbone.visible."), ("thermal_net.", "backbone.infrared."))
 _STREAM_PARTS = (("b1.0.", "conv1."), ("b1.1.", "bn1."), ("b2.", "layer1."))

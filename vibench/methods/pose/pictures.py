@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from vibench.methods.picture_input import network_input
-from vibench.report.pictures.pair import Pair, PictureFunction, Shown
+from vibench.methods.pose.method import Pose
+from vibench.report.pictures.input import network_input
+from vibench.report.pictures.pair import Pair, Shown
 from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
+from vibench.report.pictures.registry import picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from vibench.methods.pose.method import Pose
 
-
-def pictures_of(method: Pose) -> Mapping[str, PictureFunction]:
-    """``heatmaps``; nothing without the pose branch."""
-    return {} if method.branch is None else {"heatmaps": partial(heatmap_figure, method)}
-
-
+@picture(Pose, "heatmaps", where=lambda method: method.branch is not None)
 @torch.no_grad()
 def heatmap_figure(method: Pose, pairs: Sequence[Pair]) -> Figure:
     """The predicted heatmap beside its target, and the mean over the channels of the mask sigmoid(F_P), Eq. (9).

@@ -13,8 +13,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.errors import UsageError
+from vibench.files.torch_file import read_state_dict
 from vibench.methods.pose.layers import convolution
-from vibench.nn.torch_file import TorchFileError, is_plain_state, read_torch_file
 
 REFINE_BLOCKS = 3
 _ESTIMATOR_PREFIX = "refinement_stages.0.trunk."
@@ -71,18 +71,7 @@ def load_refinement(trunk: nn.Module, path: Path) -> None:
     Daniil-Osokin/gccpm-look-into-person-cvpr19.pytorch. Raises `UsageError` where it cannot be read or does not fit:
     the estimator's 17 heatmaps ask for as many here.
     """
-    try:
-        content = read_torch_file(path)
-    except TorchFileError as error:
-        raise UsageError(
-            f"[model] refinement_weights = {path}: cannot be read ({error}); name the checkpoint of a pose estimator."
-        ) from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    if not is_plain_state(state):
-        raise UsageError(
-            f"[model] refinement_weights = {path}: holds no plain state dict (name -> tensor); name the checkpoint of "
-            "a pose estimator."
-        )
+    state = read_state_dict(path, "[model] refinement_weights =", "name the checkpoint of a pose estimator")
     found = {name.removeprefix("module."): value for name, value in state.items()}
     stage = {
         name.removeprefix(_ESTIMATOR_PREFIX): value

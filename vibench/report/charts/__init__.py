@@ -1,1 +1,4 @@
-"""Charts: pure functions from dataclasses of numbers to a `Chart`."""
+"""Charts: pure functions from dataclasses of numbers to a `Chart`.
+
+Start with `chart`, what all have in common; every other module draws one kind.
+"""

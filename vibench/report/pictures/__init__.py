@@ -9,7 +9,6 @@
 `panels.panel_grid`                             rows of images under heat maps: what most of the others are made of
 ==============================================  ==============================================================
 
-No module here knows methods, data sets or torch, so that the pictures of a single method
-(`vibench.methods.base.Method.pictures`) can be drawn with them. A notebook shows a figure by its name,
-`figure.write_figure` writes it.
+They know neither methods nor torch, so that the pictures that single methods have (`registry`, `input`) can be drawn
+with them. A notebook shows a figure by its name, `figure.write_figure` writes it.
 """

@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 _STYLES = ("-", "--", "-.", ":")
 
 
-def cmc_figure(
-    curves: Mapping[str, np.ndarray], title: str = "", trials: np.ndarray | None = None, log: bool = False
-) -> Figure:
+def cmc_figure(curves: Mapping[str, np.ndarray], title: str = "", trials: np.ndarray | None = None) -> Figure:
     """Share of queries whose first true match is at a rank or before, against the rank, in percent.
 
-    ``curves`` maps labels to (R,) fractions at ranks 1, 2, ...; ``trials`` (T, R) are drawn thin behind them. ``log``:
-    a logarithmic axis of ranks.
+    ``curves`` maps labels to (R,) fractions at ranks 1, 2, ...; ``trials`` (T, R) are drawn thin behind them.
     """
     figure = new_figure(6.0, 4.2)
     axes = figure.subplots()
@@ -41,8 +38,6 @@ def cmc_figure(
             axes.annotate(f"{value:.1f}", (rank, value), xytext=(4, -11), textcoords="offset points", fontsize=8)
     axes.set(xlabel="rank", ylabel="queries matched up to this rank (%)", ylim=(0, 101))
     axes.set_title(title, fontsize=10, loc="left")
-    if log:
-        axes.set_xscale("log")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
     return figure

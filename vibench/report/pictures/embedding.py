@@ -44,13 +44,7 @@ def tsne(features: np.ndarray, distance: str = "cosine", seed: int = 0) -> np.nd
     return np.asarray(network.fit_transform(np.asarray(features, dtype=np.float32)))
 
 
-def embedding_map(
-    points: np.ndarray,
-    pids: np.ndarray,
-    modalities: np.ndarray,
-    title: str = "",
-    xlabel: str = "t-SNE: directions and units mean nothing",
-) -> Figure:
+def embedding_map(points: np.ndarray, pids: np.ndarray, modalities: np.ndarray, title: str = "") -> Figure:
     """The points (N, 2) twice: coloured by modality, and by identity, of which at most `MOST_IDENTITIES` may occur.
 
     Circles are visible, triangles infrared images; a legend beside the right half says whose the colours are.
@@ -76,6 +70,6 @@ def embedding_map(
     by_identity.set_title("by identity (circles visible, triangles infrared)", fontsize=9, loc="left")
     for axes in (by_modality, by_identity):
         axes.set(xticks=[], yticks=[], aspect="equal")
-        axes.set_xlabel(xlabel, fontsize=7)
+        axes.set_xlabel("t-SNE: directions and units mean nothing", fontsize=7)
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure

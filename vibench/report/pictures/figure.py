@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibench.errors import UsageError
-from vibench.files import atomic_path
+from vibench.files.writing import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

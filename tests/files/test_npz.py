@@ -1,0 +1,51 @@
+"""Archives are compared with what they declare before they are unpacked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fuzz.nasties import TRAP, Code, _declaring, _header, _npz, _npz_of_names
+from vibench.errors import UsageError
+from vibench.files import npz
+from vibench.files.npz import open_npy, read_npz
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (_npz_of_names(_header("'<f4'", "(1000000, 1000000)")), "declares 4000000000000 bytes and has 0"),
+        (_npz_of_names(_header("'<f4'", "(4294967296, 4294967296)")), "declares 73786976294838206464 bytes"),
+        (_npz_of_names(_header("'<f4'", "(-1, 4)")), "has the shape"),
+        (_npz_of_names(_header("'<U0'", "(1000000000,)")), "declares 0 bytes"),
+        (_declaring(_npz(a=np.zeros(3)), 2**32 - 2), "declares 4294967294"),
+        (_npz(a=np.array([Code()])), "never unpickled"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UsageError, match=rf"a\.npz: is no readable \.npz file of plain arrays \(.*{reason}"):
+        read_npz(tmp_path / "a.npz")
+    assert not Path(TRAP).exists()
+
+
+def test_what_is_packed_too_well_is_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "a.npz", a=np.zeros(1 << 20, np.uint8))
+    assert not read_npz(tmp_path / "a.npz")["a"].any()
+    monkeypatch.setattr(npz, "SMALL_ARRAYS", 1 << 19)
+    with pytest.raises(UsageError, match="declares 1048704"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_a_mapped_array_is_as_long_as_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert open_npy(path).tolist() == [[0, 1, 2], [3, 4, 5]]
+    whole = path.read_bytes()
+    for damaged in (whole + b"\0", whole[:-1], whole.replace(b"False", b"True "), b"PK\x03\x04" + whole, b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError):
+            open_npy(path)

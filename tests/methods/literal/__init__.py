@@ -1,0 +1,1 @@
+"""Second implementations of methods, slow and obvious, from the equations alone."""

@@ -1,0 +1,171 @@
+"""Ranks once for all protocols, draws and trials that share queries, each of which has a part of one gallery."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vibench.errors import VibenchError
+from vibench.evaluation.draws import Trial
+from vibench.evaluation.features import Features
+from vibench.evaluation.images import Images
+from vibench.evaluation.metrics import trial_score
+from vibench.evaluation.ranking import Ranker, Sought, TieOrder
+from vibench.evaluation.result import PerQuery, TrialScore
+from vibench.evaluation.scorer import Product, Settings, feature_rows, mirrored_products, scorer, skipped_pairs
+from vibench.files.digests import sha256_text
+from vibench.protocols import Protocol, Side
+from vibench.runtime.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Case:
+    """One protocol under one draw, with the trials that this means among the images of one split."""
+
+    protocol: Protocol
+    draw: str
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What one trial of one protocol yields."""
+
+    score: TrialScore
+    per_query: PerQuery
+    seconds: float
+
+
+def rank_cases(
+    cases: Sequence[Case], features: Features, images: Images, settings: Settings, progress: Progress
+) -> list[list[TrialOutcome]]:
+    """The outcomes of the trials of every case, all on the images of one split."""
+    protocols = [case.protocol for case in cases]
+    mirrored = mirrored_products(protocols, features, images, settings)
+    outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
+    for members in _sharing(protocols):
+        group = [cases[member] for member in members]
+        ranked = _rank_group(group, features, images, settings, mirrored, progress)
+        for member, found in zip(members, ranked, strict=True):
+            outcomes[member] = found
+    return outcomes
+
+
+def _sharing(protocols: Iterable[Protocol]) -> list[list[int]]:
+    """Places of the protocols that can rank together: same queries, skip rule and CMC rule."""
+    groups: dict[object, list[int]] = defaultdict(list)
+    for place, protocol in enumerate(protocols):
+        groups[protocol.query, protocol.gallery.modality, protocol.skip, protocol.cmc].append(place)
+    return list(groups.values())
+
+
+def _rank_group(
+    group: Sequence[Case],
+    features: Features,
+    images: Images,
+    settings: Settings,
+    mirrored: Mapping[tuple[Side, Side], Product],
+    progress: Progress,
+) -> list[list[TrialOutcome]]:
+    """Trial outcomes per case of one group of `_sharing`."""
+    rules = group[0].protocol
+    trials = [trial for case in group for trial in case.trials]
+    if settings.per_trial:
+        scored = []
+        with progress("ranking trials", len(trials)) as advance:
+            for trial in trials:
+                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, settings, silent)
+                advance(1)
+    else:
+        query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
+        candidates = np.unique(np.concatenate([trial.gallery for trial in trials]))
+        # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
+        camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
+        gallery = images.ordered(candidates, camera_first[0])
+        sides = {(case.protocol.query, case.protocol.gallery) for case in group}
+        product = mirrored.get(sides.pop()) if len(sides) == 1 else None
+        tie_order = _tie_order(images, gallery, camera_first, settings.device)
+        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, product, tie_order)
+    taken = iter(scored)
+    return [[next(taken) for _ in case.trials] for case in group]
+
+
+def _rank(
+    rules: Protocol,
+    trials: Sequence[Trial],
+    query: np.ndarray,
+    gallery: np.ndarray,
+    features: Features,
+    images: Images,
+    settings: Settings,
+    progress: Progress,
+    product: Product | None = None,
+    tie_order: TieOrder | None = None,
+) -> list[TrialOutcome]:
+    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part, in chunks of queries."""
+    started = time.perf_counter()
+    drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
+    askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
+    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_order)
+    skipped = None
+    if settings.own is not None and settings.own.takes_skipped:
+        skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
+    if product is None:
+        asked, answers = feature_rows(features, query, settings), feature_rows(features, gallery, settings)
+        product = Product(scorer(asked, answers, settings, skipped), seconds=0.0)
+    chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
+    parts = []
+    with progress("ranking queries", len(query)) as advance:
+        for start in range(0, len(query), chunk):
+            part = slice(start, min(start + chunk, len(query)))
+            scores = product.scores(part)
+            if not torch.stack(scores.aminmax()).isfinite().all():
+                raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
+            parts.append(ranker.rank(scores, askers[part]))
+            advance(part.stop - part.start)
+    ap, inp, first_hit, camera_ap, camera_first_hit = (
+        torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
+        for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
+    )
+    cameras = ranker.cameras.cpu().numpy()
+    seconds = (time.perf_counter() - started + product.seconds) / len(trials)
+    outcomes = []
+    for column, trial in enumerate(trials):
+        rows = np.flatnonzero(np.isin(query, trial.query))
+        seen = np.isin(cameras, images.cameras[trial.gallery])
+        per_query = PerQuery(
+            ap=ap[rows, column],
+            inp=inp[rows, column],
+            first_hit=first_hit[rows, column].astype(np.int32),
+            pid=images.pids[query[rows]],
+            camera=images.cameras[query[rows]],
+            gallery_camera=cameras[seen],
+            camera_ap=camera_ap[rows, column][:, seen],
+            camera_first_hit=camera_first_hit[rows, column][:, seen].astype(np.int32),
+        )
+        names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
+        outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))
+    return outcomes
+
+
+def _tie_order(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> TieOrder | None:
+    """For the trials whose draw orders the gallery otherwise than that of the first; ``camera_first`` (T,) bool."""
+    trials = np.flatnonzero(camera_first != camera_first[0])
+    if len(trials) == 0:
+        return None
+    place = np.empty(len(images.pids), dtype=np.int64)
+    place[gallery] = np.arange(len(gallery))
+    columns = place[images.ordered(gallery, camera_first=not camera_first[0])]
+    return TieOrder(torch.from_numpy(trials).to(device), torch.from_numpy(columns).to(device))
+
+
+def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:
+    return Sought(
+        torch.from_numpy(images.pids[rows]).to(device),
+        torch.from_numpy(images.cameras[rows]).to(device),
+    )

@@ -1,0 +1,55 @@
+"""Files read within bounds: regular ones alone, and never more bytes than they may have."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+LARGEST_TEXT = 64 << 20
+"""Bytes of a text file: lists, tables, recipes and descriptions are far smaller."""
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The bytes of a regular file of at most ``largest`` bytes.
+
+    Raises `OSError`, its ``strerror`` saying why, for every other: a pipe would be waited for, a device never ends.
+    """
+    try:
+        status = Path(path).stat()
+    except ValueError:  # no file's name holds a zero byte
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "It is no regular file", str(path))
+    if status.st_size > largest:
+        raise OSError(errno.EFBIG, f"It has {status.st_size} bytes, more than the {largest} allowed", str(path))
+    with Path(path).open("rb") as handle:
+        return handle.read(largest)
+
+
+def read_text(path: Path, encoding: str = "utf-8", largest: int = LARGEST_TEXT) -> str:
+    """The text of a regular file of at most ``largest`` bytes, every line ending in ``\\n``.
+
+    Raises `OSError` as `read_bytes` does and `UnicodeDecodeError`.
+    """
+    return io.StringIO(read_bytes(path, largest).decode(encoding), newline=None).read()
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text; `ValueError` for whatever is none, for nesting too deep and for half letters."""
+    try:
+        value = json.loads(text)
+        # Escaped lone surrogates are legal JSON but no text that could be written anywhere.
+        if _ESCAPED_SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value

@@ -1,0 +1,125 @@
+"""Files written either whole or not at all: beside the target, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_SUFFIX = ".part"
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder that becomes ``target`` when the block succeeds.
+
+    The parent folder is made. On an exception the temporary file is removed and the old target stays; an `OSError`
+    then names ``target``. What a killed writer of ``target`` has left behind is removed.
+    """
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = _begin_file(target)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        _sync_folder(target.parent)
+    except OSError as error:
+        # A failed write() does not say of what, and the temporary name says nothing to anybody.
+        if error.filename is None or _is_temporary(Path(os.fsdecode(error.filename)).name, target):
+            error.filename, error.filename2 = str(target), None
+        raise
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target`` that becomes ``target`` when the block succeeds.
+
+    ``target`` must not exist; its parent folder is made. On an exception nothing is left.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=_SUFFIX, dir=target.parent) as name:
+        # A folder inside, because temporary folders are private and a new folder is as readable as any other.
+        temporary = Path(name) / target.name
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+
+
+def _begin_file(target: Path) -> tuple[int, Path]:
+    """A new temporary file for ``target`` and the open handle whose lock says that its writer is alive."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=_SUFFIX, dir=target.parent)
+        temporary = Path(name)
+        # Until it is locked, another writer may take the file for a rest and remove it.
+        _lock(handle, wait=True)
+        if temporary.exists():
+            break
+        os.close(handle)
+    # mkstemp makes files private; a leaderboard or a checkpoint is as readable as any other new file.
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)
+    _remove_rests(target, temporary)
+    return handle, temporary
+
+
+def _remove_rests(target: Path, own: Path) -> None:
+    """Remove the temporary files of ``target`` whose writers were killed: those that nobody has locked."""
+    for rest in [path for path in target.parent.iterdir() if _is_temporary(path.name, target) and path != own]:
+        # Somebody else may be removing it, or own it.
+        with contextlib.suppress(OSError), rest.open("r+b") as handle:
+            if _lock(handle.fileno()):
+                rest.unlink()
+
+
+def _is_temporary(name: str, target: Path) -> bool:
+    """Whether a file is called as `atomic_path` calls its temporary files for ``target``."""
+    prefix = f".{target.name}."
+    # What mkstemp puts between holds no dot: a file "x" must not take the rests of a file "x.json" for its own.
+    return name.startswith(prefix) and name.endswith(_SUFFIX) and "." not in name[len(prefix) : -len(_SUFFIX)]
+
+
+def _lock(handle: int, wait: bool = False) -> bool:
+    """Whether the file is now locked by this handle; False where another has it and on a system without locks."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """See to it that a power failure cannot undo a rename; not every file system knows how."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write ``text`` (UTF-8, ``\\n`` line ends) to ``target`` atomically."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON to ``target`` atomically; NaN is refused."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

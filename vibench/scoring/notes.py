@@ -1,0 +1,60 @@
+"""The sentences that records carry: what a reader of a score must know about how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vibench.scoring.rules import Rules
+from vibench.scoring.trained import TrainedModel
+
+
+def origin_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says how a checkpoint was chosen that is not ours."""
+    if models[0].checkpoint.source != "imported":
+        return ()
+    return ("official checkpoint; the authors' codes keep the epoch with the best test rank-1",)
+
+
+def leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says so where a model knew identities of its test."""
+    return tuple(
+        f"trained on {len(model.leaked)} of the {model.test_index['pid'].nunique()} test identities"
+        + (f" of trial {model.split}" if model.dataset.trials > 1 else "")
+        for model in models
+        if model.leaked
+    )
+
+
+def training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says so where training had not come to its end, was shared by processes, or had not the recipe's precision."""
+    notes = []
+    description = models[0].description
+    if description is not None and description.processes > 1:
+        notes.append(f"trained on {description.processes} processes together")
+    own, asked = models[0].checkpoint.precision, models[0].recipe.optimizer.precision
+    if models[0].checkpoint.source == "trained" and own != asked:
+        notes.append(f"trained in {own}, not in the recipe's {asked}")
+    epochs = models[0].recipe.schedule.epochs
+    unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
+    if unfinished:
+        least = min(model.checkpoint.epoch for model in unfinished)
+        notes.append(f"evaluated after {least} of {epochs} epochs")
+    return tuple(notes)
+
+
+def extraction_notes(processes: int) -> tuple[str, ...]:
+    """Says so where several processes shared the images."""
+    return (f"features extracted by {processes} processes together",) if processes > 1 else ()
+
+
+def query_mode_notes(rules: Rules, information: str) -> tuple[str, ...]:
+    """Says so where the rankings are the same in both query modes."""
+    if rules.query_mode != "single" or "queries" in information.split("+"):
+        return ()
+    return ("query mode single changes nothing here: no ranking looks at the other queries in any mode",)
+
+
+def masking_notes(rules: Rules) -> tuple[str, ...]:
+    if not rules.mask_same_location:
+        return ()
+    return ("a query exchanges nothing with gallery images of its own location, which its ranking skips",)

@@ -1,0 +1,88 @@
+"""What may be asked of an evaluation: its rules, and which of them fit a data set and its models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vibench.datasets.permutations import Permutations, read_permutations
+from vibench.errors import UsageError
+from vibench.protocols import Protocol, load_protocol
+from vibench.scoring.attributes import GivenAttributes
+from vibench.scoring.trained import TrainedModel
+
+OFFICIAL_PERMUTATIONS = Path("exp") / "rand_perm_cam.mat"
+"""Where a copy of SYSU-MM01 holds its official draws."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Under which rules to evaluate."""
+
+    protocols: tuple[Protocol, ...]
+    draws: tuple[str, ...] = ("seeded",)
+    """Several share their work."""
+    permutations: Path | None = None
+    """File of the official draws; None: that of the data set, where it is on disk."""
+    distance: str | None = None
+    """None: the method's own distance; ``cosine`` for features."""
+    query_mode: str = "all"
+    rerank: str = "none"
+    feature: str = ""
+    """The named feature to rank in place of the method's embedding, by a plain distance."""
+    mask_same_location: bool = False
+    """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
+
+    given: GivenAttributes = field(default_factory=GivenAttributes)
+    """Where methods that take attributes in testing have them from."""
+
+    @property
+    def own_distance(self) -> bool:
+        """Whether a method that has a distance of its own ranks by it."""
+        return self.distance is None and self.rerank == "none" and not self.feature
+
+
+def load_protocols(names: Sequence[str]) -> tuple[Protocol, ...]:
+    """Protocols by name; `UsageError` for an unknown or doubled one, or none at all."""
+    if not names:
+        raise UsageError("no protocol given; name one with --protocol, 'vibench protocols' lists them.")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--protocol {' --protocol '.join(names)}: name each protocol once.")
+    return tuple(load_protocol(name) for name in names)
+
+
+def check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
+    """Raise `UsageError` for a protocol of another data set than the model's."""
+    for protocol in protocols:
+        if protocol.layout != model.dataset.layout:
+            raise UsageError(
+                f"--protocol {protocol.name}: is a protocol of {protocol.layout}, but {model.path} was trained on "
+                f"{model.dataset.name}; 'vibench protocols' lists the protocols of each data set."
+            )
+
+
+def check_together(models: Sequence[TrainedModel]) -> None:
+    """Several models make one record only as the splits of one experiment."""
+    first = models[0].checkpoint
+    for model in models[1:]:
+        checkpoint = model.checkpoint
+        for what in ("method", "variant", "dataset", "dataset_version", "recipe", "source"):
+            if getattr(checkpoint, what) != getattr(first, what):
+                raise UsageError(
+                    f"{model.path}: differs from {models[0].path} in its {what}; trials of one experiment must "
+                    "share it, so train the odd one anew or evaluate with --trial."
+                )
+    splits = [model.split for model in models]
+    if len(set(splits)) < len(splits):
+        raise UsageError(f"{models[0].path}: two runs are of the same trial (trials {splits}); evaluate one of them.")
+
+
+def permutations_of(rules: Rules, root: Path | None) -> Permutations | None:
+    if "official" not in rules.draws:
+        return None
+    if rules.permutations is not None:
+        return read_permutations(rules.permutations)
+    if root is None:
+        raise UsageError("--draw official: needs the data set's own draws; name rand_perm_cam.mat with --perm.")
+    return read_permutations(root / OFFICIAL_PERMUTATIONS)

@@ -1,0 +1,254 @@
+"""The one way from trained models or features to evaluation records: evaluate, say what it was and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vibench.data.attributes import ATTRIBUTES
+from vibench.datasets.index import SampleIndex
+from vibench.datasets.registry import Dataset
+from vibench.errors import UsageError
+from vibench.evaluation.attributes_only import METHOD as ATTRIBUTES_ONLY
+from vibench.evaluation.attributes_only import attribute_features, hamming_distances
+from vibench.evaluation.distances import DistanceFunction
+from vibench.evaluation.evaluate import evaluate_features
+from vibench.evaluation.features import Features, named_feature, read_features
+from vibench.evaluation.result import Evaluation, PerQuery
+from vibench.files.digests import sha256_file
+from vibench.records.schema import Cost, Record, RunInfo, record_from_evaluation
+from vibench.runtime.devices import resolve_device
+from vibench.runtime.environment import describe_environment
+from vibench.runtime.progress import Progress, silent
+from vibench.scoring.attributes import labels_of_test_images
+from vibench.scoring.embedded import Embedded, embed_models, information_under, own_distances
+from vibench.scoring.notes import (
+    extraction_notes,
+    leaking_notes,
+    masking_notes,
+    origin_notes,
+    query_mode_notes,
+    training_notes,
+)
+from vibench.scoring.provenance import combined, cost_of, run_info
+from vibench.scoring.rules import Rules, permutations_of
+from vibench.scoring.trained import TrainedModel
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A record with the per-query outcome that lies beside it."""
+
+    record: Record
+    per_query: tuple[PerQuery, ...]
+
+
+def score_models(
+    models: Sequence[TrainedModel],
+    rules: Rules,
+    *,
+    device: str = "auto",
+    amp: str = "auto",
+    compiled: bool = False,
+    cache: Path | None = None,
+    progress: Progress = silent,
+) -> list[Scored]:
+    """Evaluate one model, or one model per train/test split, and return one record per protocol and draw.
+
+    With attribute labels given (``gt``), another record per protocol follows: what the labels reach by themselves.
+    Raises `UsageError` for protocols of another data set and for models that do not belong together, and
+    `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
+    ``allow_leaking``; its record is then marked as leaking.
+    """
+    embedded = embed_models(models, rules, device=device, amp=amp, compiled=compiled, cache=cache, progress=progress)
+    return score_embedded(embedded, rules, progress=progress)
+
+
+def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = silent) -> list[Scored]:
+    """One record per protocol and draw of what `embed_models` extracted; errors as `score_models`."""
+    models, method = embedded.models, embedded.method
+    first = models[0]
+    evaluations = evaluate_embedded(embedded, rules, own_distances(embedded, rules), progress=progress)
+    environment = describe_environment(str(embedded.device))
+    extractions = list(embedded.extractions.values())
+    information = information_under(embedded, rules)
+    cost = cost_of(method, models, extractions, environment.gpu or environment.cpu)
+    if embedded.processes > 1:
+        # A speed of several processes compares with none of one.
+        cost = replace(cost, extraction_images_per_second=None)
+    test_attributes = rules.given.resolve(method)
+    scored = [
+        Scored(
+            record_from_evaluation(
+                evaluation,
+                method=first.checkpoint.method,
+                variant=first.checkpoint.variant,
+                feature=rules.feature,
+                source="imported" if first.checkpoint.source == "imported" else "trained",
+                environment=environment,
+                dataset_version=first.checkpoint.dataset_version,
+                test_time_information=information,
+                run=run_info(embedded),
+                cost=cost,
+                leaking=any(model.leaked for model in models),
+                notes=(
+                    *origin_notes(models),
+                    *leaking_notes(models),
+                    *dict.fromkeys(note for found in extractions for note in found.notes),
+                    *training_notes(models),
+                    *extraction_notes(embedded.processes),
+                    *query_mode_notes(rules, information),
+                    *masking_notes(rules),
+                ),
+                test_attributes=test_attributes,
+            ),
+            evaluation.per_query,
+        )
+        for evaluation in evaluations
+    ]
+    if test_attributes == "gt":
+        indices = {model.split: model.test_index for model in models}
+        scored += score_attributes(
+            first.dataset, first.root, indices, rules, device=str(embedded.device), progress=progress
+        )
+    return scored
+
+
+def score_attributes(
+    dataset: Dataset,
+    root: Path,
+    indices: Mapping[int, SampleIndex],
+    rules: Rules,
+    *,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> list[Scored]:
+    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol and draw.
+
+    ``indices`` are the test images of each split. Of the rules, protocols, draws and the table of labels count.
+    """
+    place = resolve_device(device)
+    version = dataset.version(root) if root.is_dir() else ""
+    meta = {"dataset": dataset.name, "dataset_version": version}
+    evaluations = evaluate_features(
+        {
+            split: attribute_features(
+                tuple(index["path"]), labels_of_test_images(dataset, root, index, rules.given.file), meta
+            )
+            for split, index in indices.items()
+        },
+        rules.protocols,
+        dataset=dataset.name,
+        draw=rules.draws,
+        permutations=permutations_of(rules, root),
+        device=str(place),
+        distances=hamming_distances(),
+        progress=progress,
+    )
+    environment = describe_environment(str(place))
+    return [
+        Scored(
+            record_from_evaluation(
+                evaluation,
+                method=ATTRIBUTES_ONLY,
+                source="features",
+                environment=environment,
+                dataset_version=version,
+                cost=Cost(device=environment.gpu or environment.cpu, embedding_size=len(ATTRIBUTES)),
+                notes=("Hamming distance of attribute labels, no image; ties broken at random",),
+                test_attributes="gt",
+            ),
+            evaluation.per_query,
+        )
+        for evaluation in evaluations
+    ]
+
+
+def evaluate_embedded(
+    embedded: Embedded,
+    rules: Rules,
+    distances: Mapping[int, DistanceFunction] | None,
+    *,
+    progress: Progress = silent,
+) -> list[Evaluation]:
+    """One evaluation per protocol; ``distances`` per split, None for the distance that the rules or the method name."""
+    first = embedded.models[0]
+    return evaluate_features(
+        {split: extraction.features for split, extraction in embedded.extractions.items()},
+        rules.protocols,
+        dataset=first.dataset.name,
+        draw=rules.draws,
+        distance=rules.distance or embedded.method.distance,
+        permutations=permutations_of(rules, first.root),
+        rerank=rules.rerank,
+        query_mode=rules.query_mode,
+        device=str(embedded.device),
+        distances=distances,
+        progress=progress,
+    )
+
+
+def score_features(
+    features: Sequence[Features],
+    rules: Rules,
+    *,
+    name: str,
+    dataset: str | None = None,
+    digests: Sequence[str] = (),
+    device: str = "auto",
+    progress: Progress = silent,
+) -> list[Scored]:
+    """Evaluate features that came from anywhere, one record per protocol and draw, labelled ``name``.
+
+    Several features are those of several train/test splits: of the splits they name in their meta data, else in
+    order. ``digests`` are the SHA-256 of the files they were read from.
+    """
+    if rules.mask_same_location:
+        raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
+    place = resolve_device(device)
+    if rules.feature:
+        features = [named_feature(found, rules.feature) for found in features]
+    evaluations = evaluate_features(
+        _by_split(features),
+        rules.protocols,
+        dataset=dataset,
+        draw=rules.draws,
+        distance=rules.distance or "cosine",
+        permutations=permutations_of(rules, None),
+        rerank=rules.rerank,
+        query_mode=rules.query_mode,
+        device=str(place),
+        progress=progress,
+    )
+    environment = describe_environment(str(place))
+    return [
+        Scored(
+            record_from_evaluation(
+                evaluation,
+                method=name,
+                feature=rules.feature,
+                source="features",
+                environment=environment,
+                dataset_version=str(features[0].meta.get("dataset_version", "")),
+                run=RunInfo(features_sha256=combined(digests)),
+                cost=Cost(device=environment.gpu or environment.cpu, embedding_size=int(features[0].features.shape[1])),
+                notes=query_mode_notes(rules, "none"),
+            ),
+            evaluation.per_query,
+        )
+        for evaluation in evaluations
+    ]
+
+
+def read_features_files(files: Sequence[Path]) -> tuple[list[Features], list[str]]:
+    """Features files and their SHA-256."""
+    return [read_features(file) for file in files], [sha256_file(file) for file in files]
+
+
+def _by_split(features: Sequence[Features]) -> dict[int, Features]:
+    named = [found.meta.get("trial") for found in features]
+    numbers = list(range(1, len(features) + 1)) if None in named else [int(trial) for trial in named if trial]
+    if len(set(numbers)) < len(features):
+        raise UsageError(f"--features: two files are of the same train/test split (they say {numbers}); leave one out.")
+    return dict(zip(numbers, features, strict=True))

@@ -1,0 +1,104 @@
+"""From a specification to a new run folder that says what is to be trained: the checks before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from vibench.datasets.registry import dataset_root, get_dataset
+from vibench.errors import UsageError
+from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.writing import write_text
+from vibench.methods.recipe import recipe_dict, recipe_sha256, recipe_toml
+from vibench.runtime.determinism import deterministic
+from vibench.runtime.devices import resolve_device, resolve_precision
+from vibench.runtime.environment import describe_environment
+from vibench.training.folder import InputFile, RunDescription, RunFolder, writing
+from vibench.training.inputs import find_inputs
+from vibench.training.spec import TrainingSpec, check_trial, default_folder, training_needs
+
+
+def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
+    """Check a specification and write ``recipe.toml`` and ``run.json`` of a new run, which `resume` then trains.
+
+    Raises `UsageError` where the folder holds a run, or anything else, already.
+    """
+    recipe = spec.recipe
+    dataset = get_dataset(recipe.dataset)
+    root = dataset_root(dataset.name, spec.root)
+    check_trial(dataset, spec.trial)
+    if not root.is_dir():
+        raise UsageError(
+            f"{root}: there is no such folder for the data set {dataset.name}; name it with --root or VIBENCH_DATA."
+        )
+    version = dataset.version(root)
+    inputs = find_inputs(training_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
+    if spec.compiled and spec.processes > 1:
+        raise UsageError("--compile: what several processes tell one another cannot be compiled; leave it out.")
+    resolved = resolve_device(device)
+    precision = resolve_precision(spec.amp, resolved, recipe.optimizer.precision, spec.tf32).name
+    with deterministic(spec.deterministic):
+        environment = describe_environment(str(resolved))
+    description = RunDescription(
+        id=_run_id(spec, version, precision, inputs),
+        method=recipe.method,
+        variant=recipe.variant,
+        dataset=recipe.dataset,
+        dataset_version=version,
+        root=str(root.resolve()),
+        seed=spec.seed,
+        pretrained=spec.pretrained,
+        precision=precision,
+        recipe_sha256=recipe_sha256(recipe),
+        environment=environment,
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        trial=spec.trial,
+        inputs=inputs,
+        compiled=spec.compiled,
+        processes=spec.processes,
+        sync_batch_norm=spec.sync_batch_norm,
+        deterministic=spec.deterministic,
+    )
+    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
+    _require_unused(run)
+    with writing(run), run.locked():
+        write_text(run.recipe_path, recipe_toml(recipe))
+        run.write_description(description)
+    return run
+
+
+def _require_unused(run: RunFolder) -> None:
+    """A run that was prepared but has no checkpoint yet may be prepared anew: nothing is lost."""
+    if run.checkpoint_path.exists():
+        if run.finished():
+            raise UsageError(
+                f"{run.path}: holds a finished run; evaluate it with 'vibench eval {run.path}', or train into another "
+                "folder with --out."
+            )
+        raise UsageError(
+            f"{run.path}: holds an unfinished run; continue it with 'vibench train --resume {run.path}', remove it, "
+            "or train into another folder with --out."
+        )
+    foreign = run.path.exists() and not run.description_path.exists()
+    if foreign and (not run.path.is_dir() or any(not run.begins_with(file.name) for file in run.path.iterdir())):
+        raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
+
+
+def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[str, InputFile]) -> str:
+    """Readable, and different wherever anything that defines the run is."""
+    recipe = spec.recipe
+    defining = {
+        "recipe": recipe_dict(recipe),
+        "dataset_version": version,
+        "trial": spec.trial,
+        "seed": spec.seed,
+        "pretrained": spec.pretrained,
+        "precision": precision,
+        **{name: file.sha256 for name, file in inputs.items()},
+        **({"compiled": True} if spec.compiled else {}),
+        # How many processes share a batch changes nothing else than the order of sums, unlike what they normalise by.
+        **({"shares": spec.processes} if spec.processes > 1 and not spec.sync_batch_norm else {}),
+    }
+    trial = "" if spec.trial is None else f"t{spec.trial:02d}"
+    parts = (recipe.dataset, recipe.method, recipe.variant, f"s{spec.seed}", trial)
+    return "-".join(part for part in (*parts, sha256_text(canonical_json(defining))[:8]) if part)
