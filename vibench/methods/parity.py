@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vibench.files.toml import parse_table, read_toml
 from vibench.methods.registry import method_entries
-from vibench.toml import parse_table, read_toml
 
 FILE_NAME = "parity.toml"
 KINDS = {
