@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Leaderboards
+
 
 def compare(
     sides: Annotated[
@@ -45,10 +47,7 @@ def compare(
         Path | None,
         typer.Option("--json", metavar="OUT", help="Write the comparison as JSON as well; scores as fractions."),
     ] = None,
-    leaderboards: Annotated[
-        Path | None,
-        typer.Option("--leaderboards", help="Folder of records; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
-    ] = None,
+    leaderboards: Leaderboards = None,
 ) -> None:
     """Compare methods query by query: difference in mAP and rank-1, its interval and p, and whether it is noise.
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 if TYPE_CHECKING:
     from vibench.data.attribute_sources import Coverage
 
 
 def attributes(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
+    dataset: DatasetName,
     source: Annotated[
         str, typer.Option("--from", metavar="DIR|FILE|twin", help="Official label files, a CSV file, or the twin's.")
     ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    root: DatasetRoot = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default ROOT/attributes.csv.")] = None,
     identity_level: Annotated[
         bool, typer.Option("--identity-level", help="One code per person, by majority over the cameras.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 if TYPE_CHECKING:
     from vibench.datasets.report import CheckReport
 
@@ -14,10 +16,8 @@ _SHOWN_PROBLEMS = 20
 
 
 def check(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    dataset: DatasetName,
+    root: DatasetRoot = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the whole report to this file.")] = None,
     workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; default one per core.")] = None,
 ) -> None:

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 
 def heatmaps(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
+    dataset: DatasetName,
     source: Annotated[
         str, typer.Option("--from", metavar="FILE|twin|keypointrcnn", help="Where the keypoints come from.")
     ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    root: DatasetRoot = None,
     height: Annotated[
         int, typer.Option("--height", help="Height of the network's input in pixels; a heatmap has a quarter.")
     ] = 288,

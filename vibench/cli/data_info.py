@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 
 def info(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    dataset: DatasetName,
+    root: DatasetRoot = None,
     trial: Annotated[int | None, typer.Option("--trial", help="Train/test split, RegDB only: 1 to 10.")] = None,
 ) -> None:
     """Show the identities and images of every split, modality and camera, and which labels lie beside them.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import Device
+
 if TYPE_CHECKING:
     from vibench.records.schema import Record
 
@@ -15,7 +17,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("vibench-demo"),
     scale: Annotated[str, typer.Option(help="small (minutes) or tiny (seconds, proves only that it runs).")] = "small",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the data and of training.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     amp: Annotated[str, typer.Option(help="Precision: auto, off, bf16 or fp16.")] = "auto",
 ) -> None:
     """Render synthetic people, train baseline and AGW on them, evaluate every protocol, show the leaderboards.

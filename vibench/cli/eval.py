@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Deterministic, Device, Leaderboards, MovedRoot, Tf32
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def evaluate(
         str | None,
         typer.Option(help="Data set of features that do not say it, or of --attributes-only. Default: the protocol's."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
+    root: MovedRoot = None,
     test_attributes: Annotated[
         str,
         typer.Option(
@@ -89,18 +90,14 @@ def evaluate(
     ] = False,
     name: Annotated[str | None, typer.Option(help="Label of the features. Default: the file's name.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the records as a JSON list to this file as well.")] = None,
-    leaderboards: Annotated[
-        Path | None, typer.Option(help="Where records go. Default: $VIBENCH_LEADERBOARDS, else leaderboards/.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
+    leaderboards: Leaderboards = None,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
     ] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
-    ] = False,
+    deterministic: Deterministic = False,
 ) -> None:
     """Evaluate a RUN, a checkpoint or features of any code under one or more protocols; store a record for each.
 

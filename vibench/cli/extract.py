@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Deterministic, Device, MovedRoot, Tf32
 from vibench.errors import UsageError
 
 
@@ -14,16 +15,14 @@ def extract(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The features file to write (.npz).")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
+    root: MovedRoot = None,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
     ] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower.")
-    ] = False,
+    deterministic: Deterministic = False,
 ) -> None:
     """Embed the test images of the data set that RUN was trained on; write their names and features.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vibench.cli.options import Leaderboards
 
 
 def leaderboard(
@@ -32,10 +33,7 @@ def leaderboard(
     audits: Annotated[
         bool, typer.Option("--audits", help="List what is wrong or unfair with printed numbers.")
     ] = False,
-    leaderboards: Annotated[
-        Path | None,
-        typer.Option("--leaderboards", help="Folder of the boards; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
-    ] = None,
+    leaderboards: Leaderboards = None,
     recompute: Annotated[
         bool,
         typer.Option(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Device, Tf32
+
 
 def profile(
     target: Annotated[str, typer.Argument(metavar="METHOD|RUN", help="A method, a run folder or a checkpoint file.")],
@@ -22,9 +24,9 @@ def profile(
         list[str] | None,
         typer.Option("--part", help="Measure only this: embedding, training or matching; repeatable. Default: all."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option("--amp", help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU.")] = False,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.0, help="Seconds that each single timing may take.")
     ] = 5.0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Deterministic, Device, Tf32
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on training this run folder.")] = None,
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
     attributes: Annotated[
@@ -68,9 +69,7 @@ def train(
         Path | None, typer.Option(help="Keypoint heatmaps, of methods that need them. Default: those of the data set.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
-    ] = False,
+    deterministic: Deterministic = False,
     sync_batch_norm: Annotated[
         bool,
         typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Device, MovedRoot
 from vibench.errors import UsageError
 
 
@@ -39,9 +40,9 @@ def visualize(
     seed: Annotated[
         int, typer.Option(help="Seed of random queries, and of what is left out where there is too much.")
     ] = 0,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    root: MovedRoot = None,
+    device: Device = "auto",
+    amp: Amp = "auto",
 ) -> None:
     """Draw ranked lists, distances, t-SNE, Grad-CAM, the CMC curve, and what only the method of RUN has.
 
