@@ -6,9 +6,15 @@ import pytest
 
 from tests.methods.steps.comparison import KINDS, apart, differences, largest
 from tests.methods.steps.reference import REFERENCES, read_reference
+from vibench.methods.parity import read_parity
+from vibench.methods.registry import method_entry
 
 QUICK = ("agw", "ddag", "mmd", "mpanet-sysu")
 """They are in the default run."""
+SLACK = 10
+"""By how much a difference may outgrow what ``parity.toml`` states: processors round otherwise."""
+ROUNDING = 1e-12
+"""What is below it is rounding and grows with anything."""
 
 
 @pytest.mark.parametrize(
@@ -21,6 +27,11 @@ def test_a_method_trains_as_its_official_code(name: str) -> None:
     beyond = [str(difference) for difference in found if not difference.size <= tolerances[difference.kind]]
     assert not beyond, "\n".join(beyond)
     assert set(tolerances) == {difference.kind for difference in found} == set(KINDS)
+    parity = read_parity(method_entry(reference.setup["method"]).folder)
+    assert parity is not None
+    stated = parity.steps[name].largest
+    outgrown = [kind for kind, size in largest(found).items() if size > SLACK * max(getattr(stated, kind), ROUNDING)]
+    assert not outgrown, f"parity.toml states less than was found: {', '.join(map(str, found))}"
 
 
 def test_there_is_a_reference_of_every_official_code() -> None:
