@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vibench.errors import UsageError
 from vibench.evaluation.features import Features
 from vibench.records.schema import Record
 from vibench.scoring.rules import Rules, load_protocols
@@ -21,10 +22,15 @@ def load(checkpoint: str | Path, device: str = "cpu") -> Method:
     Raises `vibench.errors.UsageError` for a file that is no sound vibench checkpoint.
     """
     from vibench.training.checkpoint import load_method
-    from vibench.training.folder import RunFolder
+    from vibench.training.folder import open_runs
 
     path = Path(checkpoint)
-    return load_method(RunFolder(path).checkpoint_path if path.is_dir() else path, device)
+    if not path.is_dir():
+        return load_method(path, device)
+    runs = open_runs(path)
+    if len(runs) > 1:
+        raise UsageError(f"{path}: holds {len(runs)} runs; name one of them, such as {runs[0].path}.")
+    return load_method(runs[0].checkpoint_path, device)
 
 
 def evaluate(

@@ -382,6 +382,13 @@ def mutate_torch(content: bytes, random: Random) -> bytes:
     return text.getvalue()
 
 
+def mutate_safetensors(content: bytes, random: Random) -> bytes:
+    """Another table in front of the same bytes, with its true length."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    table = mutate_json(content[8:end], random)
+    return len(table).to_bytes(8, "little") + table + content[end:]
+
+
 def mutate_image(content: bytes, random: Random) -> bytes:
     """The image in another mode, format or size."""
     with Image.open(io.BytesIO(content)) as image:
@@ -433,5 +440,6 @@ FORMS: dict[str, Form] = {
     "npy": Form(mutate_npy),
     "mat": Form(mutate_mat),
     "torch": Form(mutate_torch),
+    "safetensors": Form(mutate_safetensors),
     "image": Form(mutate_image),
 }

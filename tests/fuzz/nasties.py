@@ -148,6 +148,10 @@ def _torch_zip(pickled: bytes, packed: bool = False, **members: bytes) -> bytes:
     return _zip({f"archive/{name}": data for name, data in records.items()}, packed)
 
 
+def _safetensors(table: str, data: bytes = bytes(8)) -> bytes:
+    return len(table).to_bytes(8, "little") + table.encode() + data
+
+
 def _deep_pickle() -> bytes:
     return b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b"."
 
@@ -305,6 +309,22 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
             lambda valid: _changed_entry(_changed_entry(valid, "train_pids", []), "num_classes", 10**12)
         ),
         "a class of nobody": Content(lambda: _torch_zip(b"\x80\x02cnobody\nNothing\n.")),
+    },
+    "safetensors": {
+        "a table of 4 EiB": Content(lambda: (2**62).to_bytes(8, "little") + b"{}"),
+        "a table of the largest size": Content(lambda: (10**8).to_bytes(8, "little") + b"{}"),
+        "deep lists": Content(lambda: _safetensors('{"a": ' + "[" * 50_000 + "]" * 50_000 + "}")),
+        "10^18 numbers": Content(
+            lambda: _safetensors('{"a": {"dtype": "U8", "shape": [1000000000000000000], "data_offsets": [0, 8]}}')
+        ),
+        "no numbers in a large shape": Content(
+            lambda: _safetensors(
+                '{"a": {"dtype": "U8", "shape": [0, 4000000000000000000, 4000000000000000000], "data_offsets": [0, 0]}}'
+            )
+        ),
+        "a number of many digits": Content(
+            lambda: _safetensors('{"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, ' + "9" * 5000 + "]}}")
+        ),
     },
     "image": {
         "a PNG of 60000 x 60000": Content(lambda: _png(60_000, 60_000)),

@@ -20,6 +20,7 @@ from tests.fuzz.reader import Reader
 from tests.profiling.profiles import make_profile
 from tests.records.scored import scored_record
 from tests.training import toy
+from tests.training.toy import official as toy_names
 from vibench.cli.data_twin import _parse_size as parse_twin_size
 from vibench.cli.profile_tables import profile_tables
 from vibench.data.attribute_sources import OFFICIAL_IDENTITIES, read_source
@@ -65,6 +66,7 @@ from vibench.sweep.plan import read_plan
 from vibench.training.checkpoint import Checkpoint, load_method, save_checkpoint
 from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.log import EpochReport, TrainingLog, read_log
+from vibench.training.official import import_official
 from vibench.training.official_file import read_official_file
 
 RECORD, OUTCOMES = scored_record("agw", 0, trials=2)
@@ -241,6 +243,35 @@ def _write_official(folder: Path) -> None:
     net = {f"module.{name}": tensor for name, tensor in nn.Linear(2, 3).state_dict().items()}
     entries = {"net": net, "cmc": np.array([0.5, 0.6]), "mAP": np.float64(0.4), "mINP": np.float64(0.3), "epoch": 7}
     torch.save(entries, folder / "sysu_agw_seed_0.t")
+
+
+def _write_import(folder: Path) -> None:
+    """What the toy's invented official code saves, in the container of another script."""
+    state = {
+        official + ours.removeprefix(own): tensor
+        for ours, tensor in toy_checkpoint().model.items()
+        for official, own in toy_names.KEYS
+        if ours.startswith(own)
+    }
+    entries = {"model": {"net": state}, "epoch": 7, "mAP": np.float64(0.4), "optimizer": {"state": {}}}
+    torch.save(entries, folder / "best.pth.tar")
+
+
+def _import(folder: Path) -> None:
+    import_official("toy", folder / "best.pth.tar", folder / "c.pt")
+    load_method(folder / "c.pt")
+
+
+def _write_safetensors(folder: Path) -> None:
+    tensors = {name: value.numpy() for name, value in nn.Linear(2, 3).state_dict().items()}
+    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, value in tensors.items():
+        table[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [end, end + value.nbytes]}
+        end += value.nbytes
+    head = json.dumps(table).encode()
+    data = b"".join(value.tobytes() for value in tensors.values())
+    (folder / "w.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + data)
 
 
 def _write_state(folder: Path) -> None:
@@ -454,6 +485,14 @@ READERS: tuple[Reader, ...] = (
         "sysu_agw_seed_0.t",
         _write_official,
         lambda folder: read_official_file(folder / "sysu_agw_seed_0.t"),
+    ),
+    Reader("import", "torch", "best.pth.tar", _write_import, _import),
+    Reader(
+        "safetensors",
+        "safetensors",
+        "w.safetensors",
+        _write_safetensors,
+        lambda folder: read_official_file(folder / "w.safetensors"),
     ),
     Reader(
         "pretrained weights",

@@ -7,7 +7,8 @@ import torch
 
 from tests.training.official import outer, read_manifest
 from vibench.errors import UsageError
-from vibench.training import official, official_file
+from vibench.files import torch_file
+from vibench.training import official
 
 MANIFEST = {"baseline": "agw", "pose": "pose_vireid"}
 """B's checkpoints are those of AGW without non-local blocks; Pose's list bears its repository's name."""
@@ -21,7 +22,7 @@ def test_the_names_of_the_official_checkpoint(method, shared, tmp_path, monkeypa
         pytest.skip(f"there is no list of the names in {method}'s official checkpoints")
     shapes = read_manifest(shared, name)["keys"]
     # Expanded from one number each, so that the file is small; the reader takes no such tensors from anybody else.
-    monkeypatch.setattr(official_file, "is_plain", lambda value: isinstance(value, torch.Tensor))
+    monkeypatch.setattr(torch_file, "is_plain", lambda value: isinstance(value, torch.Tensor))
     state = {
         key: (torch.tensor(0) if key.endswith("num_batches_tracked") else torch.ones(1).expand(shape))
         for key, shape in shapes.items()

@@ -60,7 +60,7 @@ def test_foreign_files_are_refused(network, tmp_path, content):
         file.write_bytes(content)
     else:
         torch.save([torch.zeros(1)], file)
-    with pytest.raises(UsageError, match=r"f\.pth.*state dict"):
+    with pytest.raises(UsageError, match=r"f\.pth: .*, or give imagenet, none, or the state dict"):
         load_pretrained(network, "resnet18", file)
 
 
@@ -96,3 +96,12 @@ def test_imagenet_asks_for_version_one(network, monkeypatch, state):
     load_pretrained(network, "resnet18", "imagenet")
     assert asked == ["IMAGENET1K_V1"]
     torch.testing.assert_close(network.conv1.weight, state["conv1.weight"])
+
+
+@pytest.mark.parametrize("wrap", ["module.", "backbone.", "module.encoder_q."])
+def test_weights_of_other_scripts(state, network, wrap, tmp_path):
+    """Nested, behind a wrapper's prefix, in half precision, with what else the script trained."""
+    wrapped = {wrap + name: tensor.half() for name, tensor in state.items()}
+    torch.save({"epoch": 9, "model": {**wrapped, "queue": torch.zeros(3)}}, tmp_path / "best.pth.tar")
+    load_pretrained(network, "resnet18", tmp_path / "best.pth.tar")
+    torch.testing.assert_close(network.layer4[1].conv2.weight, state["layer4.1.conv2.weight"].half().float())

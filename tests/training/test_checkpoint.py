@@ -7,10 +7,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import vibench
 from tests.training import toy
 from vibench.errors import UsageError, VibenchError
 from vibench.methods.recipe import load_recipe, recipe_dict
@@ -23,6 +25,7 @@ from vibench.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from vibench.training.folder import open_runs
 
 
 @pytest.fixture
@@ -105,20 +108,20 @@ def test_no_file_that_is_not_a_checkpoint_gets_through(checkpoint: Checkpoint, t
     with pytest.raises(UsageError, match=r"c\.pt: there is no such checkpoint"):
         read_checkpoint(path)
     path.write_bytes(b"")
-    with pytest.raises(UsageError, match="not a readable vibench checkpoint"):
+    with pytest.raises(UsageError, match=r"c\.pt: is an empty file"):
         read_checkpoint(path)
     path.write_text("no archive at all")
-    with pytest.raises(UsageError, match="not a readable vibench checkpoint"):
+    with pytest.raises(UsageError, match=r"is a text that begins with 'no archive"):
         read_checkpoint(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("hello.txt", "hello")
-    with pytest.raises(UsageError, match="not a readable vibench checkpoint"):
+    with pytest.raises(UsageError, match=r"is a ZIP archive that PyTorch did not write"):
         read_checkpoint(path)
     torch.save({"net": checkpoint.model}, path)
-    with pytest.raises(UsageError, match=r"not a vibench checkpoint; convert .* 'vibench import'"):
+    with pytest.raises(UsageError, match=r"not a vibench checkpoint; convert .* 'vibench import METHOD"):
         read_checkpoint(path)
     torch.save({"format": Bomb(tmp_path / "exploded")}, path)
-    with pytest.raises(UsageError, match="not a readable vibench checkpoint"):
+    with pytest.raises(UsageError, match=r"not a vibench checkpoint"):
         read_checkpoint(path)
     assert not (tmp_path / "exploded").exists()
 
@@ -129,7 +132,7 @@ def test_a_truncated_file_is_refused(checkpoint: Checkpoint, tmp_path: Path, sha
     save_checkpoint(path, checkpoint)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(UsageError, match="damaged one"):
+    with pytest.raises(UsageError, match=r"is cut short, .*; fetch it again"):
         read_checkpoint(path)
 
 
@@ -199,3 +202,26 @@ def test_training_identities_in_the_test_split_are_refused(checkpoint: Checkpoin
         check_test_identities(checkpoint, "regdb", [31, 4, 5])
     # Identity 5 of another data set is another person.
     check_test_identities(checkpoint, "regdb-twin", [5])
+
+
+@pytest.mark.parametrize("wrap", ["net", "model"])
+def test_weights_of_another_code_are_sent_to_the_import(checkpoint: Checkpoint, tmp_path: Path, wrap: str):
+    """With what their scripts put beside them, and in the other format of weights."""
+    path = tmp_path / "c.pt"
+    torch.save({wrap: checkpoint.model, "mAP": np.float64(0.5)}, path)
+    with pytest.raises(UsageError, match="is a file of weights but not a vibench checkpoint; convert"):
+        read_checkpoint(path)
+    head = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bytes(4))
+    with pytest.raises(UsageError, match="is a file of weights but not a vibench checkpoint; convert"):
+        read_checkpoint(path)
+
+
+def test_a_folder_in_place_of_a_checkpoint(checkpoint: Checkpoint, tmp_path: Path):
+    save_checkpoint(tmp_path / "last.pt", checkpoint)
+    with pytest.raises(UsageError, match=r"is a folder; name a file in it, such as .*last\.pt"):
+        read_checkpoint(tmp_path)
+    with pytest.raises(UsageError, match="is not a run folder"):
+        vibench.load(tmp_path)
+    with pytest.raises(UsageError, match="is a file, and no run folder; name a checkpoint file with --checkpoint"):
+        open_runs(tmp_path / "last.pt")

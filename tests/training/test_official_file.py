@@ -124,7 +124,7 @@ def test_a_call_through_a_stand_in_runs_nothing(state, tmp_path):
 
 def test_a_pickled_network_is_refused_with_the_remedy(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "c.t")
-    with pytest.raises(UsageError, match=r"torch\.nn\.modules\.linear\.Linear .* net\.state_dict\(\)"):
+    with pytest.raises(UsageError, match=r"torch\.nn\.modules\.linear\.Linear, .*torch\.save\(net\.state_dict\(\)"):
         read_official_file(tmp_path / "c.t")
 
 
@@ -136,7 +136,9 @@ def test_absent_and_damaged_files(state, tmp_path):
     whole = path.read_bytes()
     for damaged in (b"", b"GIF89a", whole[: len(whole) // 2], whole[:100] + b"\0" * 100 + whole[200:]):
         path.write_bytes(damaged)
-        with pytest.raises(UsageError, match="damaged one") as refused:
+        with pytest.raises(
+            UsageError, match=r"is (an empty file|a text|cut short|a damaged).*; (copy|fetch)"
+        ) as refused:
             read_official_file(path)
         assert "\n" not in str(refused.value)
 
@@ -144,7 +146,7 @@ def test_absent_and_damaged_files(state, tmp_path):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ([1, 2], "holds a list"),
+        ([1, 2], "holds a single list"),
         ({}, "nothing where only named tensors"),
         ({"net": {}}, "nothing where only named tensors"),
         ({"net": {"a": torch.zeros(1), "b": 3}}, "'b' where only named tensors"),

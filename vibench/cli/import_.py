@@ -23,6 +23,9 @@ def import_(
     trial: Annotated[
         int | None, typer.Option(help="RegDB: the split it was trained on, 1 to 10, if the file does not say.")
     ] = None,
+    key: Annotated[
+        str, typer.Option(help="Which weights of FILE, such as ema, where it holds several; dots lead inwards.")
+    ] = "",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting that the file does not carry.")
     ] = None,
@@ -38,7 +41,7 @@ def import_(
     from vibench.training.official import import_official
 
     made = import_official(
-        method, file, out, variant=variant, dataset=dataset, root=root, trial=trial, overrides=set_ or []
+        method, file, out, variant=variant, dataset=dataset, root=root, trial=trial, overrides=set_ or [], key=key
     )
     checkpoint = made.checkpoint
     split = "" if checkpoint.trial is None else f" trial {checkpoint.trial}"
@@ -51,10 +54,11 @@ def import_(
         lines.append(f"its authors' test printed: {stated}")
     taken = ", ".join(f"{key}={toml_value(value)}" for key, value in made.settings.items())
     lines.append(f"not in the file, so taken from the recipe (change with --set): {taken}")
+    lines.extend(f"note: {note}" for note in made.notes)
     if not checkpoint.train_pids:
+        remedy = "; --root names a copy of the data set" if root is None else ""
         lines.append(
-            "note: which identities it was trained on is unknown, so that testing on them cannot be refused; "
-            "--root names a copy of the data set"
+            f"note: which identities it was trained on is unknown, so that testing on them cannot be refused{remedy}"
         )
     where = "" if root is None else f" --root {root}"
     protocol = HEADLINE_PROTOCOLS[get_dataset(checkpoint.dataset).layout]

@@ -20,7 +20,7 @@ from vibench.data.keypoints import COCO_JOINTS, Keypoints
 from vibench.data.normalise import normalise
 from vibench.datasets.image_file import read_rgb
 from vibench.errors import UsageError
-from vibench.files.torch_file import read_state_dict
+from vibench.files.weights import read_state_dict
 from vibench.modality import INFRARED
 from vibench.nn.torchvision_ops import downloaded_state, import_torchvision
 from vibench.runtime.progress import Progress, silent

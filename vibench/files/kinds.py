@@ -36,7 +36,7 @@ _BEGINNINGS = tuple(
     (re.compile(beginning, re.DOTALL | re.IGNORECASE), kind)
     for beginning, kind in (
         (rb"\Z", EMPTY),
-        (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html)", WEB_PAGE),
+        (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body|title|meta|script|!--)", WEB_PAGE),
         (rb"version https://git-lfs", LFS_POINTER),
         # MATLAB puts 512 bytes of its own before the HDF5.
         (rb"MATLAB 7\.3 |.{512}\x89HDF\r\n\x1a\n", MATLAB_7_3),

@@ -12,19 +12,19 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from vibench.errors import UsageError
+from vibench.files.unreadable import DAMAGED, PLAIN_SAVE, unreadable_kind
 
-_LONGEST = 120
-"""Characters of PyTorch's own message that are cited."""
 _REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 """Where PyTorch's message names the class or function that it refuses."""
 
 
 class TorchFileError(ValueError):
-    """A file that PyTorch did not write, a damaged one, or one that asks for code; its text says which."""
+    """Why a file is not read: ``FILE: {what}; {remedy}``. ``str`` gives both."""
 
-    def __init__(self, reason: str, code: str = "") -> None:
-        super().__init__(reason)
+    def __init__(self, what: str, remedy: str = "fetch it again", code: str = "") -> None:
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+        self.remedy = remedy
         self.code = code
         """The class or function that the file asks for; empty where that is not what is wrong."""
 
@@ -32,14 +32,14 @@ class TorchFileError(ValueError):
 def read_torch_file(path: Path, allowed: Sequence[type] = ()) -> Any:
     """What a file holds, on the CPU; no class or function but PyTorch's own tensors and ``allowed`` comes into being.
 
-    Raises `TorchFileError`. ``torch.load`` takes the sizes that an archive declares at their word, so they are compared
-    with the bytes that are there first.
+    Raises `TorchFileError`, whose words are ours. ``torch.load`` takes the sizes that an archive declares at their
+    word, so they are compared with the bytes that are there first.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        # Opening a pipe waits for somebody who writes.
-        raise TorchFileError("it is no regular file")
     try:
+        if not path.is_file():
+            # Opening a pipe waits for somebody who writes.
+            raise _no_regular_file(path)
         if zipfile.is_zipfile(path):
             _check_archive(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(list(allowed)):  # type: ignore[arg-type]
@@ -51,28 +51,29 @@ def read_torch_file(path: Path, allowed: Sequence[type] = ()) -> Any:
         # torch.load raises a dozen unrelated types for a truncated, foreign or unsafe file.
         refused = _REFUSED_GLOBAL.search(str(error))
         if refused is not None:
-            raise TorchFileError(f"it asks for the code of {refused[1]}, which could do anything", refused[1]) from None
-        first = " ".join(str(error).partition("\n")[0][:_LONGEST].split())
-        raise TorchFileError(f"{type(error).__name__}: {first}" if first else type(error).__name__) from None
+            raise TorchFileError(
+                f"asks for the code of {refused[1]}, which could do anything; only plain tensors and numbers are read",
+                f"in the code that wrote it, save its weights alone: {PLAIN_SAVE}",
+                refused[1],
+            ) from None
+        raise unreadable(path) from None
 
 
-def read_state_dict(path: Path, option: str, remedy: str) -> dict[str, Tensor]:
-    """A file's state dict, or the one that it holds as ``state_dict``.
-
-    `UsageError` where there is none: ``option`` is what named the file, ``remedy`` what to name instead.
-    """
-    if not Path(path).is_file():
-        raise UsageError(f"{option} {path}: there is no such file; {remedy}.")
+def unreadable(path: Path) -> TorchFileError:
+    """The reason why PyTorch does not read ``path``, from what it is."""
     try:
-        content = read_torch_file(path)
-    except TorchFileError as error:
-        raise UsageError(
-            f"{option} {path}: is no file that torch.save wrote from a plain state dict ({error}); {remedy}."
-        ) from None
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not is_plain_state(state):
-        raise UsageError(f"{option} {path}: holds no plain state dict (name -> tensor); {remedy}.")
-    return dict(state)
+        kind = unreadable_kind(path)
+    except OSError as error:
+        return TorchFileError(f"cannot be read ({error.strerror or error})", "make it readable")
+    return TorchFileError(f"is {kind.name}", kind.remedy)
+
+
+def _no_regular_file(path: Path) -> TorchFileError:
+    if path.is_dir():
+        return unreadable(path)
+    if path.exists():
+        return TorchFileError("is no regular file", "name a file")
+    return TorchFileError("there is no such file", "check its name")
 
 
 def is_plain(value: Any) -> bool:
@@ -98,4 +99,10 @@ def _check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-                raise TorchFileError(f"its member {member.filename!r} is packed, as PyTorch packs none")
+                kind = unreadable_kind(path)
+                if kind is not DAMAGED:
+                    raise TorchFileError(f"is {kind.name}", kind.remedy)
+                raise TorchFileError(
+                    f"was packed again: its member {member.filename!r} is packed, as PyTorch packs none",
+                    "fetch the file as it was",
+                )

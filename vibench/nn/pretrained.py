@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from vibench.errors import UsageError, cited
-from vibench.files.torch_file import read_state_dict
+from vibench.files.weights import most_fitting_prefix, read_state_dict
 from vibench.nn.torchvision_ops import downloaded_state, import_torchvision
 
 
@@ -16,7 +16,8 @@ def load_pretrained(network: nn.Module, architecture: str, pretrained: str | Pat
 
     ``pretrained`` is ``none`` (nothing happens), ``imagenet`` (torchvision's IMAGENET1K_V1 of ``architecture``,
     ``resnet18`` or ``resnet50``, downloaded once into torch's hub cache), or the file of a state dict with
-    torchvision's names. The classification layer ``fc`` is ignored.
+    torchvision's names, behind a prefix or without one. The classification layer ``fc`` is ignored, and so is what
+    stands without that prefix.
     """
     if str(pretrained) == "none":
         return
@@ -28,8 +29,16 @@ def load_pretrained(network: nn.Module, architecture: str, pretrained: str | Pat
         source = str(pretrained)
         remedy = "give imagenet, none, or the state dict of a ResNet, as torch.save writes model.state_dict()"
         state = read_state_dict(Path(pretrained), "--pretrained", remedy)
+    state = _behind_prefix(state, network)
     _check_names_and_shapes(state, network, architecture, source)
     network.load_state_dict(_without_classifier(state), strict=False)
+
+
+def _behind_prefix(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """The entries of the residual network, where a wrapper's prefix stands before their names."""
+    wanted = network.state_dict()
+    prefix = most_fitting_prefix(state, wanted.__contains__)
+    return {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
 def _check_names_and_shapes(state: dict[str, Tensor], network: nn.Module, architecture: str, source: str) -> None:

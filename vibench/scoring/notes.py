@@ -6,13 +6,31 @@ from collections.abc import Sequence
 
 from vibench.scoring.rules import Rules
 from vibench.scoring.trained import TrainedModel
+from vibench.training.official import TRAINING_IDENTITIES
 
 
 def origin_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says how a checkpoint was chosen that is not ours."""
+    """Says how a checkpoint was chosen that is not ours, and where it was trained on other identities than ours are."""
     if models[0].checkpoint.source != "imported":
         return ()
-    return ("official checkpoint; the authors' codes keep the epoch with the best test rank-1",)
+    others = dict.fromkeys(note for model in models for note in _other_identities(model))
+    return ("official checkpoint; the authors' codes keep the epoch with the best test rank-1", *others)
+
+
+def _other_identities(model: TrainedModel) -> tuple[str, ...]:
+    """What is known of the identities that a model was trained on, where they are not all those of its split."""
+    checkpoint, split = model.checkpoint, model.training_split
+    if checkpoint.train_pids:
+        left_out = split.difference(checkpoint.train_pids)
+        trained = f"trained on {len(checkpoint.train_pids)} of the {len(split)} training identities"
+        return (f"{trained}, as the size of its head says",) if left_out else ()
+    classes = checkpoint.num_classes
+    if classes in (len(split), TRAINING_IDENTITIES[model.dataset.layout]):
+        return ()
+    return (
+        f"its head has {classes} classes, the training split {len(split)} identities: which it was trained on is "
+        "unknown, so that test identities may be among them",
+    )
 
 
 def leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:

@@ -97,12 +97,16 @@ class TrainedModel:
         return leaked_identities(self._with_identities, self.dataset.name, self.test_index["pid"])
 
     @cached_property
+    def training_split(self) -> frozenset[int]:
+        """The training identities that the data set has in the split that the checkpoint is of."""
+        return frozenset(int(pid) for pid in training_rows(self.dataset.index(self.root, self.checkpoint.trial))["pid"])
+
+    @cached_property
     def _with_identities(self) -> Checkpoint:
         """The checkpoint; where it does not name its training identities, they are those of its split."""
         if self.checkpoint.train_pids or self.split == self.checkpoint.trial or self.dataset.trials == 1:
             return self.checkpoint
-        pids = training_rows(self.dataset.index(self.root, self.checkpoint.trial))["pid"]
-        return replace(self.checkpoint, train_pids=tuple(sorted({int(pid) for pid in pids})))
+        return replace(self.checkpoint, train_pids=tuple(sorted(self.training_split)))
 
     def extract(
         self,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vibench.errors import UsageError, VibenchError, cited
+from vibench.files.safetensors import is_safetensors
 from vibench.files.toml import shown
 from vibench.files.torch_file import TorchFileError, is_plain_state, read_torch_file
 from vibench.files.writing import atomic_path
@@ -93,15 +94,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises `UsageError` where the file is absent, no vibench checkpoint, damaged, or of a newer vibench.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(f"{path}: there is no such checkpoint file.")
     try:
         content = read_torch_file(path)
     except TorchFileError as error:
-        raise UsageError(f"{path}: not a readable vibench checkpoint, or a damaged one ({error}).") from None
+        if not error.code and not is_safetensors(path):
+            raise UsageError(f"{path}: {error}.") from None
+        content = None
     if not is_checkpoint(content):
         raise UsageError(
-            f"{path}: a PyTorch file but not a vibench checkpoint; convert an official one with 'vibench import'."
+            f"{path}: is a file of weights but not a vibench checkpoint; convert an official checkpoint with "
+            f"'vibench import METHOD {path} -o CHECKPOINT'."
         )
     version = content.get("format_version")
     if not isinstance(version, int) or version != FORMAT_VERSION:

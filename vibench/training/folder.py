@@ -195,6 +195,8 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
     found = tuple(RunFolder(folder) for folder in (path, *sorted(path.glob("trial-*"))))
     runs = tuple(run for run in found if run.description_path.is_file())
     if not runs:
+        if path.is_file():
+            raise UsageError(f"{path}: is a file, and no run folder; name a checkpoint file with --checkpoint.")
         what = "is not a run folder (it has no run.json)" if path.is_dir() else "there is no such run folder"
         raise UsageError(f"{path}: {what}; 'vibench train' prints the folder it writes, by default below runs/.")
     return runs

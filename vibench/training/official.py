@@ -1,27 +1,11 @@
 """From an official checkpoint to one of ours: names, shapes, class count, trial and settings.
 
-A method takes part with a module ``official.py`` in its folder that defines
-
-``KEYS``
-    pairs (official prefix, our prefix), in order: the first official prefix that a name begins with is replaced.
-``UNUSED``
-    official prefixes of what is stored but plays no part in the network; such entries are left out.
-``SETTINGS`` (optional)
-    recipe keys such as ``model.gem_p`` that decide what the weights compute and that no file carries; the recipe's
-    values are taken, and named in the report. The input size is always among them.
-``OPTIONAL`` (optional)
-    our prefixes of what a file may lack: buffers that the official code keeps elsewhere, and classifiers that
-    evaluation-only files leave out. They keep their initial values.
-``VARIANT`` (optional)
-    the variant whose network the files hold, where it is not the method itself; taken unless another is asked for.
-``unused(recipe)`` (optional)
-    further prefixes like ``UNUSED`` where they depend on the recipe, and so on data set and variant.
+A method takes part with a module ``official.py`` in its folder; `vibench.training.official_names` says what it holds.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,21 +15,22 @@ from torch import Tensor
 
 from vibench.datasets.index import training_rows
 from vibench.datasets.registry import Dataset, get_dataset
-from vibench.errors import UsageError, VibenchError, suggestion
-from vibench.methods.base import Method
+from vibench.errors import UsageError, VibenchError, cited
 from vibench.methods.recipe import load_recipe, recipe_dict
-from vibench.methods.registry import build_method, method_entries, method_entry
+from vibench.methods.registry import build_method
 from vibench.methods.sections import Recipe
 from vibench.training.checkpoint import Checkpoint, save_checkpoint
 from vibench.training.official_file import OfficialFile, read_official_file
+from vibench.training.official_fit import Fit, fit, outline_of
+from vibench.training.official_guess import what_it_is
+from vibench.training.official_names import Names, importable_methods, official_names, official_variant
+
+__all__ = ["TRAINING_IDENTITIES", "Conversion", "import_official", "importable_methods"]
 
 TRAINING_IDENTITIES = {"sysu-mm01": 395, "regdb": 206, "llcm": 713}
 """Training identities of the real data sets by layout (SYSU-MM01: train and val; RegDB: of every split)."""
 
 INPUT_SETTINGS = ("input.height", "input.width")
-
-_COUNTERS = "num_batches_tracked"
-"""Batch counters of norm layers, which files older than PyTorch 0.4.1 lack and nothing reads."""
 
 
 @dataclass(frozen=True)
@@ -56,38 +41,8 @@ class Conversion:
     file: OfficialFile
     settings: dict[str, Any]
     """What the file does not carry: recipe key -> value taken."""
-
-
-@dataclass(frozen=True)
-class _Names:
-    """How the official names of a method translate."""
-
-    keys: tuple[tuple[str, str], ...]
-    unused: tuple[str, ...]
-    optional: tuple[str, ...]
-    settings: tuple[str, ...]
-
-    def ours(self, official: str) -> str | None:
-        """Our name of an official entry; None where the network has no such part."""
-        for theirs, ours in self.keys:
-            if official.startswith(theirs):
-                return ours + official[len(theirs) :]
-        return None
-
-    def theirs(self, ours: str) -> str:
-        """The official name of one of our entries, as far as the prefixes tell."""
-        for official, own in self.keys:
-            if ours.startswith(own):
-                return official + ours[len(own) :]
-        return ours
-
-    def may_lack(self, ours: str) -> bool:
-        return ours.startswith(self.optional) or ours.endswith(_COUNTERS)
-
-
-def importable_methods() -> tuple[str, ...]:
-    """The methods whose official checkpoints can be imported; imports no method."""
-    return tuple(name for name, entry in method_entries().items() if (entry.folder / "official.py").is_file())
+    notes: tuple[str, ...] = ()
+    """What was done to make it fit, and what is not known of it."""
 
 
 def import_official(
@@ -100,30 +55,32 @@ def import_official(
     root: Path | None = None,
     trial: int | None = None,
     overrides: Sequence[str] = (),
+    key: str = "",
 ) -> Conversion:
     """Convert the official checkpoint ``path`` of ``method`` into the vibench checkpoint ``out``.
 
     ``root`` is a copy of the data set: its training identities are kept, so that testing on one of them is refused.
     Without it they are known for SYSU-MM01 only, from the published lists. ``trial`` is the train/test split of a
     data set with several, where the file's name does not state it. ``overrides`` are ``section.key=value`` texts.
+    ``key`` names the state dict where the file holds several.
+
+    A head for another number of identities than the data set has, or none at all, is no hindrance: testing uses none.
+    The checkpoint then names its training identities only where the number tells them.
 
     Raises `UsageError` where the file does not fit: every missing, surplus and wrongly shaped parameter is named.
     """
     path, out = Path(path), Path(out)
-    module = _official_module(method)
-    names_of = _names_of(module)
-    recipe = load_recipe(method, variant or getattr(module, "VARIANT", ""), dataset, overrides)
-    names = names_of(recipe)
+    recipe = load_recipe(method, variant or official_variant(method), dataset, overrides)
+    names = official_names(recipe)
     data = get_dataset(dataset)
-    file = read_official_file(path)
+    file = read_official_file(path, key)
     if out.exists() and out.samefile(path):
         raise UsageError(f"--out {out}: is the official file itself; give the checkpoint another name.")
     trial = _trial(file, data, trial)
-    pids = _training_pids(data, root, trial)
-    expected = len(pids) or TRAINING_IDENTITIES[data.layout]
-    classes = _class_count(file, recipe, names, otherwise=expected)
-    _check_class_count(file, data, root, classes, expected)
-    weights = _weights(file, recipe, names, classes)
+    found = fit(file.state, outline_of(recipe))
+    _check_fit(file, found)
+    pids, classes, told = _identities(file, found, data, root, trial)
+    weights, widened = _weights(file, found, classes)
     checkpoint = Checkpoint(
         source="imported",
         method=recipe.method,
@@ -145,35 +102,7 @@ def import_official(
         save_checkpoint(out, checkpoint)
     except OSError as error:
         raise VibenchError(f"{out}: cannot be written ({error.strerror or error}); choose another --out.") from error
-    return Conversion(checkpoint, file, _settings(recipe, names))
-
-
-def _official_module(method: str) -> Any:
-    """The module ``official`` of a method; `UsageError` where its official checkpoints cannot be imported."""
-    entry = method_entry(method)
-    if not (entry.folder / "official.py").is_file():
-        known = importable_methods()
-        raise UsageError(
-            f"official checkpoints of {method} cannot be imported{suggestion(method, known)}; those of "
-            f"{', '.join(known)} can."
-        )
-    package, _, last = entry.module.rpartition(".")
-    return importlib.import_module(f"{entry.module if last == entry.folder.name else package}.official")
-
-
-def _names_of(module: Any) -> Callable[[Recipe], _Names]:
-    """Recipe -> names, of a module ``official``."""
-
-    def names(recipe: Recipe) -> _Names:
-        further = module.unused(recipe) if hasattr(module, "unused") else ()
-        return _Names(
-            keys=tuple(module.KEYS),
-            unused=(*module.UNUSED, *further),
-            optional=tuple(getattr(module, "OPTIONAL", ())),
-            settings=tuple(getattr(module, "SETTINGS", ())),
-        )
-
-    return names
+    return Conversion(checkpoint, file, _settings(recipe, names), (*_place_notes(file, found), *widened, *told))
 
 
 def _trial(file: OfficialFile, dataset: Dataset, asked: int | None) -> int | None:
@@ -197,94 +126,113 @@ def _trial(file: OfficialFile, dataset: Dataset, asked: int | None) -> int | Non
     return trial
 
 
-def _training_pids(dataset: Dataset, root: Path | None, trial: int | None) -> tuple[int, ...]:
-    """The training identities in ascending order; empty where they are unknown."""
+def _identities(
+    file: OfficialFile, found: Fit, dataset: Dataset, root: Path | None, trial: int | None
+) -> tuple[tuple[int, ...], int, tuple[str, ...]]:
+    """The training identities, empty where they are unknown, the number of classes, and what to say about them.
+
+    `UsageError` where the number is that of another data set.
+    """
+    all_pids, without_validation = _training_pids(dataset, root, trial)
+    expected = len(all_pids) or TRAINING_IDENTITIES[dataset.layout]
+    source = dataset.name if root is None else f"the copy {root}"
+    missing = (
+        (f"its head is missing ({cited(found.headless)}): it stays untrained, and is unused in testing",)
+        if found.headless
+        else ()
+    )
+    classes = expected if found.classes is None else found.classes
+    if classes == expected:
+        return all_pids, expected, missing
+    others = [name for name, count in TRAINING_IDENTITIES.items() if count == classes and name != dataset.layout]
+    if others:
+        raise UsageError(
+            f"{file.path}: tells {classes} identities apart, but {source} has {expected} training identities; "
+            f"name its data set with --dataset {others[0]}."
+        )
+    told = f"its head has {classes} classes, {source} {expected} training identities"
+    if classes == len(without_validation):
+        told += ": trained without the validation identities, by that number"
+    pids = without_validation if classes == len(without_validation) else ()
+    return pids, classes, (*missing, f"{told}; the head is unused in testing")
+
+
+def _training_pids(dataset: Dataset, root: Path | None, trial: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The training identities in ascending order, with and without those for validation; empty where unknown."""
     if root is not None:
-        return tuple(sorted({int(pid) for pid in training_rows(dataset.index(root, trial))["pid"]}))
-    if dataset.synthetic:
+        index = dataset.index(root, trial)
+    elif dataset.synthetic:
         raise UsageError(f"--dataset {dataset.name}: is synthetic, so name the copy that was trained on with --root.")
-    if dataset.layout == "sysu-mm01":
+    elif dataset.layout == "sysu-mm01":
         from vibench.datasets.sysu_mm01 import sysu_skeleton
 
-        return tuple(sorted({int(pid) for pid in training_rows(sysu_skeleton())["pid"]}))
-    return ()
-
-
-def _class_count(file: OfficialFile, recipe: Recipe, names: _Names, otherwise: int) -> int:
-    """The number of classes, from the first parameter whose shape depends on it; ``otherwise`` where there is none."""
-    two, three = (_on_no_device(recipe, classes).state_dict() for classes in (2, 3))
-    for official, tensor in file.state.items():
-        ours = names.ours(official)
-        if official.startswith(names.unused) or ours not in two or tensor.ndim != two[ours].ndim:
-            continue
-        for size, small, large in zip(tensor.shape, two[ours].shape, three[ours].shape, strict=True):
-            if small != large:
-                return size
-    return otherwise
-
-
-def _on_no_device(recipe: Recipe, classes: int) -> Method:
-    """The network without its numbers: names and shapes alone."""
-    with torch.device("meta"):
-        return build_method(recipe, classes)
-
-
-def _check_class_count(file: OfficialFile, dataset: Dataset, root: Path | None, classes: int, expected: int) -> None:
-    if classes == expected:
-        return
-    others = [layout for layout, count in TRAINING_IDENTITIES.items() if count == classes]
-    remedy = f"name its data set with --dataset {others[0]}" if others else "name its data set with --dataset"
-    source = dataset.name if root is None else f"the copy {root}"
-    raise UsageError(
-        f"{file.path}: tells {classes} identities apart, but {source} has {expected} training identities; {remedy}."
+        index = sysu_skeleton()
+    else:
+        return (), ()
+    rows = training_rows(index)
+    every, without = (
+        tuple(sorted({int(pid) for pid in pids})) for pids in (rows["pid"], rows.loc[rows["split"] == "train", "pid"])
     )
+    return every, without
 
 
-def _weights(file: OfficialFile, recipe: Recipe, names: _Names, classes: int) -> dict[str, Tensor]:
-    """The state dict of our network with the file's numbers; `UsageError` names all that does not fit."""
-    state = build_method(recipe, classes).state_dict()
-    given: dict[str, str] = {}
-    surplus, doubled, shapes, infinite = [], [], [], []
-    for official, tensor in file.state.items():
-        if official.startswith(names.unused):
-            continue
-        ours = names.ours(official)
-        if ours is None or ours not in state:
-            surplus.append(official)
-        elif ours in given:
-            doubled.append(official)
-        else:
-            given[ours] = official
-            if tensor.shape != state[ours].shape:
-                shapes.append(f"{official} {_shape(tensor)} instead of {_shape(state[ours])}")
-            elif not torch.isfinite(tensor).all():
-                infinite.append(official)
-    missing = [names.theirs(ours) for ours in state if ours not in given and not names.may_lack(ours)]
-    problems = {
-        "missing": missing,
-        "surplus": surplus,
-        "given twice": doubled,
-        "of another shape": shapes,
-        "not finite": infinite,
+def _check_fit(file: OfficialFile, found: Fit) -> None:
+    """`UsageError` names all that does not fit, and what the file is instead where that can be told."""
+    infinite = (
+        name.removeprefix(found.prefix)
+        for name in found.given.values()
+        if not (file.state[name].is_complex() or torch.isfinite(file.state[name].to(torch.float64)).all())
+    )
+    problems = {**found.problems, "not finite": list(infinite)}
+    said = [f"{what}: {', '.join(entries)}" for what, entries in problems.items() if entries]
+    if not said and found.given:
+        return
+    recipe = found.outline.recipe
+    guess = what_it_is(file.state, file.path, found) if not found.sound else ""
+    remedy = guess or "choose its method, --variant, --dataset and --set as it was trained"
+    what = f"{recipe.method} {recipe.variant}".strip()
+    raise UsageError(f"{file.path}: does not fit {what} on {recipe.dataset}; {remedy}. {'; '.join(said)}.")
+
+
+def _weights(file: OfficialFile, found: Fit, classes: int) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The state dict of our network with the file's numbers, and what to say about their type."""
+    with torch.random.fork_rng(devices=()):
+        # What the file lacks keeps its initial values, the same each time.
+        torch.manual_seed(0)
+        state = build_method(found.outline.recipe, classes).state_dict()
+    kinds = {
+        file.state[name].dtype: state[ours].dtype
+        for ours, name in found.given.items()
+        if state[ours].is_floating_point() and file.state[name].dtype != state[ours].dtype
     }
-    found = [f"{what}: {', '.join(entries)}" for what, entries in problems.items() if entries]
-    if found:
-        what = f"{recipe.method} {recipe.variant}".strip()
-        raise UsageError(
-            f"{file.path}: does not fit {what} on {recipe.dataset}; choose its method, --variant, --dataset and --set "
-            f"as it was trained. {'; '.join(found)}."
-        )
-    return {
-        ours: file.state[given[ours]].to(initial.dtype).clone() if ours in given else initial
+    notes = tuple(
+        f"its weights are {_type(given)}, {change} to {_type(taken)}"
+        for given, taken in kinds.items()
+        for change in ["widened" if given.itemsize < taken.itemsize else "rounded"]
+    )
+    weights = {
+        ours: file.state[found.given[ours]].to(initial.dtype).clone() if ours in found.given else initial
         for ours, initial in state.items()
     }
+    return weights, notes
 
 
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "single number"
+def _type(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
-def _settings(recipe: Recipe, names: _Names) -> dict[str, Any]:
+def _place_notes(file: OfficialFile, found: Fit) -> tuple[str, ...]:
+    """Where in the file the weights were found, if not in the usual place."""
+    notes = []
+    if file.key not in ("", "net", "state_dict"):
+        notes.append(f"its weights are those of its entry {file.key!r}")
+    if found.prefix:
+        beside = f"; left out beside them: {cited(found.outside)}" if found.outside else ""
+        notes.append(f"its names stand behind {found.prefix!r}{beside}")
+    return tuple(notes)
+
+
+def _settings(recipe: Recipe, names: Names) -> dict[str, Any]:
     tables = recipe_dict(recipe)
     keys = dict.fromkeys((*INPUT_SETTINGS, *names.settings))
     return {key: tables[section][name] for key in keys for section, _, name in [key.partition(".")]}

@@ -13,7 +13,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.errors import UsageError
-from vibench.files.torch_file import read_state_dict
+from vibench.files.weights import read_state_dict
 from vibench.methods.pose.layers import convolution
 
 REFINE_BLOCKS = 3

@@ -1,0 +1,91 @@
+"""Of which method, variant or backbone a file of weights is that does not fit the one named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from vibench.errors import VibenchError
+from vibench.files.weights import most_fitting_prefix
+from vibench.methods.recipe import load_recipe
+from vibench.methods.registry import method_entry
+from vibench.training.official_fit import Fit, Outline, fit, known_outline
+from vibench.training.official_names import importable_methods, official_variant
+
+_MOST = 0.5
+"""Share of a file's entries from which on they are called a method's."""
+_TRANSFORMER = re.compile(r"(^|\.)(cls_token|pos_embed|blocks\.0\.attn\.)")
+
+
+def what_it_is(state: Mapping[str, Tensor], path: Path, asked: Fit) -> str:
+    """A sentence's part on what ``state`` is, given that it does not fit what was ``asked``; empty where unknown."""
+    architecture = _plain_resnet(state)
+    if architecture:
+        return (
+            f"it is a plain {architecture} with torchvision's names, such as ImageNet's weights: training starts from "
+            f"it with 'vibench train METHOD --pretrained {path}'"
+        )
+    recipe = asked.outline.recipe
+    tried = _alternatives(recipe.method, recipe.variant, recipe.dataset, _backbone(state))
+    fits = {how: fit(state, outline) for how, outline in tried}
+    sound = [how for how, found in fits.items() if found.sound]
+    if sound:
+        return f"it fits 'vibench import {sound[0]}'" + (f" (and {', '.join(sound[1:])})" if sound[1:] else "")
+    if any(_TRANSFORMER.search(name) for name in state):
+        return "its names are those of a vision transformer, which no method here is"
+    how, best = max(fits.items(), key=lambda entry: entry[1].fitting, default=("", asked))
+    if best.fitting > asked.fitting and best.fitting > _MOST * len(state):
+        return f"its names are rather those of {how} ({best.fitting} of {len(state)} fit)"
+    return ""
+
+
+def _backbone(state: Mapping[str, Tensor]) -> str:
+    """The backbone whose blocks have the names of these: three convolutions, or two."""
+    return "resnet50" if any(name.endswith(".conv3.weight") for name in state) else "resnet18"
+
+
+def _alternatives(method: str, variant: str, dataset: str, backbone: str) -> Iterator[tuple[str, Outline]]:
+    """Arguments of ``vibench import`` and the network that they mean: this method's others first, then the others'."""
+    own = [variant, *(other for other in method_entry(method).recipe_file.variants if other != variant)]
+    others = [(other, official_variant(other)) for other in importable_methods() if other != method]
+    for name, form in (*((method, form) for form in own), *others):
+        yield from _alternative(name, form, dataset, backbone)
+
+
+def _alternative(method: str, variant: str, dataset: str, backbone: str) -> Iterator[tuple[str, Outline]]:
+    try:
+        usual = getattr(load_recipe(method, variant, dataset).model, "backbone", None)
+        overrides = () if backbone == usual else (f"model.backbone={backbone}",)
+        outline = known_outline(method, variant, dataset, overrides)
+    except VibenchError:
+        # Not every method has every backbone, variant and data set.
+        return
+    words = [
+        method,
+        *(["--variant", variant] if variant else []),
+        *(part for override in overrides for part in ("--set", override)),
+    ]
+    yield " ".join(words), outline
+
+
+def _plain_resnet(state: Mapping[str, Tensor]) -> str:
+    """The torchvision ResNet whose names and blocks these are; empty where there is none."""
+    prefix = most_fitting_prefix(state, lambda name: name == "conv1.weight" or bool(re.match(r"layer\d\.\d+\.", name)))
+    if not all(name.startswith(prefix) for name in state):
+        return ""
+    names = {name[len(prefix) :] for name in state}
+    if not {"conv1.weight", "layer4.0.conv1.weight"} <= names or any("." not in name for name in names):
+        return ""
+    if {name.partition(".")[0] for name in names} - {"conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"}:
+        return ""
+    depth = _depth(names, 3 if "layer1.0.conv3.weight" in names else 2)
+    return f"ResNet-{depth}"
+
+
+def _depth(names: Sequence[str] | set[str], convolutions: int) -> int:
+    """Layers of a ResNet as its name counts them: the convolutions of its blocks, the first one, and the classifier."""
+    blocks = {".".join(name.split(".")[:2]) for name in names if name.startswith("layer")}
+    return convolutions * len(blocks) + 2
