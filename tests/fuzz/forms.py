@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tests.fuzz.byte_mutations import mutate_bytes
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -434,4 +436,5 @@ FORMS: dict[str, Form] = {
     "mat": Form(mutate_mat),
     "torch": Form(mutate_torch),
     "image": Form(mutate_image),
+    "binary": Form(mutate_bytes),
 }

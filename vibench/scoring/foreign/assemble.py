@@ -13,6 +13,7 @@ from vibench.modality import INFRARED, MODALITIES, VISIBLE, other
 from vibench.protocols import Protocol
 from vibench.scoring.foreign.keys import QUERY
 from vibench.scoring.foreign.layout import Part
+from vibench.scoring.foreign.names import relative_names
 from vibench.scoring.foreign.recipes import make_right
 
 _CODES = {(0, 1): (VISIBLE, INFRARED), (1, 2): (VISIBLE, INFRARED)}
@@ -34,7 +35,7 @@ def assemble(
     features = np.concatenate([part.features for part in parts])
     extras = parts[0].extras if len(parts) == 1 else {}
     if all(part.names is not None for part in parts):
-        names = [str(name) for part in parts if part.names is not None for name in part.names]
+        names = relative_names((str(name) for part in parts if part.names is not None for name in part.names), dataset)
         # Words for modalities can contradict names, which evaluation then says; numbers mean what names say.
         columns = [part.modalities for part in parts]
         words = [column for column in columns if column is not None and column.dtype.kind == "U"]
@@ -75,7 +76,7 @@ def _modalities(
             raise UsageError(
                 f"{where}: the numbers {', '.join(map(str, codes[:5]))} say no modality; write visible and infrared."
             )
-        notes.append(f"{where}: modality {codes[0]} was taken as {meaning[0]} and {codes[1]} as {meaning[1]}")
+        notes.append(f"modality {codes[0]} was taken as {meaning[0]} and {codes[1]} as {meaning[1]}")
         return np.where(said == codes[0], *meaning)
     if cameras is not None:
         of_camera = [dataset.modality_of(int(camera)) for camera in cameras]
@@ -111,7 +112,7 @@ def _cameras(
             if all(part.side is None for part in parts):
                 # Nothing but the two columns speaks for either: evaluation says what is wrong.
                 return cameras
-            notes.append(f"{where}: its camera numbers were left out; {dataset.title} has one camera per modality")
+            notes.append(f"camera numbers of the features were left out; {dataset.title} has one camera per modality")
         return right
     if cameras is None:
         raise _missing(where, "cameras ('camids')")

@@ -5,11 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from vibench.errors import UsageError, cited
-from vibench.scoring.foreign.keys import CAMERAS, FEATURES, FIELDS, GALLERY, MODALITIES, NAMES, PIDS, QUERY, known_key
+from vibench.scoring.foreign.keys import (
+    CAMERAS,
+    FEATURES,
+    FIELDS,
+    GALLERY,
+    MODALITIES,
+    NAMES,
+    PIDS,
+    QUERY,
+    SIDES,
+    known_key,
+)
 from vibench.scoring.foreign.named import Named
 from vibench.scoring.foreign.recipes import make_right
 
@@ -59,7 +71,8 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
         if kind == FEATURES and (arrays[name].dtype.kind not in "fiu" or arrays[name].ndim < 2):
             continue
         found.setdefault(key.side, {}).setdefault(kind, []).append(name)
-    sides: list[str | None] = [side for side, fields in found.items() if FEATURES in fields]
+    order = (None, *SIDES)
+    sides = sorted((side for side, fields in found.items() if FEATURES in fields), key=order.index)
     if not sides:
         only = _only_matrix(arrays)
         if only is None:
@@ -87,7 +100,7 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
     left = [f"{name} {_shape(array)}" for name, array in arrays.items() if name not in used and name != "meta"]
     left += [f"{name} ({what})" for name, what in named.unread.items()]
     if left:
-        notes.append(f"{where}: left out what is not per image or not known: {cited(left, _CITED)}")
+        notes.append(f"{Path(where).name}: left out what is not per image or not known: {cited(left, _CITED)}")
     return parts, notes
 
 
@@ -104,7 +117,7 @@ def _part(
     used.add(name)
     lengths = [len(arrays[one]) for kind in (NAMES, PIDS, CAMERAS) for one in fields.get(kind, ()) if arrays[one].ndim]
     if values.ndim == 2 and lengths and len(values) not in lengths and values.shape[1] in lengths:
-        notes.append(f"{where}: {name} {_shape(values)} has one image a column; it was transposed")
+        notes.append(f"{Path(where).name}: {name} {_shape(values)} has one image a column; it was transposed")
         values = np.ascontiguousarray(values.T)
     rows = len(values)
     part = Part(side, values)
@@ -189,7 +202,7 @@ def _of_paths(arrays: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndar
 def _only_matrix(arrays: Mapping[str, np.ndarray]) -> str | None:
     """The one matrix of floating point numbers in a file that gives no names, such as an ``.npy``."""
     matrices = [name for name, array in arrays.items() if array.ndim == 2 and array.dtype.kind == "f"]
-    unnamed = re.fullmatch(r"arr_\d+|[\d/]+", matrices[0]) if len(matrices) == 1 else None
+    unnamed = re.fullmatch(r"arr_\d+|[\d/-]+", matrices[0]) if len(matrices) == 1 else None
     return matrices[0] if unnamed else None
 
 

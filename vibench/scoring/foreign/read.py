@@ -104,7 +104,7 @@ def _parts(named: Named, path: Path, given: Path | None, files: list[Path], note
             parts, found = recognise(named, str(path))
         else:
             files.append(beside)
-            notes.append(f"{path}: its images are named by {beside.name}")
+            notes.append(f"{path.name}: its images are named by {beside.name}")
     notes += found
     return parts
 

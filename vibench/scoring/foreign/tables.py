@@ -175,7 +175,9 @@ def _with_features(named: Named, columns: Mapping[str, np.ndarray]) -> Named:
                         named.unread[f"column {name}"] = "whole numbers among columns of features, which may be labels"
                 wanted = [values for (_, name), values in zip(members, wanted, strict=True)]
             kind = np.float32 if all(values.dtype == np.float32 for values in wanted) else np.float64
-            named.add(prefix or "0", np.stack([values.astype(kind) for values in wanted], axis=1))
+            named.add(
+                prefix or f"{numbers[0]}-{numbers[-1]}", np.stack([values.astype(kind) for values in wanted], axis=1)
+            )
             taken |= {name for _, name in members}
     for name, values in columns.items():
         if name not in taken:
