@@ -25,6 +25,18 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A features file of any code base instead; of RegDB one per split, in their order."),
     ] = None,
+    gallery: Annotated[
+        list[Path] | None,
+        typer.Option(help="The gallery's features, where --features holds the queries alone; one per --features."),
+    ] = None,
+    names: Annotated[
+        list[Path] | None,
+        typer.Option(help="File that names the images of features that do not: one per --features, then --gallery."),
+    ] = None,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option("--allow-incomplete", help="Evaluate although test images are missing; the record is unranked."),
+    ] = False,
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="A protocol of 'vibench protocols'; repeatable.")] = None,
@@ -116,6 +128,8 @@ def evaluate(
         raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
     if features and (test_attributes or attributes is not None):
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
+    if (gallery or names) and not features:
+        raise UsageError("--gallery and --names: belong to --features; leave both out.")
     from vibench.cli.console import err, out, progress
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
@@ -133,7 +147,8 @@ def evaluate(
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
     draws = tuple(dict.fromkeys(draw or ["seeded"]))
     rules = [
-        Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
+        Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, allow_incomplete, labels)
+        for mode in modes
     ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or attributes_only):
@@ -160,7 +175,8 @@ def evaluate(
             # What attribute labels reach alone is the same in every query mode.
             scored = list({one.record.id: one for one in scored}.values())
         elif features:
-            scored = _score_features(features, rules, name, dataset, world.device)
+            files = (features, gallery or (), names or ())
+            scored = _score_features(files, rules, name, dataset, root, world.device)
         else:
             scored = _score_attributes(dataset, root, trial, rules[0], world.device)
     folder = leaderboards_folder(leaderboards)
@@ -195,18 +211,33 @@ def _auxiliary(
 
 
 def _score_features(
-    files: Sequence[Path], rules: Sequence[Rules], name: str | None, dataset: str | None, device: str
+    files: tuple[Sequence[Path], Sequence[Path], Sequence[Path]],
+    rules: Sequence[Rules],
+    name: str | None,
+    dataset: str | None,
+    root: Path | None,
+    device: str,
 ) -> list[Scored]:
+    """``files``: of features, of galleries and of names."""
     from vibench.cli.console import progress
     from vibench.scoring.score import read_features_files, score_features
 
-    found, digests = read_features_files(files)
-    label = name or str(found[0].meta.get("method") or files[0].stem)
+    features, galleries, names = files
+    read = read_features_files(features, rules[0].protocols, galleries=galleries, names=names, dataset=dataset)
+    label = name or str(read.features[0].meta.get("method") or features[0].stem)
     return [
         one
         for rule in rules
         for one in score_features(
-            found, rule, name=label, dataset=dataset, digests=digests, device=device, progress=progress
+            read.features,
+            rule,
+            name=label,
+            dataset=dataset,
+            digests=read.digests,
+            notes=read.notes,
+            root=root,
+            device=device,
+            progress=progress,
         )
     ]
 

@@ -130,6 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         _complain("error:", str(error))
+        for line in error.recipe:
+            _complain("  ", one_line(line))
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
@@ -53,6 +53,25 @@ class Dataset:
         """
         frame: SampleIndex = self._layout().index_from_names(names)
         return frame
+
+    def relative_name(self, name: str) -> str | None:
+        """The end of a path of any machine that names an image of this layout, ``/``-separated; None without one.
+
+        The ending may be absent or another: features are dumped under ``0001`` and ``0001.npy``.
+        """
+        parts = [part for part in re.split(r"[\\/]+", name.strip()) if part]
+        ends = ["/".join(parts[-count:]) for count in range(2, min(len(parts), 5) + 1)]
+        ending = PurePosixPath(self._layout().NAME_FORM.split()[0]).suffix
+        ends += [str(PurePosixPath(end).with_suffix(ending)) for end in ends]
+        return next((end for end in ends if self.is_image(end)), None)
+
+    def is_image(self, name: str) -> bool:
+        """Whether a relative name is that of an image of this layout, of whatever split."""
+        return self._layout().parse_name(name) is not None
+
+    def is_test_form(self, name: str) -> bool:
+        """Whether a relative name is one that a test image can have."""
+        return self._layout().parse_test_name(name) is not None
 
     def modality_of(self, camera: int) -> str | None:
         """The modality of a camera's images; None for a camera with both, or one that the data set does not have."""

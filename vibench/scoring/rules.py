@@ -34,6 +34,9 @@ class Rules:
     mask_same_location: bool = False
     """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
 
+    allow_incomplete: bool = False
+    """Evaluate although images of the data set are missing; the record says so and holds no rank."""
+
     given: GivenAttributes = field(default_factory=GivenAttributes)
     """Where methods that take attributes in testing have them from."""
 
