@@ -58,12 +58,14 @@ def compare(
     Example: vibench compare agw ddag:b-p --protocol sysu-all
     """
     from dataclasses import asdict
+    from functools import partial
 
     from rich.markup import escape
 
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
     from vibench.cli.console import err, out, progress
     from vibench.errors import UsageError
+    from vibench.files.places import keeping, require_writable
     from vibench.files.writing import write_json
     from vibench.leaderboard.comparison import Resampling
     from vibench.leaderboard.comparison import compare as compare_runs
@@ -77,6 +79,8 @@ def compare(
         )
     if protocol:
         load_protocol(protocol)
+    if json_ is not None:
+        require_writable(json_, "--json")
     stored, problems = find_records(leaderboards_folder(leaderboards))
     wanted = Wanted(dataset, protocol, draw, query_mode, rerank)
     chosen = [select(side, stored, wanted) for side in sides]
@@ -93,4 +97,5 @@ def compare(
     if problems:
         err.print(f"attention: {len(problems)} files of the store were passed over; see 'vibench leaderboard'.")
     if json_ is not None:
-        write_json(json_, asdict(result))
+        with keeping() as keep:
+            keep(json_, partial(write_json, value=asdict(result)))

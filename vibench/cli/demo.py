@@ -30,8 +30,10 @@ def demo(
     from vibench.cli.console import out as console
     from vibench.cli.records_table import records_table
     from vibench.demo import run_demo
+    from vibench.files.places import require_folder
     from vibench.leaderboard.terminal import terminal_table
 
+    require_folder(out, "--out")
     start = time.monotonic()
 
     def say(line: str) -> None:

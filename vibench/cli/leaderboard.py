@@ -56,6 +56,7 @@ def leaderboard(
 
     from vibench.cli.console import err, out
     from vibench.errors import UsageError
+    from vibench.files.places import require_folder
     from vibench.leaderboard.board import build_boards
     from vibench.leaderboard.cells import board_title
     from vibench.leaderboard.cost import cost_kinds, cost_tables
@@ -81,6 +82,7 @@ def leaderboard(
         from vibench.cli.recompute import report_recomputation
 
         return report_recomputation(folder)
+    require_folder(folder, "--leaderboards")
     update = update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
@@ -103,4 +105,6 @@ def leaderboard(
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
     for problem in update.problems:
         err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
+    if update.failure is not None:
+        raise update.failure
     out.print(escape(f"{len(boards)} boards in {len(update.written)} files; start at {folder / INDEX}"), soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -46,14 +47,18 @@ def profile(
 
     from vibench.cli.console import out, progress
     from vibench.cli.profile_tables import profile_tables
+    from vibench.files.places import keeping, require_writable
     from vibench.profiling.measure import profile_method
     from vibench.profiling.target import load_target
     from vibench.report.pictures.figure import require_matplotlib, write_figure
     from vibench.report.pictures.profile import profile_figure
     from vibench.runtime.devices import resolve_device, resolve_precision
 
+    if json_ is not None:
+        require_writable(json_, "--json")
     if plot is not None:
         require_matplotlib()
+        require_writable(plot, "--plot")
     where = resolve_device(device)
     method = load_target(target, variant=variant, dataset=dataset, overrides=set_ or ())
     precision = resolve_precision(amp, where, method.recipe.optimizer.precision, tf32)
@@ -62,7 +67,8 @@ def profile(
     )
     for shown in profile_tables(measured):
         out.print(shown)
-    if json_ is not None:
-        write_profile(json_, measured)
-    if plot is not None:
-        write_figure(plot, profile_figure(measured))
+    with keeping() as keep:
+        if json_ is not None:
+            keep(json_, partial(write_profile, profile=measured))
+        if plot is not None:
+            keep(plot, partial(write_figure, figure=profile_figure(measured)))
