@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vibench.runtime.platform import require_platform
 from vibench.runtime.progress import Progress, silent
 
 
@@ -20,6 +21,7 @@ def take(handle: int, wait: bool) -> bool:
     Closing the handle gives the lock back, once no child process has a copy of it. Raises `OSError` where the file
     system has no locks.
     """
+    require_platform()
     # Imported where it is needed, so that a system without it gets as far as the sentence that says so.
     import fcntl
 
