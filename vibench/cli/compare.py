@@ -63,7 +63,7 @@ def compare(
     from rich.markup import escape
 
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
-    from vibench.cli.console import err, out, progress
+    from vibench.cli.console import err, out, progress, show
     from vibench.errors import UsageError
     from vibench.files.places import keeping, require_writable
     from vibench.files.writing import write_json
@@ -85,10 +85,10 @@ def compare(
     wanted = Wanted(dataset, protocol, draw, query_mode, rerank)
     chosen = [select(side, stored, wanted) for side in sides]
     result = compare_runs(chosen, Resampling(resamples, seed, level), breakdown=breakdown, progress=progress)
-    out.print(differences_table(result))
+    show(differences_table(result))
     for table in parts_tables(result):
         out.print()
-        out.print(table)
+        show(table)
     out.print()
     for verdict in verdicts(result):
         out.print(escape(verdict), soft_wrap=True)

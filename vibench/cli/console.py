@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,6 +20,9 @@ from rich.text import Text
 from vibench.cli.streams import encodable
 from vibench.runtime.progress import Advance, silent
 
+NARROWEST = 80
+"""Columns that tables are made for."""
+
 
 class _Console(Console):
     """Lays out texts in the letters that its stream has, so that columns stay in line; rich does so with borders."""
@@ -30,6 +33,12 @@ class _Console(Console):
 
 out = _Console(highlight=False)
 err = _Console(stderr=True, highlight=False)
+_wide = _Console(highlight=False, width=NARROWEST)
+
+
+def show(table: RenderableType) -> None:
+    """Print a table of figures: a terminal of fewer than `NARROWEST` columns breaks its lines, but shows all of it."""
+    (out if out.width >= NARROWEST else _wide).print(table)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def attributes(
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out
+    from vibench.cli.console import out, show
     from vibench.data.attribute_sources import coverage, read_source
     from vibench.data.attributes import FILE_NAME, write_attributes
     from vibench.datasets.registry import dataset_root, get_dataset
@@ -59,7 +59,7 @@ def attributes(
         unlabelled = part.pairs - part.labelled_pairs
         numbers = (part.identities, len(part.missing), part.pairs, unlabelled, part.codes)
         table.add_row(part.part, *map(str, numbers))
-    out.print(table)
+    show(table)
     for part in parts:
         for line in _missing(part):
             out.print(escape(line), soft_wrap=True)

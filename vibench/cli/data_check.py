@@ -51,7 +51,7 @@ def _show(report: CheckReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out
+    from vibench.cli.console import out, show
 
     counts = Table(title=escape(f"{report.dataset} in {report.root}"))
     counts.add_column("quantity")
@@ -62,7 +62,7 @@ def _show(report: CheckReport) -> None:
         verdict = "[green]ok[/]" if count.agrees else "[red]differs[/]" if count.verified else "[yellow]differs[/]"
         note = "" if count.verified else " (expected number unverified)"
         counts.add_row(count.quantity, str(count.expected), str(count.found), verdict + note)
-    out.print(counts)
+    show(counts)
     # Warnings must not push what makes the copy incomplete out of sight.
     problems = sorted(report.problems, key=lambda problem: problem.warning)
     for problem in problems[:_SHOWN_PROBLEMS]:

@@ -44,7 +44,7 @@ def heatmaps(
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out, progress
+    from vibench.cli.console import out, progress, show
     from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps, summarise_heatmaps
     from vibench.data.heatmaps import FILE_NAME, write_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
@@ -66,7 +66,7 @@ def heatmaps(
     for part in summarise_heatmaps(found):
         sure = "-" if part.confidence is None else f"{part.confidence:.2f}"
         table.add_row(part.modality, str(part.images), str(part.known), sure)
-    out.print(table)
+    show(table)
     with keeping() as keep:
         keep(target, partial(write_heatmaps, heatmaps=found.heatmaps, paths=found.index["path"].tolist()))
     cells = " x ".join(map(str, found.heatmaps.maps.shape))

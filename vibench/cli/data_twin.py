@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +41,8 @@ def twin(
     pixels = _parse_size(size) if size is not None else None
     if preview is not None:
         require_writable(preview, "--preview")
-    if out is not None:
-        require_folder(out.parent, "--out")
+    if out is not None and not os.path.exists(out):  # noqa: PTH110  (a name that is too long is no error here)
+        require_folder(out, "--out")
     if preview is not None:
         write_preview(preview, layout, seed, size=pixels)
         console.print(f"contact sheet: {preview}", soft_wrap=True)

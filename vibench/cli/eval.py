@@ -122,7 +122,7 @@ def evaluate(
         raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
     if features and (test_attributes or attributes is not None):
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
-    from vibench.cli.console import err, out, progress
+    from vibench.cli.console import err, out, progress, show
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
     from vibench.files.places import keeping
@@ -173,7 +173,7 @@ def evaluate(
         else:
             scored = _score_attributes(dataset, root, trial, rules[0], world.device)
     for table in records_tables([one.record for one in scored]):
-        out.print(table)
+        show(table)
     for note in dict.fromkeys(note for one in scored for note in one.record.notes):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     with keeping() as keep:

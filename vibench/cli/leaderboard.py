@@ -54,7 +54,7 @@ def leaderboard(
     """
     from rich.markup import escape
 
-    from vibench.cli.console import err, out
+    from vibench.cli.console import err, out, show
     from vibench.errors import UsageError
     from vibench.files.places import require_folder
     from vibench.leaderboard.board import build_boards
@@ -92,9 +92,9 @@ def leaderboard(
         if kinds:
             for table in cost_tables(board):
                 for kind in (kind for kind in kinds if kind in table.kinds):
-                    out.print(cost_terminal_table(board, table, kind))
+                    show(cost_terminal_table(board, table, kind))
         else:
-            out.print(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
+            show(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:

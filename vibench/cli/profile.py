@@ -45,7 +45,7 @@ def profile(
 
     parts = resolve_parts(part or ())
 
-    from vibench.cli.console import out, progress
+    from vibench.cli.console import progress, show
     from vibench.cli.profile_tables import profile_tables
     from vibench.files.places import keeping, require_writable
     from vibench.profiling.measure import profile_method
@@ -66,7 +66,7 @@ def profile(
         method, where, precision, parts=parts, seconds=seconds, largest_batch=max_batch, progress=progress
     )
     for shown in profile_tables(measured):
-        out.print(shown)
+        show(shown)
     with keeping() as keep:
         if json_ is not None:
             keep(json_, partial(write_profile, profile=measured))
