@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,13 +32,17 @@ def check(
     from vibench.cli.console import progress
     from vibench.datasets.check import check_dataset
     from vibench.datasets.registry import dataset_root, get_dataset
+    from vibench.files.places import keeping, require_writable
     from vibench.files.writing import write_json
 
     chosen = get_dataset(dataset)
+    if json is not None:
+        require_writable(json, "--json")
     report = check_dataset(chosen, dataset_root(dataset, root), workers, progress)
     _show(report)
     if json is not None:
-        write_json(json, report.to_dict())
+        with keeping() as keep:
+            keep(json, partial(write_json, value=report.to_dict()))
     if not report.complete:
         raise typer.Exit(1)
 
@@ -46,7 +51,7 @@ def _show(report: CheckReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out
+    from vibench.cli.console import out, show
 
     counts = Table(title=escape(f"{report.dataset} in {report.root}"))
     counts.add_column("quantity")
@@ -57,7 +62,7 @@ def _show(report: CheckReport) -> None:
         verdict = "[green]ok[/]" if count.agrees else "[red]differs[/]" if count.verified else "[yellow]differs[/]"
         note = "" if count.verified else " (expected number unverified)"
         counts.add_row(count.quantity, str(count.expected), str(count.found), verdict + note)
-    out.print(counts)
+    show(counts)
     # Warnings must not push what makes the copy incomplete out of sight.
     problems = sorted(report.problems, key=lambda problem: problem.warning)
     for problem in problems[:_SHOWN_PROBLEMS]:

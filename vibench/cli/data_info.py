@@ -21,7 +21,7 @@ def info(
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out
+    from vibench.cli.console import out, show
     from vibench.data.attributes import find_attributes
     from vibench.data.heatmaps import find_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
@@ -45,7 +45,7 @@ def info(
             end_section=total,
             style="bold" if total else None,
         )
-    out.print(table)
+    show(table)
     for need, found in (("attributes", find_attributes(chosen, folder)), ("heatmaps", find_heatmaps(chosen, folder))):
         place = f"none; 'vibench data {need}' makes them" if found is None else str(found)
         out.print(escape(f"{need}: {place}"), soft_wrap=True)

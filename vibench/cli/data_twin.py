@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,11 +33,16 @@ def twin(
     from vibench.cli.console import progress
     from vibench.datasets.twin.make import make_twin, twin_exists
     from vibench.datasets.twin.preview import write_preview
+    from vibench.files.places import require_folder, require_writable
 
     if out is None and preview is None:
         raise UsageError("nothing to make: give --out FOLDER, --preview IMAGE or both")
     layout = dataset.removesuffix(_SUFFIX)
     pixels = _parse_size(size) if size is not None else None
+    if preview is not None:
+        require_writable(preview, "--preview")
+    if out is not None and not os.path.exists(out):  # noqa: PTH110  (a name that is too long is no error here)
+        require_folder(out, "--out")
     if preview is not None:
         write_preview(preview, layout, seed, size=pixels)
         console.print(f"contact sheet: {preview}", soft_wrap=True)

@@ -30,22 +30,25 @@ def demo(
 
     from vibench.cli.console import err, progress
     from vibench.cli.console import out as console
+    from vibench.cli.console import show as show_table
     from vibench.cli.records_table import records_table
     from vibench.demo import run_demo
+    from vibench.files.places import require_folder
     from vibench.leaderboard.terminal import terminal_table
 
+    require_folder(out, "--out")
     start = time.monotonic()
 
     def say(line: str) -> None:
         err.print(f"[dim]{time.monotonic() - start:4.0f} s[/]  {line}", soft_wrap=True)
 
     def show(records: list[Record]) -> None:
-        console.print(records_table(records))
+        show_table(records_table(records))
 
     boards = run_demo(out, scale=scale, seed=seed, device=device, amp=amp, progress=progress, say=say, show=show)
     for board in boards:
         console.print()
-        console.print(terminal_table(board, console.width))
+        show_table(terminal_table(board, console.width))
     say("done")
     run, pictures = out / "runs" / "sysu-mm01-twin" / f"agw-s{seed}", out / "data" / "sysu-mm01-twin"
     console.print(

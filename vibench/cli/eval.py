@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vibench.files.places import Keep
+    from vibench.protocols import Protocol
     from vibench.scoring.embedded import Embedded
     from vibench.scoring.rules import Rules
     from vibench.scoring.score import Scored
@@ -130,9 +133,10 @@ def evaluate(
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
     if (gallery or names) and not features:
         raise UsageError("--gallery and --names: belong to --features; leave both out.")
-    from vibench.cli.console import err, out, progress
+    from vibench.cli.console import err, out, progress, show
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
+    from vibench.files.places import keeping
     from vibench.files.writing import write_json
     from vibench.records.record_json import record_dict
     from vibench.records.store import leaderboards_folder, write_record
@@ -155,6 +159,8 @@ def evaluate(
         raise UsageError("--auxiliary: needs a trained method; evaluate a RUN or a --checkpoint.")
     with repeatable(deterministic):
         with joint_processes(device) as world:
+            folder = leaderboards_folder(leaderboards)
+            world.from_leader(lambda: _require_places(folder, protocols, json, auxiliary_out if sizes else None))
             embedded = None
             if not (features or attributes_only):
                 models = _models(run, checkpoint, method, trial, root, allow_leaking)
@@ -179,22 +185,36 @@ def evaluate(
             scored = _score_features(files, rules, name, dataset, root, world.device)
         else:
             scored = _score_attributes(dataset, root, trial, rules[0], world.device)
-    folder = leaderboards_folder(leaderboards)
-    for one in scored:
-        write_record(folder, one.record, one.per_query)
     for table in records_tables([one.record for one in scored]):
-        out.print(table)
+        show(table)
     for note in dict.fromkeys(note for one in scored for note in one.record.notes):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
-    if json is not None:
-        write_json(json, [record_dict(one.record) for one in scored])
-    if sizes and embedded is not None:
-        _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label)
+    with keeping() as keep:
+        for one in scored:
+            keep(folder, partial(write_record, record=one.record, per_query=one.per_query))
+        if json is not None:
+            keep(json, partial(write_json, value=[record_dict(one.record) for one in scored]))
+        if sizes and embedded is not None:
+            _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label, keep)
     err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
 
 
+def _require_places(folder: Path, protocols: Sequence[Protocol], json: Path | None, auxiliary: Path | None) -> str:
+    """Try where results go before they are computed; answers as `World.from_leader` asks."""
+    from vibench.files.places import require_writable
+    from vibench.records.store import require_store
+
+    require_store(folder, protocols)
+    if json is not None:
+        require_writable(json, "--json")
+    if auxiliary is not None:
+        require_writable(auxiliary, "--auxiliary-out")
+        require_writable(auxiliary.with_suffix(".png"), "--auxiliary-out")
+    return ""
+
+
 def _auxiliary(
-    embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str
+    embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str, keep: Keep
 ) -> None:
     from vibench.cli.console import err, out, progress
     from vibench.scoring.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
@@ -203,9 +223,9 @@ def _auxiliary(
     for score in scores:
         rank_1, mean_ap = score.mean["r1"], score.mean["map"]
         out.print(f"{score.protocol}, {score.size} queries per graph: rank-1 {rank_1:.2%}, mAP {mean_ap:.2%}")
-    write_auxiliary_table(table, scores)
+    keep(table, partial(write_auxiliary_table, scores=scores))
     plot = table.with_suffix(".png")
-    drawn = plot_auxiliary(plot, scores, label)
+    drawn = keep(plot, partial(plot_auxiliary, scores=scores, title=label))
     missing = "no plot, which needs matplotlib: pip install 'vibench[plots]'"
     err.print(f"{table} and {plot}" if drawn else f"{table}; {missing}", soft_wrap=True, markup=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -36,15 +37,21 @@ def extract(
     from vibench.cli.console import out, progress
     from vibench.cli.joint import joint_processes
     from vibench.evaluation.features import write_features
+    from vibench.files.places import keeping, require_writable
     from vibench.runtime.determinism import deterministic as repeatable
     from vibench.runtime.devices import resolve_device, resolve_precision
     from vibench.scoring.trained import models_of_run
+
+    def place_tried() -> str:
+        require_writable(output, "-o")
+        return ""
 
     models = models_of_run(run, root, trial)
     if len(models) > 1:
         trials = ", ".join(str(model.checkpoint.trial) for model in models)
         raise UsageError(f"{run}: holds the trials {trials}, and a features file one of them; name it with --trial.")
     with repeatable(deterministic), joint_processes(device) as world:
+        world.from_leader(place_tried)
         place = resolve_device(world.device)
         _, extraction = models[0].extract(
             place,
@@ -56,8 +63,9 @@ def extract(
         )
     if not world.leads:
         return
-    write_features(output, extraction.features)
     images, width = extraction.features.features.shape
+    with keeping() as keep:
+        keep(output, partial(write_features, features=extraction.features))
     out.print(
         f"{output}: {images} images × {width}, {extraction.images_per_second:.0f} images/s",
         soft_wrap=True,

@@ -52,8 +52,9 @@ def leaderboard(
     """
     from rich.markup import escape
 
-    from vibench.cli.console import err, out
+    from vibench.cli.console import err, out, show
     from vibench.errors import UsageError
+    from vibench.files.places import require_folder
     from vibench.leaderboard.board import build_boards
     from vibench.leaderboard.cells import board_title
     from vibench.leaderboard.cost import cost_kinds, cost_tables
@@ -79,6 +80,7 @@ def leaderboard(
         from vibench.cli.recompute import report_recomputation
 
         return report_recomputation(folder)
+    require_folder(folder, "--leaderboards")
     update = update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
@@ -88,9 +90,9 @@ def leaderboard(
         if kinds:
             for table in cost_tables(board):
                 for kind in (kind for kind in kinds if kind in table.kinds):
-                    out.print(cost_terminal_table(board, table, kind))
+                    show(cost_terminal_table(board, table, kind))
         else:
-            out.print(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
+            show(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:
@@ -101,4 +103,6 @@ def leaderboard(
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
     for problem in update.problems:
         err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
+    if update.failure is not None:
+        raise update.failure
     out.print(escape(f"{len(boards)} boards in {len(update.written)} files; start at {folder / INDEX}"), soft_wrap=True)

@@ -51,6 +51,7 @@ def visualize(
     if (run is None) == (checkpoint is None):
         raise UsageError("name either RUN or --checkpoint; see 'vibench visualize --help'.")
     from vibench.cli.console import err, out, progress
+    from vibench.files.places import require_folder
     from vibench.protocols import HEADLINE_PROTOCOLS, load_protocol
     from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
     from vibench.report.pictured_run import find_model, picture_run
@@ -58,6 +59,7 @@ def visualize(
     from vibench.report.visualize import visualize as draw
 
     require_matplotlib()
+    require_folder(output, "-o")
     model, number = find_model(run, checkpoint, root, trial)
     if method is not None and method != model.checkpoint.method:
         raise UsageError(f"{model.path}: is a checkpoint of {model.checkpoint.method}, not of --method {method}.")

@@ -16,7 +16,6 @@ test split, as much published code does and no honest number may.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from vibench.errors import UsageError, VibenchError
 from vibench.files.json_table import read_json_table, write_json_table
+from vibench.files.lock import take
 from vibench.files.toml import read_toml
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.sections import Recipe
@@ -169,12 +169,10 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not take(handle.fileno(), wait=False):
                 raise UsageError(
                     f"{self.path}: another process is training this run; wait for it, or choose another --out."
-                ) from None
+                )
             yield
 
     def write_description(self, description: RunDescription) -> None:

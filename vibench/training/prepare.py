@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from vibench.datasets.registry import dataset_root, get_dataset
 from vibench.errors import UsageError
 from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.places import require_folder
 from vibench.files.writing import write_text
 from vibench.methods.recipe import recipe_dict, recipe_sha256, recipe_toml
 from vibench.runtime.determinism import deterministic
@@ -24,6 +26,10 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     Raises `UsageError` where the folder holds a run, or anything else, already.
     """
     recipe = spec.recipe
+    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
+    if os.path.lexists(run.path):
+        _require_unused(run)
+    require_folder(run.path, "--out")
     dataset = get_dataset(recipe.dataset)
     root = dataset_root(dataset.name, spec.root)
     check_trial(dataset, spec.trial)
@@ -59,8 +65,6 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         sync_batch_norm=spec.sync_batch_norm,
         deterministic=spec.deterministic,
     )
-    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
-    _require_unused(run)
     with writing(run), run.locked():
         write_text(run.recipe_path, recipe_toml(recipe))
         run.write_description(description)
