@@ -225,6 +225,8 @@ def _score_features(
 
     found, digests = read_features_files(files)
     label = name or str(found[0].meta.get("method") or files[0].stem)
+    if not label.isprintable():  # no record may hold it, and that is better known before they are made
+        raise UsageError(f"{label!a}: is no printable text, so no label of features; give them another with --name.")
     return [
         one
         for rule in rules
