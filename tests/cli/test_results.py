@@ -186,6 +186,14 @@ def test_the_report_and_its_charts_are_kept(
     assert "</html>" in kept.read_text()
 
 
+def test_pictures_are_kept(run: Run, trained: Path, tmp_path: Path, fill: Callable[..., None]) -> None:
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install vibench[plots])")
+    fill(tmp_path / "full")
+    error = run("visualize", trained, "-o", "full/pictures", "--what", "cmc", *ON_CPU).exception
+    (kept,) = tmp_path.glob("vibench-kept-*/cmc.png")
+    assert isinstance(error, VibenchError) and str(kept.relative_to(tmp_path)) in str(error)
+
+
 def test_boards_are_shown_where_they_cannot_be_written(
     run: Run, features: Path, tmp_path: Path, fill: Callable[..., None]
 ) -> None:

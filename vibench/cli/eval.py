@@ -245,6 +245,8 @@ def _score_features(
     features, galleries, names = files
     read = read_features_files(features, rules[0].protocols, galleries=galleries, names=names, dataset=dataset)
     label = name or str(read.features[0].meta.get("method") or features[0].stem)
+    if not label.isprintable():  # no record may hold it, and that is better known before they are made
+        raise UsageError(f"{label!a}: is no printable text, so no label of features; give them another with --name.")
     return [
         one
         for rule in rules
