@@ -42,7 +42,7 @@ def attributes(
 
     chosen = get_dataset(dataset)
     folder = dataset_root(dataset, root)
-    index = chosen.index(folder)
+    index = chosen.index(folder, missing_ok=True)
     labels = read_source(source, chosen, folder, index)
     if identity_level:
         labels = labels.identity_level()

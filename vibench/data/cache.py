@@ -20,7 +20,7 @@ import hashlib
 import os
 import random
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,19 +123,19 @@ def open_cache(
         near = suggestion(interpolation, list(RESAMPLING))
         raise UsageError(f"unknown interpolation '{interpolation}'{near}; there are {', '.join(RESAMPLING)}")
     root = Path(root)
-    index = dataset.index(root)
+    index, files = dataset.index(root, missing_ok=True), dataset.files(root)
     if index.empty:
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root")
     settings = {"dataset": dataset.name, "height": height, "width": width, "interpolation": interpolation}
     plan = CachePlan(
         folder=(folder or cache_folder()) / _place(dataset, root, height, width, interpolation),
         root=root,
-        paths=tuple(index["path"]),
+        paths=tuple(files.get(path, path) for path in index["path"]),
         views=tuple(map(View, index["modality"], map(int, index["camera"]))),
         height=height,
         width=width,
         interpolation=interpolation,
-        fingerprint=_fingerprint(settings, root, index),
+        fingerprint=_fingerprint(settings, root, index, files),
     )
     reason = _unusable(plan, verify)
     if reason:
@@ -150,7 +150,7 @@ def open_cache(
                 f"cannot write the image cache {plan.folder}: {error.strerror or error}; "
                 "make room there, or set VIBENCH_CACHE to another folder"
             ) from error
-        if reason and _fingerprint(settings, root, index) != plan.fingerprint:
+        if reason and _fingerprint(settings, root, index, files) != plan.fingerprint:
             raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
     # Of a build that was killed when it was as good as finished.
     with contextlib.suppress(OSError):
@@ -217,12 +217,12 @@ def _place(dataset: Dataset, root: Path, height: int, width: int, interpolation:
     return f"{dataset.name}-{height}x{width}-{interpolation}-{sha256_text(str(root.resolve()))[:8]}"
 
 
-def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex) -> str:
+def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex, files: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     versions = {"format": FORMAT, "pillow": PIL.__version__.split(".")[0]}
     digest.update(canonical_json({**settings, **versions}).encode())
     for row in index.to_numpy(dtype=object).tolist():
-        path = root / row[0]
+        path = root / files.get(row[0], row[0])
         try:
             status = path.stat()
         except OSError as error:

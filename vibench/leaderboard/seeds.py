@@ -55,7 +55,7 @@ def _settings(record: Record) -> tuple[object, ...]:
         return (record.id,)
     galleries = tuple((trial.trial, trial.queries, trial.gallery, trial.gallery_sha256) for trial in record.trials)
     rules = (record.query_mode, record.test_time_information, record.distance, record.rerank, record.test_attributes)
-    sound = (record.complete, record.leaking)
+    sound = (record.complete, record.leaking, bool(run.incomplete))
     trained = (run.recipe_sha256, run.epochs, run.input, run.backbone, run.pretrained, run.precision, run.compiled)
     return (record.method, record.variant, record.feature, *rules, *sound, *trained, galleries)
 
