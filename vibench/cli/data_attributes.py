@@ -46,7 +46,7 @@ def attributes(
     target = output or folder / FILE_NAME
     if folder.is_dir():  # else what is wrong is --root
         require_writable(target, "-o")
-    index = chosen.index(folder)
+    index = chosen.index(folder, missing_ok=True)
     labels = read_source(source, chosen, folder, index)
     if identity_level:
         labels = labels.identity_level()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vibench.datasets.report import CheckReport
 
 _SHOWN_PROBLEMS = 20
+_CITED = 3
 
 
 def check(
@@ -52,6 +53,7 @@ def _show(report: CheckReport) -> None:
     from rich.table import Table
 
     from vibench.cli.console import out, show
+    from vibench.errors import cited
 
     counts = Table(title=escape(f"{report.dataset} in {report.root}"))
     counts.add_column("quantity")
@@ -68,6 +70,10 @@ def _show(report: CheckReport) -> None:
     for problem in problems[:_SHOWN_PROBLEMS]:
         colour = "yellow" if problem.warning else "red"
         out.print(f"[{colour}]{problem.kind}[/] {escape(problem.path)}: {escape(problem.detail)}", soft_wrap=True)
-    if len(problems) > _SHOWN_PROBLEMS:
-        out.print(f"and {len(problems) - _SHOWN_PROBLEMS} more (see --json)")
+    hidden = problems[_SHOWN_PROBLEMS:]
+    if hidden:
+        out.print(f"and {len(hidden)} more (see --json):")
+    for kind in dict.fromkeys(problem.kind for problem in hidden):
+        paths = [problem.path for problem in hidden if problem.kind == kind]
+        out.print(f"{len(paths)} {kind}: {escape(cited(paths, _CITED))}", soft_wrap=True)
     out.print("[green]complete[/]" if report.complete else "[red]not complete[/]")

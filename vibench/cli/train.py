@@ -31,6 +31,7 @@ _RUN_OPTIONS = (
     "heatmaps",
     "deterministic",
     "sync_batch_norm",
+    "allow_incomplete",
 )
 """What a run folder fixes: options that cannot stand beside --resume."""
 
@@ -76,6 +77,12 @@ def train(
             help="On several processes: batch norm over the whole batch, as in one process, or over each one's share."
         ),
     ] = True,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--allow-incomplete", help="Train on a copy that lacks training images; run and records say so, unranked."
+        ),
+    ] = False,
 ) -> None:
     """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
 
@@ -117,12 +124,15 @@ def train(
                 compiled=compile_,
                 deterministic=deterministic,
                 sync_batch_norm=sync_batch_norm,
+                allow_incomplete=allow_incomplete,
             )
             if trial is None and specs[0].trial is not None:
                 err.print(
                     f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
                 )
             runs = _prepare(specs, world)
+            if world.leads:
+                _say_what_lacks(runs)
         _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
 
 
@@ -137,6 +147,17 @@ def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
         return dumps([str(prepare(replace(spec, processes=world.size), device=world.device).path) for spec in specs])
 
     return tuple(RunFolder(Path(folder)) for folder in loads(world.from_leader(folders)))
+
+
+def _say_what_lacks(runs: tuple[RunFolder, ...]) -> None:
+    from vibench.cli.console import err
+
+    for run in runs:
+        begun = run.description()
+        if begun.incomplete:
+            trial = "" if begun.trial is None else f", trial {begun.trial}"
+            said = f"note: the training split of {begun.dataset}{trial} {begun.incomplete}; the records will say so."
+            err.print(said, soft_wrap=True, markup=False)
 
 
 def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tensorboard: bool) -> None:
@@ -175,6 +196,7 @@ def _specifications(
     compiled: bool,
     deterministic: bool,
     sync_batch_norm: bool,
+    allow_incomplete: bool,
 ) -> list[TrainingSpec]:
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
@@ -199,6 +221,7 @@ def _specifications(
             sync_batch_norm=sync_batch_norm,
             deterministic=deterministic,
             tf32=tf32,
+            allow_incomplete=allow_incomplete,
         )
 
     if trial == "all" and splits > 1:

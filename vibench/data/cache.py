@@ -20,7 +20,7 @@ import hashlib
 import os
 import random
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,19 +130,19 @@ def open_cache(
         # Before the images are listed, let alone decoded. A finished cache may lie where nothing can be written.
         with _writing(place):
             try_folder(place)
-    index = dataset.index(root)
+    index, files = dataset.index(root, missing_ok=True), dataset.files(root)
     if index.empty:
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root")
     settings = {"dataset": dataset.name, "height": height, "width": width, "interpolation": interpolation}
     plan = CachePlan(
         folder=place,
         root=root,
-        paths=tuple(index["path"]),
+        paths=tuple(files.get(path, path) for path in index["path"]),
         views=tuple(map(View, index["modality"], map(int, index["camera"]))),
         height=height,
         width=width,
         interpolation=interpolation,
-        fingerprint=_fingerprint(settings, root, index),
+        fingerprint=_fingerprint(settings, root, index, files),
     )
     reason = _unusable(plan, verify)
     if reason:
@@ -152,7 +152,7 @@ def open_cache(
                 reason = _unusable(plan, verify)
                 if reason:
                     build_cache(plan, index.to_csv(index=False, lineterminator="\n"), workers, progress)
-        if reason and _fingerprint(settings, root, index) != plan.fingerprint:
+        if reason and _fingerprint(settings, root, index, files) != plan.fingerprint:
             raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
     # Of a build that was killed when it was as good as finished.
     with contextlib.suppress(OSError):
@@ -236,12 +236,12 @@ def _place(dataset: Dataset, root: Path, height: int, width: int, interpolation:
     return f"{dataset.name}-{height}x{width}-{interpolation}-{sha256_text(str(root.resolve()))[:8]}"
 
 
-def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex) -> str:
+def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex, files: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     versions = {"format": FORMAT, "pillow": PIL.__version__.split(".")[0]}
     digest.update(canonical_json({**settings, **versions}).encode())
     for row in index.to_numpy(dtype=object).tolist():
-        path = root / row[0]
+        path = root / files.get(row[0], row[0])
         try:
             status = path.stat()
         except OSError as error:

@@ -44,7 +44,7 @@ class CachePlan:
     folder: Path
     root: Path
     paths: tuple[str, ...]
-    """Relative paths, in the order of the rows."""
+    """Relative paths of the files, in the order of the rows."""
     views: tuple[View, ...]
     """Of every image."""
     height: int

@@ -47,6 +47,7 @@ def _train(out: Path, training: Training, progress: Progress) -> tuple[str, ...]
         amp=training.precision,
         pretrained=training.pretrained,
         folder=out / training.run,
+        allow_incomplete=training.allow_incomplete,
     )
     run = train_or_resume(spec, training.device, progress=progress)
     return (str(run.checkpoint_path.relative_to(out)),)

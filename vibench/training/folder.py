@@ -72,6 +72,10 @@ class RunDescription:
     """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
     deterministic: bool = False
     """Trained with `vibench.runtime.determinism.deterministic`."""
+    incomplete: str = ""
+    """What the training split of the copy lacks or has too much (`vibench.datasets.training_split`)."""
+    training_names_sha256: str = ""
+    """Of the names of the training images; empty in folders of earlier versions."""
 
 
 @dataclass(frozen=True)
