@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tests.benchmarks.fastest import fastest_amp
 from tests.benchmarks.target import Options, Target, cpu_hardware, needs_cuda
 from vibench.data.cache import ImageCache
 from vibench.methods.base import Method
@@ -25,6 +24,7 @@ from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.modality import MODALITIES
 from vibench.runtime.devices import Precision, compile_function, resolve_device, resolve_precision
+from vibench.runtime.fastest import fastest_amp
 from vibench.scoring.extraction import extract_features
 
 METHOD = "baseline"

@@ -26,7 +26,6 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from tests.benchmarks.fastest import fastest_amp
 from tests.benchmarks.target import Options, Target, cpu_hardware, needs_cuda
 from vibench.data.batch import Batch
 from vibench.data.loader import TrainingLoader
@@ -38,6 +37,7 @@ from vibench.methods.sections import Recipe
 from vibench.modality import CODE
 from vibench.nn.torchvision_ops import import_torchvision
 from vibench.runtime.devices import Precision, resolve_device, resolve_precision
+from vibench.runtime.fastest import fastest_amp
 from vibench.training.trainer import Trainer
 
 METHODS = ("agw", "ddag")

@@ -35,9 +35,11 @@ from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.image_file import read_rgb
 from vibench.datasets.permutations import read_permutations, write_permutations
 from vibench.datasets.registry import get_dataset
+from vibench.demo import Plan, begun_plan
 from vibench.errors import UsageError
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, named_feature, read_features, write_features
+from vibench.files.json_table import write_json_table
 from vibench.files.shipped import protocols_folder, published_folder
 from vibench.leaderboard.published import load_published
 from vibench.methods.plugin import find_plugin
@@ -72,6 +74,7 @@ from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.log import EpochReport, TrainingLog, read_log
 from vibench.training.official import import_official
 from vibench.training.official_file import read_official_file
+from vibench.training.pace import Pace
 
 RECORD, OUTCOMES = scored_record("agw", 0, trials=2)
 
@@ -438,6 +441,10 @@ def _write_ready_heatmaps(folder: Path) -> None:
     np.savez_compressed(folder / "k.npz", heatmaps=np.full((len(names), 8, 8), 0.5, np.float32), paths=np.array(names))
 
 
+def _write_demo(folder: Path) -> None:
+    write_json_table(folder / "demo.json", Plan("demo", 0, 2.0, 20, {"agw": Pace(0.25, 1.5)}))
+
+
 def _write_run(folder: Path) -> None:
     run = RunFolder(folder)
     recipe = load_recipe("toy", dataset="regdb")
@@ -645,6 +652,7 @@ READERS: tuple[Reader, ...] = (
         )
         for name in sorted(path.name for path in published_folder().glob("*.csv"))
     ),
+    Reader("demo.json", "json", "demo.json", _write_demo, lambda folder: begun_plan(folder, None, "demo", 0)),
     Reader("run.json", "json", "run.json", _write_run, lambda folder: RunFolder(folder).description()),
     Reader("timing.json", "json", "timing.json", _write_run, lambda folder: RunFolder(folder).timing()),
     Reader("log.csv", "csv", "log.csv", _write_run, _read_log),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.benchmarks import fastest
 from vibench.errors import UsageError
+from vibench.runtime import fastest
 from vibench.runtime.devices import Precision, recorded_precision, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ _SUFFIX = "-twin"
 
 def twin(
     dataset: Annotated[str, typer.Option(help="Layout: sysu-mm01 or regdb.")] = "sysu-mm01",
-    scale: Annotated[str, typer.Option(help="tiny (tests), small (demo) or full (the real counts).")] = "small",
+    scale: Annotated[str, typer.Option(help="tiny (tests), demo, small or full (the real counts).")] = "small",
     seed: Annotated[int, typer.Option(help="Another seed makes other people and places.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to make, such as data/sysu-mm01-twin.")] = None,
     size: Annotated[str | None, typer.Option(help="Nominal image size HxW; default by scale.")] = None,

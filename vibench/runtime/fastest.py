@@ -1,4 +1,4 @@
-"""The precision that trains fastest on a device, for what is measured at its best."""
+"""The precision that trains fastest on a device, for work whose scores are not compared with a paper's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def fastest_amp(device: torch.device) -> str:
-    """The ``--amp`` that trains fastest on a device, for work whose scores are not compared with a paper's."""
+    """The value of ``--amp``: ``bf16`` or ``off``."""
     return "bf16" if multiplies_bf16_fast(device) else "off"
 
 
