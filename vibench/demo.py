@@ -98,9 +98,9 @@ def run_demo(
             models = models_of_run(run.path, root)
             rules = Rules(load_protocols(protocols))
             scored = score_models(models, rules, device=device, amp=amp, cache=out / "cache", progress=progress)
+            show([one.record for one in scored])
             for one in scored:
                 write_record(leaderboards, one.record, one.per_query)
-            show([one.record for one in scored])
     records, problems = read_records(leaderboards)
     for problem in problems:
         say(f"attention: {problem}")
