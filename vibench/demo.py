@@ -261,16 +261,22 @@ def _train_and_score(session: _Session, method: str, plan: Plan) -> TrainedModel
     specification = session.specification(method, settings(plan.batches_per_epoch), folder.path)
     run = train_or_resume(specification, session.device, session.cache, session.progress)
     (model,) = models_of_run(run.path, session.root)
-    if len(_records(session, model)) < len(PROTOCOLS):
-        rules, cache = Rules(load_protocols(PROTOCOLS)), session.cache
-        scored = score_models(
-            [model], rules, device=session.device, amp=session.amp, cache=cache, progress=session.progress
-        )
-        for one in scored:
-            write_record(session.leaderboards, one.record, one.per_query)
-    (_, record), *_ = _records(session, model).values()
-    session.say(f"{method}: the right person comes first in {100 * record.mean['r1']:.1f} % of searches")
+    done = [record for _, record in _records(session, model).values()]
+    if len(done) == len(PROTOCOLS):
+        _say_score(session, method, done[0])
+        return model
+    rules, cache = Rules(load_protocols(PROTOCOLS)), session.cache
+    scored = score_models(
+        [model], rules, device=session.device, amp=session.amp, cache=cache, progress=session.progress
+    )
+    _say_score(session, method, scored[0].record)
+    for one in scored:
+        write_record(session.leaderboards, one.record, one.per_query)
     return model
+
+
+def _say_score(session: _Session, method: str, record: Record) -> None:
+    session.say(f"{method}: the right person comes first in {100 * record.mean['r1']:.1f} % of searches")
 
 
 def _records(session: _Session, model: TrainedModel) -> dict[str, tuple[Path, Record]]:

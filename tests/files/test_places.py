@@ -143,6 +143,14 @@ def test_several_results_of_one_place_stay_together(folder: Path) -> None:
             assert written is not None and written.read_text() == name
 
 
+def test_every_kept_file_is_named(folder: Path) -> None:
+    with pytest.raises(VibenchError) as caught, keeping() as keep:
+        for number in range(9):
+            keep(Path("file") / f"{number}.png", partial(write_text, text=""))
+    kept = list(folder.glob("vibench-kept-*/*"))
+    assert len(kept) == 9 and all(str(file.relative_to(folder)) in str(caught.value) for file in kept)
+
+
 def test_the_folder_for_temporary_files_is_the_last_resort(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(place: Path) -> None:
         if "temporary" not in str(place):

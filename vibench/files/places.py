@@ -6,7 +6,7 @@ import errno
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,6 +16,8 @@ from vibench.files.writing import atomic_path, require_regular
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENFILE, errno.EMFILE)
 """What goes wrong with a place that was well chosen."""
+_EXPLAINED = 3
+"""Results that a sentence says everything of, where several could not be written."""
 
 Written = TypeVar("Written")
 
@@ -58,7 +60,7 @@ def keeping(beside: Path | None = None) -> Iterator[Keep]:
     folder), else in the folder for temporary files. As the block ends, `VibenchError` says what lies where, in one
     sentence. ``write`` gets the path and may return the path of what it has written, where that differs.
     """
-    sentences: list[str] = []
+    failures: list[tuple[str, Path | None]] = []
     folders: dict[Path | None, Path] = {}
     names: dict[Path, str] = {}
 
@@ -75,28 +77,40 @@ def keeping(beside: Path | None = None) -> Iterator[Keep]:
                 name = names.setdefault(place, _free(place.name or "results", names.values()))
                 written = write(folders[room] / name)
                 where = written if isinstance(written, Path) else folders[room] / name
-                sentences.append(f"{failed}, so it is kept as {where}")
+                failures.append((failed, where))
                 return written
-        sentences.append(f"{failed}, nor could it be kept elsewhere: make room, then run the command again")
+        failures.append((failed, None))
         return None
 
     try:
         yield keep
     except BaseException:
-        if sentences:
-            warnings.warn(_said(sentences), VibenchWarning, stacklevel=3)
+        if failures:
+            warnings.warn(_said(failures), VibenchWarning, stacklevel=3)
         raise
     finally:
         for folder in folders.values():
             # One in which nothing could be written either.
             with suppress(OSError):
                 folder.rmdir()
-    if sentences:
-        raise VibenchError(_said(sentences))
+    if failures:
+        raise VibenchError(_said(failures))
 
 
-def _said(sentences: list[str]) -> str:
-    return f"{'; '.join(sentences[:3])}{'' if len(sentences) < 4 else f'; and {len(sentences) - 3} more likewise'}."
+def _said(failures: Sequence[tuple[str, Path | None]]) -> str:
+    """One sentence about results that could not be written, each with the place where it is kept, if anywhere."""
+    parts = [
+        f"{failed}, nor could it be kept elsewhere: make room, then run the command again"
+        if where is None
+        else f"{failed}, so it is kept as {where}"
+        for failed, where in failures[:_EXPLAINED]
+    ]
+    others = [where for _, where in failures[_EXPLAINED:]]
+    if kept := [str(where) for where in others if where is not None]:
+        parts.append(f"likewise kept are {', '.join(kept)}")
+    if lost := others.count(None):
+        parts.append(f"{lost} more could not be kept")
+    return f"{'; '.join(parts)}."
 
 
 def try_folder(folder: Path) -> None:

@@ -77,6 +77,7 @@ TORCH: dict[str, Callable[[], Any]] = {
     "a tuple": lambda: (TENSOR, NAMES),
     "tuples of images": lambda: list(zip(NAMES, TENSOR, strict=True)),
     "dictionaries of images": lambda: [{"path": n, "feature": f} for n, f in zip(NAMES, TENSOR, strict=True)],
+    "a dictionary per path": lambda: {n: {"feat": f, "pid": 3} for n, f in zip(NAMES, TENSOR, strict=True)},
     "NumPy arrays": lambda: {"feat": DUMP.values, "paths": DUMP.names},
     "NumPy arrays of other order": lambda: {"feat": np.asfortranarray(DUMP.values.astype(">f8")), "paths": NAMES},
     "NumPy objects": lambda: {"feat": DUMP.values, "paths": DUMP.names.astype(object)},
@@ -206,8 +207,13 @@ def test_csv(tmp_path: Path) -> None:
     pd.DataFrame({"name": NAMES, "embedding": DUMP.values.tolist()}).to_csv(tmp_path / "e.csv", index=False)
     with_names.to_csv(tmp_path / "f.csv", index=False, sep=";", encoding="utf-8-sig", lineterminator="\r\n")
     with_names[[*frame, "path"]].to_csv(tmp_path / "g.tsv", index=False, sep="\t", header=False)
+    frame.assign(path=NAMES).to_csv(tmp_path / "i.csv", index=False, sep=" ")
     for file in sorted(tmp_path.iterdir()):
         same(file)
+    unnamed = pd.concat([pd.DataFrame({"path": NAMES, "pid": DUMP.pids}), frame], axis=1)
+    unnamed.to_csv(tmp_path / "j.csv", index=False, header=False)
+    with pytest.raises(UsageError, match=r"column 1 of 6 numbered columns hold whole numbers"):
+        read(tmp_path / "j.csv")
     shortened = [np.array2string(np.arange(2000.0)) for _ in NAMES]
     pd.DataFrame({"name": NAMES, "feat": shortened}).to_csv(tmp_path / "h.csv", index=False)
     with pytest.raises(UsageError, match=r"were cut \('\.\.\.'\)"):

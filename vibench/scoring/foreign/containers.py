@@ -11,7 +11,7 @@ import numpy as np
 from vibench.errors import UsageError
 from vibench.files.json_table import read_json
 from vibench.files.kinds import HEAD_BYTES, file_kind
-from vibench.files.npz import read_npz
+from vibench.files.npz import LARGEST_ARRAYS, read_npz
 from vibench.files.reading import read_text
 from vibench.scoring.foreign.hdf5 import read_hdf5
 from vibench.scoring.foreign.matlab import read_matlab
@@ -37,6 +37,11 @@ def read_container(path: Path) -> Named:
             head = handle.read(HEAD_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
+    size = path.stat().st_size
+    if size > LARGEST_ARRAYS:
+        raise UsageError(
+            f"{path}: has {size} bytes, more than the {LARGEST_ARRAYS} allowed; keep the test images alone."
+        )
     suffix = path.suffix.lower()
     if head.startswith(b"\x93NUMPY"):
         return read_numpy_array(path)

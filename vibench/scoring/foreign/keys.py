@@ -8,14 +8,15 @@ from typing import NamedTuple
 FEATURES, NAMES, PIDS, CAMERAS, MODALITIES = "features", "names", "pids", "cameras", "modalities"
 QUERY, GALLERY = "query", "gallery"
 SIDES = {
-    QUERY: ("queries", "query", "probes", "probe", "qry", "q"),
+    QUERY: ("queries", "query", "probes", "probe", "prob", "qry", "q"),
     GALLERY: ("galleries", "gallery", "gall", "gal", "g"),
     "visible": ("visible", "vis", "rgb", "color", "colour", "v"),
     "infrared": ("infrared", "thermal", "nir", "tir", "ir", "t"),
 }
 """Before or behind the name of a field. The last two are the modalities themselves."""
 FIELDS = {
-    FEATURES: "features feature feats feat embeddings embedding embeds embed embs emb vectors vecs descriptors fs f",
+    FEATURES: "features feature feats feat feas fea embeddings embedding embeds embed embs emb vectors vecs "
+    "descriptors fs f",
     NAMES: "paths path names name imgpaths imgpath imagepaths imagepath impaths filenames filename filepaths filepath "
     "fnames fname imgnames imgname imagenames imagename imgs img images image files file",
     PIDS: "pids pid personids personid labels label identities identity ids id targets target lbls y",

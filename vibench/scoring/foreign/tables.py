@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vibench.errors import UsageError
+from vibench.errors import UsageError, cited
 from vibench.files.reading import read_bytes
 from vibench.scoring.foreign.keys import known_key
 from vibench.scoring.foreign.named import Budget, Named
@@ -35,7 +35,8 @@ def read_csv(path: Path) -> Named:
         content = read_bytes(path, LARGEST_TABLE)
         first = content[:_LONGEST_LINE].splitlines()[0].decode("utf-8-sig")
         separator = max(",;\t", key=first.count)
-        cells = next(csv.reader([first], delimiter=separator))
+        spaced = separator not in first and len(first.split()) > 2
+        cells = first.split() if spaced else next(csv.reader([first], delimiter=separator))
         if len(cells) > _MOST_COLUMNS:
             raise ValueError(f"it has {len(cells)} columns")
         if b"\0" in content:
@@ -46,7 +47,7 @@ def read_csv(path: Path) -> Named:
             warnings.simplefilter("ignore")
             frame = pd.read_csv(
                 BytesIO(content),
-                sep=separator,
+                sep=r"\s+" if spaced else separator,
                 header=0 if _is_head(cells) else None,
                 index_col=False,
                 encoding="utf-8-sig",
@@ -69,7 +70,7 @@ def read_csv(path: Path) -> Named:
         else:
             values = column.fillna("").astype(str).to_numpy(dtype=object)
         _add(named, columns, str(name), values, path)
-    return _with_features(named, columns)
+    return _with_features(named, columns, path)
 
 
 def read_parquet(path: Path) -> Named:
@@ -105,7 +106,7 @@ def read_parquet(path: Path) -> Named:
     except Exception as error:  # pyarrow raises almost anything on damaged bytes
         said = " ".join(str(error).split())[:200]
         raise UsageError(f"{path}: is no readable Parquet file ({said}); write it again.") from None
-    return _with_features(named, columns)
+    return _with_features(named, columns, path)
 
 
 def _fixed(pa: Any, kind: Any) -> bool:
@@ -154,7 +155,7 @@ def _add(named: Named, columns: dict[str, np.ndarray], name: str, values: np.nda
     columns[name] = np.array(texts, dtype=np.str_)
 
 
-def _with_features(named: Named, columns: Mapping[str, np.ndarray]) -> Named:
+def _with_features(named: Named, columns: Mapping[str, np.ndarray], path: Path) -> Named:
     """Columns that are numbered through, ``f0, f1, ...`` or ``0, 1, ...``, put together to one array."""
     groups: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name, values in columns.items():
@@ -167,13 +168,12 @@ def _with_features(named: Named, columns: Mapping[str, np.ndarray]) -> Named:
         numbers = [number for number, _ in members]
         if len(members) > 1 and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
             wanted = [columns[name] for _, name in members]
-            whole = [values.dtype.kind in "iu" for values in wanted]
-            if any(whole) and not all(whole):
-                # Without names above, identities and cameras look like features.
-                for (_, name), values, odd in zip(members, wanted, whole, strict=True):
-                    if odd and not _binary(values):
-                        named.unread[f"column {name}"] = "whole numbers among columns of features, which may be labels"
-                wanted = [values for (_, name), values in zip(members, wanted, strict=True)]
+            odd = [name for (_, name), values in zip(members, wanted, strict=True) if _may_be_label(values)]
+            if not prefix and 0 < len(odd) < len(members):
+                raise UsageError(
+                    f"{path}: column {cited(odd)} of {len(members)} numbered columns hold whole numbers, which may be "
+                    "labels and no features; give the table a first line of names, such as path,pid,f0,f1."
+                )
             kind = np.float32 if all(values.dtype == np.float32 for values in wanted) else np.float64
             named.add(
                 prefix or f"{numbers[0]}-{numbers[-1]}", np.stack([values.astype(kind) for values in wanted], axis=1)
@@ -185,5 +185,6 @@ def _with_features(named: Named, columns: Mapping[str, np.ndarray]) -> Named:
     return named
 
 
-def _binary(values: np.ndarray) -> bool:
-    return bool(np.isin(values, (0, 1)).all())
+def _may_be_label(values: np.ndarray) -> bool:
+    """Whether a column holds nothing but whole numbers; one of zeros and ones is a feature that is off."""
+    return values.dtype.kind in "iu" and not bool(np.isin(values, (0, 1)).all())

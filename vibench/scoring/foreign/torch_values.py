@@ -82,6 +82,10 @@ class _Walk:
         elif depth > _DEEPEST:
             self.found.unread[name] = "containers too deep in one another"
         elif isinstance(value, Mapping):
+            if _of_images(value):
+                self.collect(_below(name, "paths"), list(value), depth + 1)
+                value = {key: [entry[key] for entry in value.values()] for key in next(iter(value.values()))}
+                self._count(sum(map(len, value.values())))
             for key, entry in value.items():
                 self.collect(_below(name, key), entry, depth + 1)
         elif isinstance(value, list | tuple):
@@ -193,6 +197,16 @@ class _Walk:
         if rows and len(rows) == len(values) and all(isinstance(text, str) for row in rows for text in row):
             return [("0", [text for row in rows for text in row])]
         return list(enumerate(values))
+
+
+def _of_images(value: Mapping[Any, Any]) -> bool:
+    """Whether a dictionary has one of equal keys for each path of an image."""
+    entries = list(value.values())
+    return (
+        len(entries) > 1
+        and all(isinstance(key, str) and ("/" in key or "\\" in key or "." in key) for key in value)
+        and all(isinstance(entry, Mapping) and entry.keys() == entries[0].keys() for entry in entries)
+    )
 
 
 def _below(name: str, key: Any) -> str:
