@@ -253,7 +253,7 @@ def test_labels_of_every_type(kind: str) -> None:
     features, _ = features_of(arrays)
     assert features.pids is not None and features.pids.tolist() == DUMP.pids.tolist()
     # Nothing that could be an identity is made of these.
-    with pytest.raises(UsageError, match="labels .12 float64. do not name its images"):
+    with pytest.raises(UsageError, match=r"labels \(12 float64\) do not name its images"):
         features_of(arrays | {"labels": np.full(12, 0.5)})
 
 
