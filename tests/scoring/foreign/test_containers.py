@@ -176,7 +176,7 @@ def test_npy_with_a_file_of_names(tmp_path: Path) -> None:
     found = same(tmp_path / "f.npy")
     assert "named by f_names.txt" in found.notes[0] and len(found.digests) == 2
     (tmp_path / "short.txt").write_text("\n".join(NAMES[:-1]))
-    with pytest.raises(UsageError, match=r"names file: names \(11 texts\) cannot be of its rows"):
+    with pytest.raises(UsageError, match=r"names file: names \(11 texts\) do not name its images"):
         read(tmp_path / "f.npy", names=[tmp_path / "short.txt"])
 
 

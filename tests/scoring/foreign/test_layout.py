@@ -202,12 +202,12 @@ def test_modalities_that_cannot_be_known() -> None:
         ),
         ({"feat": DUMP.values}, "nothing here names its images"),
         ({"feat": DUMP.values, "labels": DUMP.pids, "ids": np.arange(12)}, "could be the pids: labels, ids"),
-        ({"feat": DUMP.values, "paths": DUMP.names[:-1]}, r"paths \(11 texts\) cannot be of its rows"),
+        ({"feat": DUMP.values, "paths": DUMP.names[:-1]}, r"paths \(11 texts\) do not name its images"),
         (
             {"feat": DUMP.values, "query_feat": DUMP.values, "paths": DUMP.names},
             "could be the features: feat, query_feat",
         ),
-        ({"feat": DUMP.values.astype(int), "paths": np.arange(12)}, "cannot be of its rows|nothing here names"),
+        ({"feat": DUMP.values.astype(int), "paths": np.arange(12)}, "do not name its images|nothing here names"),
         (
             {"qf": QUERY.values, "gf": GALLERY.values[:, :3], "q_names": QUERY.names, "g_names": GALLERY.names},
             "do not fit",
@@ -245,6 +245,16 @@ def test_what_differs_but_does_not_matter() -> None:
     ids = np.array([f"{pid:04d}" for pid in DUMP.pids])
     features, _ = features_of({"feat": DUMP.values, "person_id": ids, "camera_id": words})
     assert features.cameras is not None and features.cameras.tolist() == DUMP.cameras.tolist()
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "u1", "U"])
+def test_labels_of_every_type(kind: str) -> None:
+    arrays = {"feat": DUMP.values, "labels": DUMP.pids.astype(kind), "cams": DUMP.cameras.astype(kind)}
+    features, _ = features_of(arrays)
+    assert features.pids is not None and features.pids.tolist() == DUMP.pids.tolist()
+    # Nothing that could be an identity is made of these.
+    with pytest.raises(UsageError, match=r"labels \(12 float64\) do not name its images"):
+        features_of(arrays | {"labels": np.full(12, 0.5)})
 
 
 def test_two_files(tmp_path: Path) -> None:

@@ -44,8 +44,7 @@ def assemble(
     if any(part.names is not None for part in parts):
         raise UsageError(f"{where}: one side names its images and the other does not; give names to both.")
     notes: list[str] = []
-    if any(part.pids is None for part in parts):
-        raise _missing(where, "identities ('pids')")
+    # A part without names has identities: `recognise` has made sure of it.
     pids = np.concatenate([part.pids for part in parts if part.pids is not None])
     modalities = np.concatenate([_modalities(part, dataset, protocols, where, notes) for part in parts])
     cameras = _cameras(parts, modalities, dataset, where, notes)

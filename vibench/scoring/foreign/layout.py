@@ -147,7 +147,7 @@ def _part(
     if part.names is None and part.pids is None:
         said = [f"{one} {_shape(arrays[one])}" for one in (*texts, *fields.get(PIDS, ()))]
         short = f"{name} {_shape(arrays[name])} are the features, but {{}}"
-        reason = f"{', '.join(said)} cannot be of its rows" if said else "nothing here names its images"
+        reason = f"{', '.join(said)} do not name its images" if said else "nothing here names its images"
         raise _unknown(named, arrays, where, short.format(reason))
     for one, array in arrays.items():
         if one not in used and side is None and array.ndim >= 2 and len(array) == rows and array.dtype.kind == "f":
@@ -225,7 +225,7 @@ def _labels(array: np.ndarray, kind: str) -> np.ndarray | None:
             return np.array([int(word) for word in words], dtype=np.int64)
         return None
     if array.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
             whole = bool(((np.abs(array) < 2**53) & (array == np.floor(array))).all())
         return array.astype(np.int64) if whole else None
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
