@@ -14,7 +14,7 @@ import torch
 from tests.files.test_safetensors import entry, written
 from vibench.files.plain_data import numbers
 from vibench.files.torch_file import TorchFileError
-from vibench.files.weights import find_weights, most_fitting_prefix, read_content
+from vibench.files.weights import find_weights, fitting_prefixes, read_content
 
 STATE = {"stem.weight": torch.arange(6.0).reshape(2, 3), "stem.bias": torch.ones(2)}
 AVERAGE = {name: tensor + 1 for name, tensor in STATE.items()}
@@ -108,7 +108,8 @@ def test_safetensors_are_weights_too(tmp_path: Path) -> None:
 
 def test_the_prefix_that_most_names_stand_behind() -> None:
     known = set(STATE).__contains__
-    assert most_fitting_prefix(STATE, known) == ""
-    assert most_fitting_prefix(behind("model.net.", STATE), known) == "model.net."
-    assert most_fitting_prefix({**behind("model.", STATE), "loss.centers": torch.zeros(1)}, known) == "model."
-    assert most_fitting_prefix({"a.b": torch.zeros(1)}, known) == ""
+    assert fitting_prefixes(STATE, known) == [""]
+    assert fitting_prefixes(behind("model.net.", STATE), known) == ["model.net."]
+    assert fitting_prefixes({**behind("model.", STATE), "loss.centers": torch.zeros(1)}, known) == ["model."]
+    assert fitting_prefixes({"a.b": torch.zeros(1)}, known) == [""]
+    assert fitting_prefixes({**behind("student.", STATE), **behind("ema.", STATE)}, known) == ["ema.", "student."]

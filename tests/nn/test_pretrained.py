@@ -3,7 +3,7 @@ import urllib.error
 import pytest
 import torch
 
-from vibench.errors import UsageError, VibenchError
+from vibench.errors import UsageError, VibenchError, VibenchWarning
 from vibench.nn.backbone import TwoStreamResNet
 from vibench.nn.pretrained import load_pretrained
 from vibench.nn.torchvision_ops import import_torchvision
@@ -103,5 +103,13 @@ def test_weights_of_other_scripts(state, network, wrap, tmp_path):
     """Nested, behind a wrapper's prefix, in half precision, with what else the script trained."""
     wrapped = {wrap + name: tensor.half() for name, tensor in state.items()}
     torch.save({"epoch": 9, "model": {**wrapped, "queue": torch.zeros(3)}}, tmp_path / "best.pth.tar")
-    load_pretrained(network, "resnet18", tmp_path / "best.pth.tar")
+    with pytest.warns(VibenchWarning, match=r"is read behind '.*\.'; left out beside it: queue"):
+        load_pretrained(network, "resnet18", tmp_path / "best.pth.tar")
     torch.testing.assert_close(network.layer4[1].conv2.weight, state["layer4.1.conv2.weight"].half().float())
+
+
+def test_one_of_several_networks_is_not_guessed(state, network, tmp_path):
+    both = {prefix + name: tensor for prefix in ("encoder_q.", "encoder_k.") for name, tensor in state.items()}
+    torch.save(both, tmp_path / "f.pth")
+    with pytest.raises(UsageError, match=r"f\.pth holds several networks, behind 'encoder_q\.', 'encoder_k\.'; save"):
+        load_pretrained(network, "resnet18", tmp_path / "f.pth")

@@ -82,8 +82,21 @@ def test_names_behind_the_prefix_of_a_wrapper(prefix, outside, bring, sysu_root)
     made = bring({"epoch": 4, "model": {"net": {**wrapped, **outside}}}, root=sysu_root)
     assert torch.equal(made.checkpoint.model["stem.0.weight"], state["body.0.weight"])
     assert made.checkpoint.epoch == 5 and "its weights are those of its entry 'model.net'" in made.notes
-    left_out = [note for note in made.notes if "left out beside them: criterion.centers" in note]
-    assert len(left_out) == len(outside)
+    left_out = "left out, as no part of the network: criterion.centers"
+    assert (left_out in made.notes) == bool(outside)
+
+
+def test_counters_that_a_profiler_has_left_are_left_out(bring, sysu_root):
+    state = official_state(SYSU_CLASSES)
+    made = bring({**state, "body.total_ops": torch.zeros(1), "total_params": torch.zeros(1)}, root=sysu_root)
+    assert made.notes == ("left out, as no part of the network: body.total_ops, total_params",)
+
+
+def test_one_of_several_networks_in_a_state_dict_is_not_guessed(bring, sysu_root):
+    state = official_state(SYSU_CLASSES)
+    both = {prefix + name: tensor for prefix in ("student.", "teacher.") for name, tensor in state.items()}
+    with pytest.raises(UsageError, match=r"by itself\. several networks, behind: 'student\.', 'teacher\.'"):
+        bring(both, root=sysu_root)
 
 
 @pytest.mark.parametrize(

@@ -99,15 +99,19 @@ def read_state_dict(path: Path, option: str, remedy: str) -> dict[str, Tensor]:
         raise UsageError(f"{option} {path}: {error}, or {remedy}.") from None
 
 
-def most_fitting_prefix(state: Mapping[str, Tensor], known: Callable[[str], bool]) -> str:
-    """The prefix behind which most names are ``known``; empty where names without one are, or none are at all."""
+def fitting_prefixes(state: Mapping[str, Tensor], known: Callable[[str], bool]) -> list[str]:
+    """The prefix behind which most names are ``known``, empty where none are.
+
+    Behind it come those with more than half as many, for each of which a network of its own seems to be there.
+    """
     counts: Counter[str] = Counter()
     for name in state:
         for prefix in _prefixes(name):
             if known(name[len(prefix) :]):
                 counts[prefix] += 1
     # The first of equal ones is the shortest.
-    return max(sorted(counts, key=len), key=lambda prefix: counts[prefix], default="")
+    ordered = sorted(counts, key=lambda prefix: (-counts[prefix], len(prefix)))
+    return [prefix for prefix in ordered if 2 * counts[prefix] > counts[ordered[0]]] or [""]
 
 
 def _prefixes(name: str) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from vibench.errors import UsageError, cited
-from vibench.files.weights import most_fitting_prefix, read_state_dict
+from vibench.errors import UsageError, VibenchWarning, cited
+from vibench.files.weights import fitting_prefixes, read_state_dict
 from vibench.nn.torchvision_ops import downloaded_state, import_torchvision
 
 
@@ -16,8 +17,8 @@ def load_pretrained(network: nn.Module, architecture: str, pretrained: str | Pat
 
     ``pretrained`` is ``none`` (nothing happens), ``imagenet`` (torchvision's IMAGENET1K_V1 of ``architecture``,
     ``resnet18`` or ``resnet50``, downloaded once into torch's hub cache), or the file of a state dict with
-    torchvision's names, behind a prefix or without one. The classification layer ``fc`` is ignored, and so is what
-    stands without that prefix.
+    torchvision's names, behind a prefix or without one. The classification layer ``fc`` is ignored. What
+    stands without that prefix is left out, with a warning.
     """
     if str(pretrained) == "none":
         return
@@ -29,16 +30,26 @@ def load_pretrained(network: nn.Module, architecture: str, pretrained: str | Pat
         source = str(pretrained)
         remedy = "give imagenet, none, or the state dict of a ResNet, as torch.save writes model.state_dict()"
         state = read_state_dict(Path(pretrained), "--pretrained", remedy)
-    state = _behind_prefix(state, network)
+    state = _behind_prefix(state, network, source)
     _check_names_and_shapes(state, network, architecture, source)
     network.load_state_dict(_without_classifier(state), strict=False)
 
 
-def _behind_prefix(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+def _behind_prefix(state: dict[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
     """The entries of the residual network, where a wrapper's prefix stands before their names."""
-    wanted = network.state_dict()
-    prefix = most_fitting_prefix(state, wanted.__contains__)
-    return {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+    prefix, *rivals = fitting_prefixes(state, network.state_dict().__contains__)
+    if rivals:
+        several = ", ".join(map(repr, (prefix, *rivals)))
+        raise UsageError(f"--pretrained: {source} holds several networks, behind {several}; save one by itself.")
+    found = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
+    outside = [name for name in state if not name.startswith(prefix)]
+    if outside:
+        warnings.warn(
+            f"--pretrained: {source} is read behind {prefix!r}; left out beside it: {cited(outside)}.",
+            VibenchWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def _check_names_and_shapes(state: dict[str, Tensor], network: nn.Module, architecture: str, source: str) -> None:

@@ -188,7 +188,8 @@ def _check_fit(file: OfficialFile, found: Fit) -> None:
     if not said and found.given:
         return
     recipe = found.outline.recipe
-    guess = what_it_is(file.state, file.path, found) if not found.sound else ""
+    several = "save one of its networks by itself" if found.problems["several networks, behind"] else ""
+    guess = several or ("" if found.sound else what_it_is(file.state, file.path, found))
     remedy = guess or "choose its method, --variant, --dataset and --set as it was trained"
     what = f"{recipe.method} {recipe.variant}".strip()
     raise UsageError(f"{file.path}: does not fit {what} on {recipe.dataset}; {remedy}. {'; '.join(said)}.")
@@ -227,8 +228,9 @@ def _place_notes(file: OfficialFile, found: Fit) -> tuple[str, ...]:
     if file.key not in ("", "net", "state_dict"):
         notes.append(f"its weights are those of its entry {file.key!r}")
     if found.prefix:
-        beside = f"; left out beside them: {cited(found.outside)}" if found.outside else ""
-        notes.append(f"its names stand behind {found.prefix!r}{beside}")
+        notes.append(f"its names stand behind {found.prefix!r}")
+    if found.outside:
+        notes.append(f"left out, as no part of the network: {cited(found.outside)}")
     return tuple(notes)
 
 

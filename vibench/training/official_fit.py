@@ -9,13 +9,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vibench.files.weights import most_fitting_prefix
+from vibench.files.weights import fitting_prefixes
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.methods.sections import Recipe
 from vibench.training.official_names import Names, official_names
 
 Shape = tuple[int, ...]
+
+_LEFTOVERS = ("total_ops", "total_params")
+"""Ends of the names of counters that a profiler has left in every module."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Fit:
     headless: tuple[str, ...] = ()
     """Our names of the heads' entries that the file lacks."""
     outside: tuple[str, ...] = ()
-    """Names in the file that do not begin with ``prefix``."""
+    """Names in the file that do not begin with ``prefix``, and `_LEFTOVERS`."""
     problems: dict[str, list[str]] = field(default_factory=dict)
     """What is wrong -> official names; all lists are empty where the file fits."""
 
@@ -96,13 +99,13 @@ def known_outline(method: str, variant: str, dataset: str, overrides: tuple[str,
 def fit(state: Mapping[str, Tensor], outline: Outline) -> Fit:
     """Compare the names and shapes of ``state`` with those of the network."""
     names = outline.names
-    prefix = most_fitting_prefix(
+    prefix, *rivals = fitting_prefixes(
         state, lambda name: not name.startswith(names.unused) and names.ours(name) in outline.two
     )
     given: dict[str, str] = {}
     surplus, doubled, outside = [], [], []
     for name in state:
-        if not name.startswith(prefix):
+        if not name.startswith(prefix) or name.endswith(_LEFTOVERS):
             outside.append(name)
             continue
         official = name[len(prefix) :]
@@ -125,6 +128,7 @@ def fit(state: Mapping[str, Tensor], outline: Outline) -> Fit:
         headless=tuple(ours for ours in lacking if outline.of_head(ours)),
         outside=tuple(outside),
         problems={
+            "several networks, behind": [repr(other) for other in (prefix, *rivals)] if rivals else [],
             "missing": [names.theirs(ours) for ours in lacking if not outline.of_head(ours)],
             "surplus": surplus,
             "given twice": doubled,

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vibench.errors import VibenchError
-from vibench.files.weights import most_fitting_prefix
+from vibench.files.weights import fitting_prefixes
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import method_entry
 from vibench.training.official_fit import Fit, Outline, fit, known_outline
@@ -73,7 +73,7 @@ def _alternative(method: str, variant: str, dataset: str, backbone: str) -> Iter
 
 def _plain_resnet(state: Mapping[str, Tensor]) -> str:
     """The torchvision ResNet whose names and blocks these are; empty where there is none."""
-    prefix = most_fitting_prefix(state, lambda name: name == "conv1.weight" or bool(re.match(r"layer\d\.\d+\.", name)))
+    prefix, *_ = fitting_prefixes(state, lambda name: name == "conv1.weight" or bool(re.match(r"layer\d\.\d+\.", name)))
     if not all(name.startswith(prefix) for name in state):
         return ""
     names = {name[len(prefix) :] for name in state}
