@@ -23,7 +23,7 @@ from vibench.datasets.training_split import training_differences
 from vibench.errors import UsageError, VibenchWarning
 from vibench.leaderboard.board import build_boards
 from vibench.methods.recipe import load_recipe
-from vibench.records.schema import from_json, to_json
+from vibench.records.record_json import from_json, to_json
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_models
 from vibench.scoring.trained import model_of_checkpoint, models_of_run

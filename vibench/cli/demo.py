@@ -46,8 +46,11 @@ def demo(
 
     def show(picture: Image.Image, captions: list[str]) -> None:
         if err.color_system == "truecolor" and err.width >= picture.width:
+            err.print()
             err.print(half_blocks(picture), end="")
-            err.print("".join(caption.center(picture.width // len(captions)) for caption in captions), style="dim")
+            err.print(
+                "".join(caption.center(picture.width // len(captions)) for caption in captions) + "\n", style="dim"
+            )
 
     done = run_demo(
         out, minutes=minutes, scale=scale, seed=seed, device=device, amp=amp, progress=progress, say=say, show=show
@@ -63,16 +66,10 @@ def demo(
         f"once; another seed may turn their order around. Guessing puts the right person first in one of {identities} "
         "searches. All people are synthetic: compare these rows with each other, not with papers.\n"
     )
-    for what, text in (
-        ("All on one page:", str(done.page)),
-        (
-            "Next, re-rank:",
-            f"vibench eval {done.run} --protocol sysu-all --rerank k-reciprocal --leaderboards {done.leaderboards}",
-        ),
-        (
-            "Then your own:",
-            "vibench eval --features FILE.npz --name NAME --protocol sysu-all, or real images: vibench train agw "
-            "--dataset sysu-mm01 --root FOLDER",
-        ),
-    ):
-        console.print(f"[bold]{what}[/] {escape(text)}", soft_wrap=True)
+    again = f"vibench eval {done.run} --protocol sysu-all --rerank k-reciprocal --leaderboards {done.leaderboards}"
+    console.print(f"[bold]All on one page:[/] {escape(str(done.page))}", soft_wrap=True)
+    console.print(f"[bold]Next, re-rank:[/] {escape(again)}", soft_wrap=True)
+    console.print(
+        "[bold]Then your own features:[/] vibench eval --features FILE.npz --name NAME --protocol sysu-all; [bold]or a "
+        "real data set:[/] vibench train agw --dataset sysu-mm01 --root FOLDER"
+    )
