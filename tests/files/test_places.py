@@ -103,11 +103,11 @@ def test_a_working_folder_that_is_gone_is_one_sentence(folder: Path, monkeypatch
         require_writable(Path("x.json"), "--json")
 
 
-@pytest.mark.parametrize("place", ["/dev/null", "pipe"])
-def test_no_writer_replaces_a_device_or_a_pipe(folder: Path, place: str) -> None:
-    with pytest.raises(OSError, match="no regular file"), atomic_path(Path(place)):
+def test_no_writer_replaces_a_pipe(folder: Path) -> None:
+    """Nor a device; but a test that fails must not cost the machine one."""
+    with pytest.raises(OSError, match="no regular file"), atomic_path(Path("pipe")):
         pass
-    assert not stat.S_ISREG(Path(place).stat().st_mode)
+    assert stat.S_ISFIFO(Path("pipe").stat().st_mode)
 
 
 def test_what_can_be_written_is_written_where_it_should(folder: Path) -> None:
