@@ -17,7 +17,7 @@ from vibench.sweep.plan import Plan, read_plan
 from vibench.training.folder import RunFolder
 
 
-def test_the_plan_allows_incomplete_copies(make_plan: Callable[..., Plan], sysu_twin: Path, tmp_path: Path):
+def test_the_plan_allows_incomplete_copies(make_plan: Callable[..., Plan], sysu_twin: Path, tmp_path: Path) -> None:
     root = Path(shutil.copytree(sysu_twin, tmp_path / "twin"))
     index = get_dataset("sysu-mm01-twin").index(root)
     (root / index.loc[index["split"] == "train", "path"].iloc[0]).unlink()
@@ -26,7 +26,7 @@ def test_the_plan_allows_incomplete_copies(make_plan: Callable[..., Plan], sysu_
     file.write_text(file.read_text().replace(str(sysu_twin), str(root)))
     plan = read_plan(file)
     training = expand(plan)[0]
-    with pytest.raises(UsageError, match="the training split of sysu-mm01-twin lacks 1 of .*--allow-incomplete"):
+    with pytest.raises(UsageError, match=r"the training split of sysu-mm01-twin lacks 1 of .*--allow-incomplete"):
         execute(plan.out, training, silent)
 
     file.write_text(file.read_text().replace("[sweep]", "[sweep]\nallow_incomplete = true"))
