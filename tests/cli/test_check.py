@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.datasets import mini
 from tests.training import toy  # noqa: F401  (registers the method)
 from vibench.cli.main import app
 from vibench.conformance import check as checks
@@ -79,7 +80,7 @@ def test_a_run_of_a_method_that_is_not_registered(tmp_path: Path, vibench: Viben
     from vibench.training.spec import TrainingSpec
 
     monkeypatch.setenv(VARIABLE, "")
-    (tmp_path / "data").mkdir()
+    mini.write_sysu(tmp_path / "data")
     run = prepare(TrainingSpec(load_recipe("toy", "", "sysu-mm01"), tmp_path / "data", folder=tmp_path / "run"))
     done = vibench("train", "--resume", run.path)
     assert done.returncode == 2
