@@ -9,7 +9,7 @@ from vibench.errors import UsageError
 from vibench.evaluation.features import Features
 from vibench.records.schema import Record
 from vibench.scoring.rules import Rules, load_protocols
-from vibench.scoring.score import read_features_files, score_features
+from vibench.scoring.score import FeaturesFiles, read_features_files, score_features
 
 if TYPE_CHECKING:
     from vibench.methods.base import Method
@@ -44,11 +44,14 @@ def evaluate(
     dataset: str | None = None,
     name: str = "features",
     device: str = "cpu",
+    gallery: str | Path | None = None,
+    allow_incomplete: bool = False,
 ) -> Record:
     """Evaluate features, in memory or in a file, under one protocol.
 
     Args:
-        features: A `Features` object or the path of a features file.
+        features: A `Features` object or the path of a features file, of vibench or as other code bases dump them
+            (``.npz``, ``.npy``, ``.pt``, ``.mat``, ``.h5``, ``.csv``, ``.parquet``).
         protocol: Name of a protocol, see ``vibench protocols``.
         draw: ``seeded`` or ``official``; ignored by protocols that draw nothing.
         distance: ``cosine`` or ``euclidean``.
@@ -57,17 +60,26 @@ def evaluate(
         dataset: Data set of the features where they do not say; default the protocol's.
         name: Method name in the record.
         device: ``auto``, ``cpu`` or ``cuda``; the scores are the same on each.
+        gallery: File of the gallery images, where that of ``features`` holds the queries alone.
+        allow_incomplete: Evaluate although images are missing; the record says so.
 
     Raises:
         vibench.errors.UsageError: the features do not fit the protocol, or an argument is unknown.
     """
-    found, digests = ([features], []) if isinstance(features, Features) else read_features_files([Path(features)])
     rules = Rules(
         load_protocols([protocol]),
         draws=(draw,),
         distance=distance,
         rerank=rerank,
         permutations=Path(permutations) if permutations is not None else None,
+        allow_incomplete=allow_incomplete,
     )
-    (scored,) = score_features(found, rules, name=name, dataset=dataset, digests=digests, device=device)
+    if isinstance(features, Features):
+        read = FeaturesFiles([features], [], [])
+    else:
+        galleries = [] if gallery is None else [Path(gallery)]
+        read = read_features_files([Path(features)], rules.protocols, galleries=galleries, dataset=dataset)
+    (scored,) = score_features(
+        read.features, rules, name=name, dataset=dataset, digests=read.digests, notes=read.notes, device=device
+    )
     return scored.record

@@ -22,6 +22,11 @@ class VibenchError(Exception):
     longest: ClassVar[int] = 2000
     """Characters of the text."""
 
+    def __init__(self, *arguments: object, recipe: Collection[str] = ()) -> None:
+        super().__init__(*arguments)
+        self.recipe = tuple(recipe)
+        """Lines of Python that mend the input, for the command line to show below the sentence."""
+
     def __str__(self) -> str:
         return one_line(super().__str__(), self.longest)
 

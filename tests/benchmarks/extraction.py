@@ -23,7 +23,8 @@ from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.modality import MODALITIES
-from vibench.runtime.devices import Precision, compile_function, fastest_amp, resolve_device, resolve_precision
+from vibench.runtime.devices import Precision, compile_function, resolve_device, resolve_precision
+from vibench.runtime.fastest import fastest_amp
 from vibench.scoring.extraction import extract_features
 
 METHOD = "baseline"

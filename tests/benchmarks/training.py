@@ -36,7 +36,8 @@ from vibench.methods.registry import build_method
 from vibench.methods.sections import Recipe
 from vibench.modality import CODE
 from vibench.nn.torchvision_ops import import_torchvision
-from vibench.runtime.devices import Precision, fastest_amp, resolve_device, resolve_precision
+from vibench.runtime.devices import Precision, resolve_device, resolve_precision
+from vibench.runtime.fastest import fastest_amp
 from vibench.training.trainer import Trainer
 
 METHODS = ("agw", "ddag")

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image
+
 from vibench.records.store import read_records
 
 
 def _times(folder: Path) -> dict[Path, int]:
-    kept = [path for path in folder.rglob("*") if path.suffix in (".pt", ".npy", ".jpg", ".bmp")]
+    kept = [path for path in folder.rglob("*") if path.suffix in (".pt", ".npy", ".npz", ".jpg", ".png", ".json")]
     return {path: path.stat().st_mtime_ns for path in kept}
 
 
@@ -21,34 +23,46 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
     assert done.returncode == 0, done.stderr
     records, problems = read_records(tmp_path / "demo" / "leaderboards")
     assert not problems
-    assert sorted((record.method, record.protocol) for record in records) == sorted(
-        (method, protocol)
-        for method in ("agw", "baseline")
-        for protocol in (
-            "sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi", "regdb-v2t", "regdb-t2v"
-        )
-    )  # fmt: skip
+    assert sorted((record.method, record.protocol) for record in records) == [
+        (method, protocol) for method in ("agw", "baseline") for protocol in ("sysu-all", "sysu-indoor")
+    ]
     board = (tmp_path / "demo" / "leaderboards" / "index.md").read_text()
-    assert "sysu-all" in board and "regdb-t2v" in board
+    assert "sysu-all" in board and "sysu-indoor" in board
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
     assert "Synthetic people." in page and 'href="#training"' in page
     assert all(f"./leaderboards/records/{record.dataset}/" in page and record.id in page for record in records)
-    assert "report.html" in done.stdout and "report.html" in done.stderr
-    assert "synthetic" in done.stdout.splitlines()[-1] or "synthetic" in "".join(done.stdout.splitlines()[-4:])
-    assert max(map(len, done.stdout.splitlines()[:10])) <= 80
+    with Image.open(tmp_path / "demo" / "people.png") as people:
+        assert people.format == "PNG"
+
+    # It says first what it will do and how long that takes, and last where the page is and what to do next.
+    assert done.stderr.index("In about 2 minutes") < done.stderr.index("people.png") < done.stderr.index("rendering")
+    assert "training agw: 8 steps" in done.stderr and "▀" not in done.stderr
+    words = " ".join(done.stdout.split())
+    assert words.count("agw is within noise of baseline: r1") + words.count("agw against baseline: r1") == 2
+    assert "one of 8 searches" in words and "synthetic: compare these rows with each other, not with papers" in words
+    lines = done.stdout.splitlines()
+    (where,) = (line for line in lines if line.startswith("All on one page: "))
+    assert (tmp_path / where.split(": ")[1]).is_file()
+    (again_ranked,) = (line for line in lines if line.startswith("Next, re-rank: "))
+    assert "vibench eval --features" in words and "vibench train agw" in words
+    assert max(len(line) for line in lines if line != again_ranked) <= 80
 
     made = _times(tmp_path / "demo")
-    again = vibench("demo", "--scale", "tiny", "--out", "demo", COLUMNS="80")
+    again = vibench("demo", "--scale", "tiny", "--out", "demo", "--minutes", "2", COLUMNS="80")
     assert again.returncode == 0, again.stderr
-    assert _times(tmp_path / "demo") == made, "a finished demo renders, caches and trains nothing again"
-    assert len(read_records(tmp_path / "demo" / "leaderboards")[0]) == len(records)
+    assert again.stdout == done.stdout
+    assert _times(tmp_path / "demo") == made, "a finished demo renders, trains, evaluates and draws nothing again"
 
-    advised = vibench(*again.stdout.split("then try: vibench ")[1].split())
+    other = vibench("demo", "--scale", "tiny", "--out", "demo", "--minutes", "5")
+    assert other.returncode == 2
+    assert "demo: holds a demo begun with --minutes 2, not 5" in " ".join(other.stderr.split())
+
+    advised = vibench(*again_ranked.split("vibench ")[1].split())
     assert advised.returncode == 0, advised.stderr
     assert len(read_records(tmp_path / "demo" / "leaderboards")[0]) == len(records) + 1, "beside the others"
 
     recipe = tmp_path / "demo" / "runs" / "sysu-mm01-twin" / "agw-s0" / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("lr = 0.0015", "lr = 0.1"))
+    recipe.write_text(recipe.read_text().replace("lr = 0.003", "lr = 0.1"))
     refused = vibench("demo", "--scale", "tiny", "--out", "demo")
     assert refused.returncode == 2
     assert "agw-s0: holds a run of another recipe" in refused.stderr and "Traceback" not in refused.stderr

@@ -31,7 +31,22 @@ def test_explains_one_in_full():
         "llcm: augmentation.erasing = 0.5",
     ):
         assert part in text
+    assert "no official training code was compared" in shown("baseline")
     assert "r1 48.18 r5 75.81 r10 85.73 r20 93.52 map 47.64" in shown("baseline")
+
+
+def test_says_how_near_the_official_code_is():
+    text = shown("hct")
+    for part in (
+        "official code: https://github.com/hijune6/Hetero-center-triplet-loss-for-VT-Re-ID at ecb8603",
+        "--w_center 2.0: 3 steps in epochs 0, 9, 20 with the recipe of regdb, variant global",
+        "largest relative differences, in float64: losses",
+        "batch-norm statistics",
+        "on purpose: The exponent of the stripes' pooling is 10 on RegDB",
+        "the one with the best rank-1 on the test split",
+        "vibench keeps the last epoch, on purpose",
+    ):
+        assert part in text
 
 
 def test_an_unknown_method_is_bad_usage():

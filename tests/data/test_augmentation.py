@@ -8,7 +8,9 @@ import torch
 from PIL import Image, ImageOps
 
 from vibench.data.augmentation import (
+    BLACK,
     AugmentationDraw,
+    Colour,
     crop_and_flip,
     crop_and_flip_there,
     draw_augmentation,
@@ -18,28 +20,28 @@ from vibench.data.normalise import MEAN, STD, normalise
 from vibench.data.sections import AugmentationRecipe
 
 
-def reference_crop(image: np.ndarray, pad: int, top: int, left: int, flip: bool, value: int) -> np.ndarray:
+def reference_crop(image: np.ndarray, pad: int, top: int, left: int, flip: bool, colour: Colour) -> np.ndarray:
     """Pad, crop, flip with Pillow, one image at a time."""
     height, width = image.shape[:2]
-    padded = ImageOps.expand(Image.fromarray(image), border=pad, fill=(value,) * 3)
+    padded = ImageOps.expand(Image.fromarray(image), border=pad, fill=colour)
     crop = padded.crop((left, top, left + width, top + height))
     return np.asarray(ImageOps.mirror(crop) if flip else crop)
 
 
-@pytest.mark.parametrize(("pad", "value"), [(0, 0), (3, 0), (10, 0), (3, 127)])
-def test_crop_and_flip_equals_the_reference_everywhere(pad, value):
+@pytest.mark.parametrize(("pad", "colour"), [(0, BLACK), (3, BLACK), (10, BLACK), (3, (127,) * 3), (3, (127, 0, 9))])
+def test_crop_and_flip_equals_the_reference_everywhere(pad, colour):
     random = np.random.default_rng(pad)
     images = random.integers(0, 256, (5, 24, 12, 3), dtype=np.uint8)
     places = np.arange(2 * pad + 1)
     top, left = (grid.ravel() for grid in np.meshgrid(places, places))
     rows = random.integers(0, 5, len(top))
     flip = random.random(len(top)) < 0.5
-    draw = AugmentationDraw(pad, top, left, flip, np.zeros((len(top), 4), dtype=np.int64), value)
+    draw = AugmentationDraw(pad, top, left, flip, np.zeros((len(top), 4), dtype=np.int64), colour)
     out = crop_and_flip(images, rows, draw)
     for i, row in enumerate(rows):
-        assert np.array_equal(out[i], reference_crop(images[row], pad, top[i], left[i], flip[i], value))
+        assert np.array_equal(out[i], reference_crop(images[row], pad, top[i], left[i], flip[i], colour))
     there = [torch.from_numpy(part) for part in (images[rows], top, left, flip.astype(np.int64))]
-    assert np.array_equal(crop_and_flip_there(*there, pad, value).numpy(), out)
+    assert np.array_equal(crop_and_flip_there(*there, pad, colour).numpy(), out)
 
 
 def test_normalise_is_imagenet_in_channels_last():

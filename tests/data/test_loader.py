@@ -154,7 +154,7 @@ def test_an_epoch_can_be_entered_at_any_step(images: np.ndarray, index: pd.DataF
 
 EVERYTHING = AugmentationRecipe(
     pad=4,
-    pad_value=127,
+    pad_value=(127, 0, 9),
     greyscale=0.3,
     erasing=0.5,
     erasing_random_fill=True,

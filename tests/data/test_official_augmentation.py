@@ -143,12 +143,6 @@ CASES = [pytest.param(name, dataset, id=f"{name}-{dataset}") for name, dataset i
 DISTINCT = [case for i, case in enumerate(CASES) if SHEETS[case.values] not in list(SHEETS.values())[:i]]
 
 
-def pending(cases: list[Any]) -> list[Any]:
-    """``cases`` with those marked that wait for MPANet's padding and erasing as torchvision 0.4.0 has them."""
-    mark = pytest.mark.xfail(strict=False, reason="pad_value of three channels")
-    return [pytest.param(*case.values, id=case.id, marks=[mark] if "mpanet" in case.id else []) for case in cases]
-
-
 def with_erasing(cases: list[Any]) -> list[Any]:
     return [case for case in cases if SHEETS[case.values].erasing is not None]
 
@@ -338,13 +332,13 @@ def furthest_pixel(augmentation: AugmentationRecipe, sheet: Sheet, there: bool) 
 
 
 @pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize(("name", "dataset"), pending(CASES))
+@pytest.mark.parametrize(("name", "dataset"), CASES)
 def test_batches_are_what_the_official_code_makes_of_their_images(name: str, dataset: str, there: bool):
     # Single precision; a step of one in 255 is 0.017.
     assert furthest_pixel(recipe_of(name, dataset).augmentation, SHEETS[name, dataset], there) < 2e-6
 
 
-@pytest.mark.parametrize(("name", "dataset"), pending(with_erasing(CASES)))
+@pytest.mark.parametrize(("name", "dataset"), with_erasing(CASES))
 def test_rectangles_are_those_of_the_official_code(name: str, dataset: str):
     """Thousands of rectangles of equal random numbers: an aspect of up to 3.3 and one of up to 1 / 0.3 differ here."""
     sheet, recipe = SHEETS[name, dataset], recipe_of(name, dataset)
@@ -472,7 +466,7 @@ def complaints(drawn: np.ndarray, erasing: Erasing, size: tuple[int, int]) -> se
     return wrong
 
 
-@pytest.mark.parametrize(("name", "dataset"), pending(with_erasing(DISTINCT)))
+@pytest.mark.parametrize(("name", "dataset"), with_erasing(DISTINCT))
 def test_rectangles_are_spread_as_in_the_official_code(name: str, dataset: str):
     sheet, recipe = SHEETS[name, dataset], recipe_of(name, dataset)
     drawn = draw_rectangles(recipe.augmentation, COUNT // 2, *sheet.size, np.random.default_rng(6))

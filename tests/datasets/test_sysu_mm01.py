@@ -75,7 +75,7 @@ def test_index_lists_all_images_with_their_splits(sysu_root: Path) -> None:
 def test_other_files_are_no_images(sysu_root: Path) -> None:
     before = sysu_mm01.index(sysu_root)
     folder = sysu_root / "cam1" / "0001"
-    for name in (".0003.jpg", "Thumbs.db", "0001.png", "0001_small.jpg"):
+    for name in (".0003.jpg", "Thumbs.db", "0001.gif", "0001_small.jpg"):
         (folder / name).write_bytes(b"")
     (folder / "thumbnails").mkdir()
     (folder / "thumbnails" / "0001.jpg").write_bytes(b"")
@@ -97,8 +97,8 @@ def test_matlab_id_files_stand_in_for_text(sysu_root: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("1,2\n3\n", r"train_id\.txt has 2 lines of text"),
-        ("", r"train_id\.txt has 0 lines of text"),
+        ("", r"train_id\.txt is empty"),
+        (" \n", r"train_id\.txt is empty"),
         ("1,x,3", r"train_id\.txt contains 'x'"),
         ("1,-2", r"train_id\.txt contains '-2'"),
         ("1,,2", r"train_id\.txt contains ''"),

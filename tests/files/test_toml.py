@@ -31,6 +31,7 @@ class Rules:
     label: Optional[str] = None  # noqa: UP045 (the older spelling must work too)
     extra: dict[str, Side] = field(default_factory=dict)
     sides: tuple[Side, ...] = ()
+    colour: int | tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.trials < 1:
@@ -52,6 +53,7 @@ def test_reads_every_supported_type() -> None:
         "label": "x",
         "extra": {"one": {"modality": "visible"}},
         "sides": [{"modality": "visible"}],
+        "colour": [1, 2],
     }
     rules = parse_table(Rules, table, "f.toml")
     assert rules == Rules(
@@ -65,7 +67,9 @@ def test_reads_every_supported_type() -> None:
         label="x",
         extra={"one": Side("visible")},
         sides=(Side("visible"),),
+        colour=(1, 2),
     )
+    assert parse_table(Rules, {"name": "a", "query": QUERY, "colour": 3}, "f.toml").colour == 3
     assert isinstance(rules.rate, float) and isinstance(rules.weights["identity"], float)
 
 
@@ -87,6 +91,10 @@ def test_reads_every_supported_type() -> None:
         ({"name": "a", "query": 5}, r"'query' must be a table, not 5"),
         ({"name": "a", "query": QUERY, "span": [1.0]}, r"'span' must be a list of 2: a number, a whole number"),
         ({"name": "a", "query": QUERY, "weights": {"x": "y"}}, r"^f.toml: \[weights\]: 'x' must be a number, not 'y'"),
+        (
+            {"name": "a", "query": QUERY, "colour": [1, 2, 3]},
+            r"^f.toml: 'colour' must be a whole number or a list of 2: a whole number, a whole number, not",
+        ),
         ({"name": "a", "query": QUERY, "trials": 0}, r"^f.toml: 'trials' must be at least 1"),
         (
             {"name": "a", "query": {"modality": "infra-red"}},

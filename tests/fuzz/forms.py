@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tests.fuzz.byte_mutations import mutate_bytes
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -442,4 +444,5 @@ FORMS: dict[str, Form] = {
     "torch": Form(mutate_torch),
     "safetensors": Form(mutate_safetensors),
     "image": Form(mutate_image),
+    "binary": Form(mutate_bytes),
 }

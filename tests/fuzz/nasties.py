@@ -349,6 +349,15 @@ OF_FORM: dict[str, dict[str, Nasty]] = {
         "SVG": Content(lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
     },
     "text": {},
+    "binary": {
+        "HDF5 and nothing else": Content(lambda: b"\x89HDF\r\n\x1a\n"),
+        "HDF5 of zeros": Content(lambda: b"\x89HDF\r\n\x1a\n" + bytes(1 << 16)),
+        "Parquet and nothing else": Content(lambda: b"PAR1"),
+        "Parquet of zeros": Content(lambda: b"PAR1" + bytes(1 << 16) + b"PAR1"),
+        "Parquet of a long footer": Content(lambda: b"PAR1" + bytes(64) + b"\xff\xff\xff\x7fPAR1"),
+        "cut short": _change(lambda valid: valid[: len(valid) // 2]),
+        "doubled": _change(lambda valid: valid + valid),
+    },
 }
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.image_file import read_rgb
 from vibench.datasets.permutations import read_permutations, write_permutations
 from vibench.datasets.registry import get_dataset
+from vibench.demo import Plan, begun_plan
 from vibench.errors import UsageError
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, named_feature, read_features, write_features
+from vibench.files.json_table import write_json_table
 from vibench.files.shipped import protocols_folder, published_folder
 from vibench.leaderboard.published import load_published
 from vibench.methods.plugin import find_plugin
@@ -61,6 +64,9 @@ from vibench.report.runs import training_charts
 from vibench.runtime.environment import Environment
 from vibench.scaffold.new_method import parse_name
 from vibench.scoring.auxiliary import auxiliary_sizes
+from vibench.scoring.foreign.read import read_any_features
+from vibench.scoring.rules import Rules
+from vibench.scoring.score import score_features
 from vibench.sweep.expansion import expand
 from vibench.sweep.plan import read_plan
 from vibench.training.checkpoint import Checkpoint, load_method, save_checkpoint
@@ -68,6 +74,7 @@ from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.log import EpochReport, TrainingLog, read_log
 from vibench.training.official import import_official
 from vibench.training.official_file import read_official_file
+from vibench.training.pace import Pace
 
 RECORD, OUTCOMES = scored_record("agw", 0, trials=2)
 
@@ -144,6 +151,76 @@ def _evaluate(folder: Path) -> object:
         with contextlib.suppress(UsageError):
             named_feature(found, name)
     return evaluate_features(found, [load_protocol("regdb-v2t")], allow_incomplete=True)
+
+
+FOREIGN = ("a.npz", "a.npy", "a.pt", "a.mat", "a.csv", "a.h5", "a.parquet")
+_FOREIGN_FORMS = {".npz": "npz", ".npy": "npy", ".pt": "torch", ".mat": "mat", ".csv": "csv"}
+_NEEDED = {".h5": "h5py", ".parquet": "pyarrow"}
+
+
+def _write_foreign(name: str) -> Callable[[Path], object]:
+    """Features of RegDB as another code base dumps them; names beside those that have none."""
+
+    def write(folder: Path) -> None:
+        import pandas as pd
+
+        features = features_of("regdb")
+        values, names = features.features, np.array(features.paths)
+        (folder / "names.txt").write_text("\n".join(names.tolist()))
+        path = folder / name
+        if path.suffix == ".npz":
+            np.savez(path, feat=values, img_paths=names.astype(object), labels=np.arange(8.0)[:, None], epoch=3)
+        elif path.suffix == ".npy":
+            np.save(path, values)
+        elif path.suffix == ".pt":
+            batches = list(torch.from_numpy(values).split(3))
+            torch.save({"feat": batches, "paths": names.tolist(), "pids": np.arange(8), "more": {"epoch": 3}}, path)
+        elif path.suffix == ".mat":
+            # Its form changes the first variable.
+            savemat(path, {"feat": values.T, "names": names.astype(object), "epoch": 3})
+        elif path.suffix == ".csv":
+            pd.DataFrame(values).add_prefix("f").assign(path=names, pid=range(8)).to_csv(path)
+        elif path.suffix == ".parquet":
+            pd.DataFrame({"name": names, "feat": list(values)}).assign(pid=range(8)).to_parquet(path)
+        else:
+            import h5py
+
+            with h5py.File(path, "w") as file:
+                file["query/feat"], file["query/names"] = values[:4], names[:4].tolist()
+                file["gallery/feat"], file["gallery/names"] = values[4:].astype("f8"), names[4:].tolist()
+
+    return write
+
+
+def _evaluate_foreign(name: str, names: str = "") -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        given = [folder / (names or "names.txt")] if names or name.endswith((".npy", ".mat")) else []
+        protocols = (load_protocol("regdb-v2t"),)
+        found = read_any_features(folder / name, get_dataset("regdb"), protocols, names=given).features
+        # Its sentences name images and options.
+        with contextlib.suppress(UsageError):
+            score_features([found], Rules(protocols, allow_incomplete=True), name="a", device="cpu")
+        return found
+
+    return read
+
+
+def _write_names(name: str, text: Callable[[tuple[str, ...]], str]) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        features = features_of("regdb")
+        np.save(folder / "a.npy", features.features)
+        assert features.paths is not None
+        (folder / name).write_text(text(features.paths))
+
+    return write
+
+
+def _write_official_features(folder: Path) -> None:
+    cells = np.empty((1, 12), dtype=object)
+    for pid in range(12):
+        cells[0, pid] = np.random.default_rng(pid).standard_normal((2 if pid % 3 == 0 else 0, 4))
+    for camera in (1, 2, 3, 6):
+        savemat(folder / f"deep_cam{camera}.mat", {"feature": cells})
 
 
 def _read_recipe_file(folder: Path) -> None:
@@ -364,6 +441,10 @@ def _write_ready_heatmaps(folder: Path) -> None:
     np.savez_compressed(folder / "k.npz", heatmaps=np.full((len(names), 8, 8), 0.5, np.float32), paths=np.array(names))
 
 
+def _write_demo(folder: Path) -> None:
+    write_json_table(folder / "demo.json", Plan("demo", 0, 2.0, 20, {"agw": Pace(0.25, 1.5)}))
+
+
 def _write_run(folder: Path) -> None:
     run = RunFolder(folder)
     recipe = load_recipe("toy", dataset="regdb")
@@ -474,6 +555,44 @@ READERS: tuple[Reader, ...] = (
     ),
     Reader("features", "npz", "f.npz", _write_features, _evaluate, names_file=False),
     Reader("labelled features", "npz", "f.npz", _write_labelled_features, _evaluate, names_file=False),
+    *(
+        Reader(
+            f"foreign features {name}",
+            _FOREIGN_FORMS.get(Path(name).suffix, "binary"),
+            name,
+            _write_foreign(name),
+            _evaluate_foreign(name),
+        )
+        for name in FOREIGN
+        if (package := _NEEDED.get(Path(name).suffix)) is None or find_spec(package) is not None
+    ),
+    Reader("foreign features of any kind", "binary", "a.npy", _write_foreign("a.npy"), _evaluate_foreign("a.npy")),
+    Reader(
+        "names of features",
+        "lines",
+        "n.txt",
+        _write_names("n.txt", "\n".join),
+        _evaluate_foreign("a.npy", "n.txt"),
+        # Too few of them are missed in the features.
+        names_file=False,
+    ),
+    Reader(
+        "names of features in JSON",
+        "json",
+        "n.json",
+        _write_names("n.json", json.dumps),
+        _evaluate_foreign("a.npy", "n.json"),
+        names_file=False,
+    ),
+    Reader(
+        "official features",
+        "mat",
+        "deep_cam3.mat",
+        _write_official_features,
+        lambda folder: read_any_features(folder / "deep_cam1.mat", get_dataset("sysu-mm01"), ()),
+        # What is wrong with the images of all cameras is said of the file that was named.
+        names_file=False,
+    ),
     Reader("record", "json", record_path(Path(), RECORD).name, _write_record, _read_record),
     Reader("outcomes", "npz", record_path(Path(), RECORD).with_suffix(".npz").name, _write_record, _read_per_query),
     Reader(
@@ -533,6 +652,7 @@ READERS: tuple[Reader, ...] = (
         )
         for name in sorted(path.name for path in published_folder().glob("*.csv"))
     ),
+    Reader("demo.json", "json", "demo.json", _write_demo, lambda folder: begun_plan(folder, None, "demo", 0)),
     Reader("run.json", "json", "run.json", _write_run, lambda folder: RunFolder(folder).description()),
     Reader("timing.json", "json", "timing.json", _write_run, lambda folder: RunFolder(folder).timing()),
     Reader("log.csv", "csv", "log.csv", _write_run, _read_log),

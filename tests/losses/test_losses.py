@@ -171,6 +171,17 @@ def test_the_squared_difference_sharpens_violations_and_fades_where_satisfied():
     assert far <= 88.0 + 1e-6
 
 
+@pytest.mark.parametrize(("square", "apart"), [(True, 4.6), (False, 20.5)])
+def test_a_large_violation_meets_the_whole_soft_margin(square, apart):
+    """log(1 + exp(x)) for x just above 20, where it is not x yet; both identities have an image in both places."""
+    x = torch.tensor([[0.0], [apart], [0.0], [apart]], dtype=torch.float64)
+    y = torch.tensor([0, 0, 1, 1])
+    loss = squared_difference_triplet if square else weighted_regularised_triplet
+    found, expected = loss(x, y).item(), loop_weighted_triplet(x, y, square=square)
+    assert 20 < expected < 21
+    assert found == pytest.approx(expected, rel=1e-13, abs=0)
+
+
 def test_centres_beyond_the_margin_are_left_alone():
     x, y = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]]), torch.tensor([0, 1, 2])
     assert centre_cluster(x, y) == 0.0

@@ -21,6 +21,7 @@ def test_options_show_type_value_and_inherited_docstring():
     assert options["augmentation.visible_views"].type.startswith("list of choices from none | exchange | ")
     assert options["schedule.milestones"].type == "list of whole numbers"
     assert options["augmentation.erasing_area"].type == "list of 2 numbers"
+    assert options["augmentation.pad_value"].type == "whole number or list of 3 whole numbers"
     assert options["model.specific_stages"].doc.startswith("Stages that exist once per modality")
 
 

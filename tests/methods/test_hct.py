@@ -152,6 +152,13 @@ def test_recipes_of_the_data_sets():
     assert (plain.model.gem_p, plain.model.label_smoothing) == (10.0, 0.0)
 
 
+@pytest.mark.parametrize("dataset", ["sysu-mm01", "regdb", "llcm", "sysu-mm01-twin", "regdb-twin", "llcm-twin"])
+def test_the_exponent_of_the_global_head_is_3_on_every_data_set(dataset):
+    assert load_recipe("hct", "global", dataset).model.gem_p == 3.0
+    assert load_recipe("hct", "global", dataset, ["gem_p=10"]).model.gem_p == 10.0
+    assert load_recipe("hct", "", dataset).model.gem_p == (10.0 if dataset.startswith("regdb") else 3.0)
+
+
 @pytest.mark.parametrize(("variant", "amp"), [("", "off"), ("global", "bf16")])
 def test_trains_two_steps(variant, amp):
     check_two_steps("hct", variant, amp=amp)

@@ -2,13 +2,17 @@
 
 import itertools
 import math
+from random import Random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
+from PIL import Image, ImageOps
 
 from tests.datasets import mini
 from tests.methods.literal import official as literal
+from vibench.data.augmentation import draw_augmentation
 from vibench.data.batch import Batch
 from vibench.losses import centre_cluster, hard_triplet
 from vibench.methods.base import Method
@@ -252,6 +256,35 @@ def test_recipes_per_data_set():
     assert (regdb.input.height, regdb.sampler.identities, regdb.sampler.images) == (256, 12, 5)
     weights = {"identity": 1.0, "metric": 1.0, "separability": 0.5, "modality": 1.0, "mutual": 2.5}
     assert sysu.loss_weights == regdb.loss_weights == weights
+
+
+@pytest.mark.parametrize(("method", "variant"), [("mpanet", ""), ("paenet", "mpanet-pae-aal")])
+def test_rectangles_are_those_of_the_torchvision_that_the_authors_pin(method, variant):
+    """Version 0.4 draws an area and a ratio of height to width, both uniformly, until the rectangle fits."""
+    recipe = load_recipe(method, variant)
+    height, width = recipe.input.height, recipe.input.width
+    random, reference = Random(0), []
+    for _ in range(20000):
+        for _ in range(10):
+            area, ratio = random.uniform(0.02, 0.33) * height * width, random.uniform(0.3, 3.3)
+            high, wide = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if high < height and wide < width:
+                reference.append((high, wide))
+                break
+    drawn = draw_augmentation(recipe.augmentation, 40000, height, width, np.random.default_rng(1)).erased
+    erased = drawn[drawn[:, 2] > 0, 2:]
+    assert abs(len(erased) / len(drawn) - 0.5) < 0.02
+    assert np.allclose(np.mean(reference, axis=0), (118.7, 67.7), atol=1.5), "of 200,000 draws by torchvision 0.4.0"
+    assert np.allclose(erased.mean(axis=0), (118.7, 67.7), atol=1.5)
+    shares = np.linspace(0.05, 0.95, 19)
+    assert np.allclose(np.quantile(erased, shares, axis=0), np.quantile(reference, shares, axis=0), atol=4)
+
+
+@pytest.mark.parametrize(("method", "variant"), [("mpanet", ""), ("paenet", "mpanet-pae-aal")])
+def test_padding_has_the_colour_that_pillow_makes_of_the_authors_number(method, variant):
+    recipe = load_recipe(method, variant).augmentation
+    padded = ImageOps.expand(Image.new("RGB", (4, 4), "white"), border=recipe.pad, fill=127)
+    assert padded.getpixel((0, 0)) == recipe.pad_colour == (127, 0, 0)
 
 
 def test_regdb_ranks_by_euclidean_distance_of_g(batch):

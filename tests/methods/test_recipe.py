@@ -93,6 +93,17 @@ def test_overrides_convert_and_reach_their_section():
 
 
 @pytest.mark.parametrize(
+    ("override", "value", "colour"),
+    [("pad_value=127", 127, (127, 127, 127)), ("pad_value = [127, 0, 9]", (127, 0, 9), (127, 0, 9))],
+)
+def test_padding_is_one_grey_level_or_a_colour(override, value, colour):
+    recipe = load_recipe("agw", overrides=[override])
+    assert recipe.augmentation.pad_value == value and recipe.augmentation.pad_colour == colour
+    assert recipe_from_dict(tomllib.loads(recipe_toml(recipe))) == recipe
+    assert recipe_dict(recipe)["augmentation"]["pad_value"] == (value if value == 127 else list(value))
+
+
+@pytest.mark.parametrize(
     ("override", "expected"),
     [
         ("epochs", "--set epochs: write it as section.key=value"),
@@ -114,6 +125,11 @@ def test_overrides_convert_and_reach_their_section():
         ("flip=1.5", "'flip' is a probability between 0 and 1, not 1.5"),
         ("erasing_area=[0.4, 0.02]", "0 < low <= high < 1"),
         ("pad_value=256", "'pad_value' must be 0 to 255, not 256"),
+        ("pad_value=[0, 0, -1]", "'pad_value' must be 0 to 255, not [0, 0, -1]"),
+        (
+            "pad_value=[127]",
+            "'pad_value' must be a whole number or a list of 3: a whole number, a whole number, a whole",
+        ),
         ("visible_views=[]", "'visible_views' must name at least one view"),
         ("visible_views=[exchang]", "'visible_views' must be a list"),
         ('visible_views=["exchang"]', "(did you mean 'exchange'?)"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vibench.errors import UsageError
-from vibench.runtime import devices
-from vibench.runtime.devices import Precision, fastest_amp, recorded_precision, resolve_device, resolve_precision
+from vibench.runtime import fastest
+from vibench.runtime.devices import Precision, recorded_precision, resolve_device, resolve_precision
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")
@@ -45,11 +45,11 @@ def test_auto_is_the_precision_of_the_recipe(recipe: str, on_cpu: str, on_cuda: 
 
 def test_the_fastest_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch):
     for fast, expected in ((True, "bf16"), (False, "off")):
-        monkeypatch.setattr(devices, "_cpu_has_bf16_instructions", lambda fast=fast: fast)
-        assert fastest_amp(CPU) == expected
+        monkeypatch.setattr(fastest, "_cpu_has_bf16_instructions", lambda fast=fast: fast)
+        assert fastest.fastest_amp(CPU) == expected
     for capability, expected in (((7, 5), "off"), ((8, 0), "bf16"), ((9, 0), "bf16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, known=capability: known)
-        assert fastest_amp(CUDA) == expected
+        assert fastest.fastest_amp(CUDA) == expected
 
 
 def test_tf32_is_off_unless_asked_for():

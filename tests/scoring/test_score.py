@@ -104,13 +104,14 @@ def test_the_extracted_file_scores_as_the_run_does(sysu_run: Path, sysu_scored: 
     (model,) = models_of_run(sysu_run)
     _, extraction = model.extract(CPU, FP32, extras=True)
     write_features(tmp_path / "f.npz", extraction.features)
-    features, digests = read_features_files([tmp_path / "f.npz"])
-    again = score_features(features, Rules(load_protocols(SYSU)), name="mine", digests=digests, device="cpu")
+    rules = Rules(load_protocols(SYSU))
+    read = read_features_files([tmp_path / "f.npz"], rules.protocols)
+    again = score_features(read.features, rules, name="mine", digests=read.digests, device="cpu")
     for mine, trained in zip(again, sysu_scored, strict=True):
         assert mine.record.mean == trained.record.mean
         assert mine.record.fingerprint == trained.record.fingerprint
         assert (mine.record.source, mine.record.method) == ("features", "mine")
-        assert mine.record.run.features_sha256 == digests[0]
+        assert mine.record.run.features_sha256 == read.digests[0]
 
 
 def test_extraction_embeds_every_image_with_its_own_modality(sysu_run: Path, sysu_twin: Path) -> None:
@@ -176,8 +177,8 @@ def test_a_named_feature_is_ranked_in_place_of_the_embedding(
         scored("frist")
 
     write_features(tmp_path / "f.npz", models_of_run(sysu_run)[0].extract(CPU, FP32, extras=True)[1].features)
-    features, _ = read_features_files([tmp_path / "f.npz"])
     rules = Rules(load_protocols(["sysu-all"]), feature="first")
+    features = read_features_files([tmp_path / "f.npz"], rules.protocols).features
     (again,) = score_features(features, rules, name="mine", device="cpu")
     assert (again.record.mean, again.record.label) == (first.mean, "mine-first")
     with pytest.raises(UsageError, match=r"--feature third: the features file has no such array.*it has first, pairs"):

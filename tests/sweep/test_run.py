@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep.conftest import TOY, InProcess
+from vibench.errors import UsageError
 from vibench.records.store import read_records
 from vibench.sweep.attempts import claim, read_attempts
 from vibench.sweep.executor import Start
@@ -198,3 +201,34 @@ def test_one_plan_does_not_run_what_only_another_named_before(make_plan: MakePla
     plan = make_plan(TOY.replace("sysu-indoor", "sysu-all"))
     result, _, _ = sweep(plan)
     assert len(result.done) == 2 and read_attempts(job_folder(plan.out, old.id)) == []
+
+
+@pytest.mark.parametrize("sweep_table", ['leaderboards = "file/boards"', ""])
+def test_unusable_folders_are_said_before_a_job_begins(make_plan: MakePlan, tmp_path: Path, sweep_table: str):
+    plan = make_plan(sweep=sweep_table)
+    (tmp_path / "file").write_text("")
+    if not sweep_table:
+        plan.out.write_text("")
+    with pytest.raises(UsageError, match=r"cannot be written \(.*Not a directory\); choose another .* in the plan"):
+        sweep(plan)
+
+
+def test_a_record_that_cannot_be_written_is_kept_and_its_scores_are_in_the_log(
+    make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
+):
+    plan = make_plan(sweep="retries = 0")
+    rename = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if Path(target).is_relative_to(plan.leaderboards):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    result, _, _ = sweep(plan)
+    (failure,) = result.failed
+    (record,), problems = read_records(next(failure.log.parent.glob("vibench-kept-*/leaderboards")))
+    assert not problems and record.protocol == "sysu-indoor"
+    log = failure.log.read_text()
+    assert f"rank-1 {record.mean['r1']:.2%}, mAP {record.mean['map']:.2%}" in log
+    assert "No space left on device" in failure.reason and "kept as" in failure.reason

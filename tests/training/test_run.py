@@ -79,7 +79,7 @@ def test_training_lowers_the_loss(make_spec: MakeSpec):
     fixed_images = ("augmentation.pad=0", "augmentation.flip=0", "augmentation.erasing=0")
     long = ("schedule.epochs=40", "schedule.milestones=[]", "optimizer.backbone_lr_factor=1")
     rows = read_log(train(make_spec("run", *fixed_images, *long), device="cpu").log_path)
-    assert rows[-1]["identity"] < 0.75 * rows[0]["identity"]
+    assert rows[-1]["identity"] < 0.85 * rows[0]["identity"]
 
 
 @pytest.mark.parametrize("amp", ["off", "bf16"])

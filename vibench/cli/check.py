@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Device
 from vibench.errors import VibenchError
 
 _MARKS = {"passed": "[green]ok[/]    ", "failed": "[bold red]wrong[/] ", "not reached": "[dim]-[/]     "}
@@ -17,7 +18,7 @@ def check(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Check METHOD's losses, gradients, embeddings and states, then train, evaluate and profile it on a tiny twin.
 

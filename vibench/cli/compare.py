@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Leaderboards
+
 
 def compare(
     sides: Annotated[
@@ -45,10 +47,7 @@ def compare(
         Path | None,
         typer.Option("--json", metavar="OUT", help="Write the comparison as JSON as well; scores as fractions."),
     ] = None,
-    leaderboards: Annotated[
-        Path | None,
-        typer.Option("--leaderboards", help="Folder of records; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
-    ] = None,
+    leaderboards: Leaderboards = None,
 ) -> None:
     """Compare methods query by query: difference in mAP and rank-1, its interval and p, and whether it is noise.
 
@@ -58,13 +57,15 @@ def compare(
     Example: vibench compare agw ddag:b-p --protocol sysu-all
     """
     from dataclasses import asdict
+    from functools import partial
 
     from rich.markup import escape
 
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
-    from vibench.cli.console import err, out, progress
+    from vibench.cli.console import err, out, progress, show
     from vibench.errors import UsageError
     from vibench.evaluation.significance import Resampling
+    from vibench.files.places import keeping, require_writable
     from vibench.files.writing import write_json
     from vibench.protocols import load_protocol
     from vibench.records.comparison import compare as compare_runs
@@ -77,14 +78,16 @@ def compare(
         )
     if protocol:
         load_protocol(protocol)
+    if json_ is not None:
+        require_writable(json_, "--json")
     stored, problems = find_records(leaderboards_folder(leaderboards))
     wanted = Wanted(dataset, protocol, draw, query_mode, rerank)
     chosen = [select(side, stored, wanted) for side in sides]
     result = compare_runs(chosen, Resampling(resamples, seed, level), breakdown=breakdown, progress=progress)
-    out.print(differences_table(result))
+    show(differences_table(result))
     for table in parts_tables(result):
         out.print()
-        out.print(table)
+        show(table)
     out.print()
     for verdict in verdicts(result):
         out.print(escape(verdict), soft_wrap=True)
@@ -93,4 +96,5 @@ def compare(
     if problems:
         err.print(f"attention: {len(problems)} files of the store were passed over; see 'vibench leaderboard'.")
     if json_ is not None:
-        write_json(json_, asdict(result))
+        with keeping() as keep:
+            keep(json_, partial(write_json, value=asdict(result)))

@@ -84,6 +84,20 @@ def verdicts(comparison: Comparison) -> Iterator[str]:
             yield _verdict(pair, found, comparison)
 
 
+def brief_verdict(comparison: Comparison) -> str:
+    """Of two methods, both metrics in one sentence: points of difference, the interval, and whether that is noise."""
+    (pair,) = comparison.pairs
+    said = []
+    for of in reversed(pair.differences):
+        low, high = (f"{100 * bound:+.1f}" for bound in of.interval)
+        said.append(f"{METRIC_TITLES[of.metric]} {100 * of.difference:+.1f} ({low} to {high})")
+    noise = [of.within_noise for of in reversed(pair.differences)]
+    if all(noise):
+        return f"{pair.first} is within noise of {pair.second}: {', '.join(said)}"
+    judged = [f"{text}, {'within' if small else 'more than'} noise" for text, small in zip(said, noise, strict=True)]
+    return f"{pair.first} against {pair.second}: {'; '.join(judged)}"
+
+
 def _verdict(pair: Pair, found: Difference, comparison: Comparison) -> str:
     metric = METRIC_TITLES[found.metric]
     points = f"{100 * abs(found.difference):.2f} points"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,11 +15,30 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
+from rich.text import Text
 
+from vibench.cli.streams import encodable
 from vibench.runtime.progress import Advance, silent
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+NARROWEST = 80
+"""Columns that tables are made for."""
+
+
+class _Console(Console):
+    """Lays out texts in the letters that its stream has, so that columns stay in line; rich does so with borders."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        return super().render_str(encodable(text, self.encoding), **options)
+
+
+out = _Console(highlight=False)
+err = _Console(stderr=True, highlight=False)
+_wide = _Console(highlight=False, width=NARROWEST)
+
+
+def show(table: RenderableType) -> None:
+    """Print a table of figures: a terminal of fewer than `NARROWEST` columns breaks its lines, but shows all of it."""
+    (out if out.width >= NARROWEST else _wide).print(table)
 
 
 @contextmanager

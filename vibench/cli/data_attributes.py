@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from vibench.cli.options import DatasetName, DatasetRoot
 
 if TYPE_CHECKING:
     from vibench.data.attribute_sources import Coverage
 
 
 def attributes(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
+    dataset: DatasetName,
     source: Annotated[
         str, typer.Option("--from", metavar="DIR|FILE|twin", help="Official label files, a CSV file, or the twin's.")
     ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    root: DatasetRoot = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; default ROOT/attributes.csv.")] = None,
     identity_level: Annotated[
         bool, typer.Option("--identity-level", help="One code per person, by majority over the cameras.")
@@ -34,19 +35,21 @@ def attributes(
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out
+    from vibench.cli.console import out, show
     from vibench.data.attribute_sources import coverage, read_source
     from vibench.data.attributes import FILE_NAME, write_attributes
     from vibench.datasets.registry import dataset_root, get_dataset
-    from vibench.errors import VibenchError
+    from vibench.files.places import keeping, require_writable
 
     chosen = get_dataset(dataset)
     folder = dataset_root(dataset, root)
-    index = chosen.index(folder)
+    target = output or folder / FILE_NAME
+    if folder.is_dir():  # else what is wrong is --root
+        require_writable(target, "-o")
+    index = chosen.index(folder, missing_ok=True)
     labels = read_source(source, chosen, folder, index)
     if identity_level:
         labels = labels.identity_level()
-    target = output or folder / FILE_NAME
     parts = coverage(labels, index)
 
     table = Table(title=escape(f"attributes of {chosen.title} in {folder}"))
@@ -56,14 +59,12 @@ def attributes(
         unlabelled = part.pairs - part.labelled_pairs
         numbers = (part.identities, len(part.missing), part.pairs, unlabelled, part.codes)
         table.add_row(part.part, *map(str, numbers))
-    out.print(table)
+    show(table)
     for part in parts:
         for line in _missing(part):
             out.print(escape(line), soft_wrap=True)
-    try:
-        write_attributes(target, labels)
-    except OSError as error:
-        raise VibenchError(f"{target}: cannot be written ({error.strerror or error}); choose another -o.") from error
+    with keeping() as keep:
+        keep(target, partial(write_attributes, table=labels))
     out.print(escape(f"{len(labels)} labels: {target}"), soft_wrap=True)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 
 def cache(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    dataset: DatasetName,
+    root: DatasetRoot = None,
     size: Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH of the cached images.")] = "288x144",
     interpolation: Annotated[str, typer.Option("--interpolation", help="lanczos or bilinear.")] = "lanczos",
     workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; default one per core.")] = None,

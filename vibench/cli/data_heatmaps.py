@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 
 def heatmaps(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
+    dataset: DatasetName,
     source: Annotated[
         str, typer.Option("--from", metavar="FILE|twin|keypointrcnn", help="Where the keypoints come from.")
     ],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    root: DatasetRoot = None,
     height: Annotated[
         int, typer.Option("--height", help="Height of the network's input in pixels; a heatmap has a quarter.")
     ] = 288,
@@ -43,16 +44,19 @@ def heatmaps(
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out, progress
+    from vibench.cli.console import out, progress, show
     from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps, summarise_heatmaps
     from vibench.data.heatmaps import FILE_NAME, write_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
-    from vibench.errors import VibenchError
+    from vibench.files.places import keeping, require_writable
     from vibench.runtime.devices import resolve_device
 
     form = HeatmapForm(height, width, channels, sigma, confidence)
     chosen = get_dataset(dataset)
     folder = dataset_root(dataset, root)
+    target = output or folder / FILE_NAME
+    if folder.is_dir():  # else what is wrong is --root
+        require_writable(target, "-o")
     detector = Detector(resolve_device(device), weights)
     found = source_heatmaps(source, chosen, folder, form, detector, progress)
 
@@ -62,11 +66,8 @@ def heatmaps(
     for part in summarise_heatmaps(found):
         sure = "-" if part.confidence is None else f"{part.confidence:.2f}"
         table.add_row(part.modality, str(part.images), str(part.known), sure)
-    out.print(table)
-    target = output or folder / FILE_NAME
-    try:
-        write_heatmaps(target, found.heatmaps, found.index["path"].tolist())
-    except OSError as error:
-        raise VibenchError(f"{target}: cannot be written ({error.strerror or error}); choose another -o.") from error
+    show(table)
+    with keeping() as keep:
+        keep(target, partial(write_heatmaps, heatmaps=found.heatmaps, paths=found.index["path"].tolist()))
     cells = " x ".join(map(str, found.heatmaps.maps.shape))
     out.print(escape(f"{cells} heatmaps: {target}"), soft_wrap=True)

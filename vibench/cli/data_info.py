@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vibench.cli.options import DatasetName, DatasetRoot
+
 
 def info(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="Data set, e.g. sysu-mm01.")],
-    root: Annotated[
-        Path | None, typer.Option("--root", help="Its folder; default $VIBENCH_DATA/DATASET or data/DATASET.")
-    ] = None,
+    dataset: DatasetName,
+    root: DatasetRoot = None,
     trial: Annotated[int | None, typer.Option("--trial", help="Train/test split, RegDB only: 1 to 10.")] = None,
 ) -> None:
     """Show the identities and images of every split, modality and camera, and which labels lie beside them.
@@ -22,7 +21,7 @@ def info(
     from rich.markup import escape
     from rich.table import Table
 
-    from vibench.cli.console import out
+    from vibench.cli.console import out, show
     from vibench.data.attributes import find_attributes
     from vibench.data.heatmaps import find_heatmaps
     from vibench.datasets.registry import dataset_root, get_dataset
@@ -46,7 +45,7 @@ def info(
             end_section=total,
             style="bold" if total else None,
         )
-    out.print(table)
+    show(table)
     for need, found in (("attributes", find_attributes(chosen, folder)), ("heatmaps", find_heatmaps(chosen, folder))):
         place = f"none; 'vibench data {need}' makes them" if found is None else str(found)
         out.print(escape(f"{need}: {place}"), soft_wrap=True)

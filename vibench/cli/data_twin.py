@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ _SUFFIX = "-twin"
 
 def twin(
     dataset: Annotated[str, typer.Option(help="Layout: sysu-mm01 or regdb.")] = "sysu-mm01",
-    scale: Annotated[str, typer.Option(help="tiny (tests), small (demo) or full (the real counts).")] = "small",
+    scale: Annotated[str, typer.Option(help="tiny (tests), demo, small or full (the real counts).")] = "small",
     seed: Annotated[int, typer.Option(help="Another seed makes other people and places.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to make, such as data/sysu-mm01-twin.")] = None,
     size: Annotated[str | None, typer.Option(help="Nominal image size HxW; default by scale.")] = None,
@@ -32,11 +33,16 @@ def twin(
     from vibench.cli.console import progress
     from vibench.datasets.twin.make import make_twin, twin_exists
     from vibench.datasets.twin.preview import write_preview
+    from vibench.files.places import require_folder, require_writable
 
     if out is None and preview is None:
         raise UsageError("nothing to make: give --out FOLDER, --preview IMAGE or both")
     layout = dataset.removesuffix(_SUFFIX)
     pixels = _parse_size(size) if size is not None else None
+    if preview is not None:
+        require_writable(preview, "--preview")
+    if out is not None and not os.path.exists(out):  # noqa: PTH110  (a name that is too long is no error here)
+        require_folder(out, "--out")
     if preview is not None:
         write_preview(preview, layout, seed, size=pixels)
         console.print(f"contact sheet: {preview}", soft_wrap=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Deterministic, Device, Leaderboards, MovedRoot, Tf32
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vibench.files.places import Keep
+    from vibench.protocols import Protocol
     from vibench.scoring.embedded import Embedded
     from vibench.scoring.rules import Rules
     from vibench.scoring.score import Scored
@@ -24,6 +28,18 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="A features file of any code base instead; of RegDB one per split, in their order."),
     ] = None,
+    gallery: Annotated[
+        list[Path] | None,
+        typer.Option(help="The gallery's features, where --features holds the queries alone; one per --features."),
+    ] = None,
+    names: Annotated[
+        list[Path] | None,
+        typer.Option(help="File that names the images of features that do not: one per --features, then --gallery."),
+    ] = None,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option("--allow-incomplete", help="Evaluate although test images are missing; the record is unranked."),
+    ] = False,
     method: Annotated[str | None, typer.Option(help="With --checkpoint: the method it must be of.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="A checkpoint file instead.")] = None,
     protocol: Annotated[list[str] | None, typer.Option(help="A protocol of 'vibench protocols'; repeatable.")] = None,
@@ -74,7 +90,7 @@ def evaluate(
         str | None,
         typer.Option(help="Data set of features that do not say it, or of --attributes-only. Default: the protocol's."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
+    root: MovedRoot = None,
     test_attributes: Annotated[
         str,
         typer.Option(
@@ -89,18 +105,14 @@ def evaluate(
     ] = False,
     name: Annotated[str | None, typer.Option(help="Label of the features. Default: the file's name.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the records as a JSON list to this file as well.")] = None,
-    leaderboards: Annotated[
-        Path | None, typer.Option(help="Where records go. Default: $VIBENCH_LEADERBOARDS, else leaderboards/.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
+    leaderboards: Leaderboards = None,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs. Records say so.")
     ] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
-    ] = False,
+    deterministic: Deterministic = False,
 ) -> None:
     """Evaluate a RUN, a checkpoint or features of any code under one or more protocols; store a record for each.
 
@@ -119,9 +131,12 @@ def evaluate(
         raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
     if features and (test_attributes or attributes is not None):
         raise UsageError("--test-attributes and --attributes: features are ranked as they are; leave both out.")
-    from vibench.cli.console import err, out, progress
+    if (gallery or names) and not features:
+        raise UsageError("--gallery and --names: belong to --features; leave both out.")
+    from vibench.cli.console import err, out, progress, show
     from vibench.cli.joint import joint_processes
     from vibench.cli.records_table import records_tables
+    from vibench.files.places import keeping
     from vibench.files.writing import write_json
     from vibench.records.record_json import record_dict
     from vibench.records.store import leaderboards_folder, write_record
@@ -136,13 +151,16 @@ def evaluate(
     protocols, modes = load_protocols(protocol or []), list(dict.fromkeys(query_mode or ["all"]))
     draws = tuple(dict.fromkeys(draw or ["seeded"]))
     rules = [
-        Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, labels) for mode in modes
+        Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, allow_incomplete, labels)
+        for mode in modes
     ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or attributes_only):
         raise UsageError("--auxiliary: needs a trained method; evaluate a RUN or a --checkpoint.")
     with repeatable(deterministic):
         with joint_processes(device) as world:
+            folder = leaderboards_folder(leaderboards)
+            world.from_leader(lambda: _require_places(folder, protocols, json, auxiliary_out if sizes else None))
             embedded = None
             if not (features or attributes_only):
                 models = _models(run, checkpoint, method, trial, root, allow_leaking)
@@ -163,25 +181,40 @@ def evaluate(
             # What attribute labels reach alone is the same in every query mode.
             scored = list({one.record.id: one for one in scored}.values())
         elif features:
-            scored = _score_features(features, rules, name, dataset, world.device)
+            files = (features, gallery or (), names or ())
+            scored = _score_features(files, rules, name, dataset, root, world.device)
         else:
             scored = _score_attributes(dataset, root, trial, rules[0], world.device)
-    folder = leaderboards_folder(leaderboards)
-    for one in scored:
-        write_record(folder, one.record, one.per_query)
     for table in records_tables([one.record for one in scored]):
-        out.print(table)
+        show(table)
     for note in dict.fromkeys(note for one in scored for note in one.record.notes):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
-    if json is not None:
-        write_json(json, [record_dict(one.record) for one in scored])
-    if sizes and embedded is not None:
-        _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label)
+    with keeping() as keep:
+        for one in scored:
+            keep(folder, partial(write_record, record=one.record, per_query=one.per_query))
+        if json is not None:
+            keep(json, partial(write_json, value=[record_dict(one.record) for one in scored]))
+        if sizes and embedded is not None:
+            _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label, keep)
     err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
 
 
+def _require_places(folder: Path, protocols: Sequence[Protocol], json: Path | None, auxiliary: Path | None) -> str:
+    """Try where results go before they are computed; answers as `World.from_leader` asks."""
+    from vibench.files.places import require_writable
+    from vibench.records.store import require_store
+
+    require_store(folder, protocols)
+    if json is not None:
+        require_writable(json, "--json")
+    if auxiliary is not None:
+        require_writable(auxiliary, "--auxiliary-out")
+        require_writable(auxiliary.with_suffix(".png"), "--auxiliary-out")
+    return ""
+
+
 def _auxiliary(
-    embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str
+    embedded: Embedded, rules: Rules, sizes: Sequence[str], partitions: int, table: Path, label: str, keep: Keep
 ) -> None:
     from vibench.cli.console import err, out, progress
     from vibench.scoring.auxiliary import auxiliary_scores, plot_auxiliary, write_auxiliary_table
@@ -190,26 +223,43 @@ def _auxiliary(
     for score in scores:
         rank_1, mean_ap = score.mean["r1"], score.mean["map"]
         out.print(f"{score.protocol}, {score.size} queries per graph: rank-1 {rank_1:.2%}, mAP {mean_ap:.2%}")
-    write_auxiliary_table(table, scores)
+    keep(table, partial(write_auxiliary_table, scores=scores))
     plot = table.with_suffix(".png")
-    drawn = plot_auxiliary(plot, scores, label)
+    drawn = keep(plot, partial(plot_auxiliary, scores=scores, title=label))
     missing = "no plot, which needs matplotlib: pip install 'vibench[plots]'"
     err.print(f"{table} and {plot}" if drawn else f"{table}; {missing}", soft_wrap=True, markup=False)
 
 
 def _score_features(
-    files: Sequence[Path], rules: Sequence[Rules], name: str | None, dataset: str | None, device: str
+    files: tuple[Sequence[Path], Sequence[Path], Sequence[Path]],
+    rules: Sequence[Rules],
+    name: str | None,
+    dataset: str | None,
+    root: Path | None,
+    device: str,
 ) -> list[Scored]:
+    """``files``: of features, of galleries and of names."""
     from vibench.cli.console import progress
     from vibench.scoring.score import read_features_files, score_features
 
-    found, digests = read_features_files(files)
-    label = name or str(found[0].meta.get("method") or files[0].stem)
+    features, galleries, names = files
+    read = read_features_files(features, rules[0].protocols, galleries=galleries, names=names, dataset=dataset)
+    label = name or str(read.features[0].meta.get("method") or features[0].stem)
+    if not label.isprintable():  # no record may hold it, and that is better known before they are made
+        raise UsageError(f"{label!a}: is no printable text, so no label of features; give them another with --name.")
     return [
         one
         for rule in rules
         for one in score_features(
-            found, rule, name=label, dataset=dataset, digests=digests, device=device, progress=progress
+            read.features,
+            rule,
+            name=label,
+            dataset=dataset,
+            digests=read.digests,
+            notes=read.notes,
+            root=root,
+            device=device,
+            progress=progress,
         )
     ]
 

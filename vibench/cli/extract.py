@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Deterministic, Device, MovedRoot, Tf32
 from vibench.errors import UsageError
 
 
@@ -14,16 +16,14 @@ def extract(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The features file to write (.npz).")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
+    root: MovedRoot = None,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the network first; on CUDA, with graphs.")
     ] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower.")
-    ] = False,
+    deterministic: Deterministic = False,
 ) -> None:
     """Embed the test images of the data set that RUN was trained on; write their names and features.
 
@@ -37,15 +37,21 @@ def extract(
     from vibench.cli.console import out, progress
     from vibench.cli.joint import joint_processes
     from vibench.evaluation.features import write_features
+    from vibench.files.places import keeping, require_writable
     from vibench.runtime.determinism import deterministic as repeatable
     from vibench.runtime.devices import resolve_device, resolve_precision
     from vibench.scoring.trained import models_of_run
+
+    def place_tried() -> str:
+        require_writable(output, "-o")
+        return ""
 
     models = models_of_run(run, root, trial)
     if len(models) > 1:
         trials = ", ".join(str(model.checkpoint.trial) for model in models)
         raise UsageError(f"{run}: holds the trials {trials}, and a features file one of them; name it with --trial.")
     with repeatable(deterministic), joint_processes(device) as world:
+        world.from_leader(place_tried)
         place = resolve_device(world.device)
         _, extraction = models[0].extract(
             place,
@@ -57,8 +63,9 @@ def extract(
         )
     if not world.leads:
         return
-    write_features(output, extraction.features)
     images, width = extraction.features.features.shape
+    with keeping() as keep:
+        keep(output, partial(write_features, features=extraction.features))
     out.print(
         f"{output}: {images} images × {width}, {extraction.images_per_second:.0f} images/s",
         soft_wrap=True,

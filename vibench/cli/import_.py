@@ -36,10 +36,12 @@ def import_(
     """
     from vibench.cli.console import out as console
     from vibench.datasets.registry import get_dataset
+    from vibench.files.places import require_writable
     from vibench.methods.recipe import toml_value
     from vibench.protocols import HEADLINE_PROTOCOLS
     from vibench.training.official import import_official
 
+    require_writable(out, "--out")
     made = import_official(
         method, file, out, variant=variant, dataset=dataset, root=root, trial=trial, overrides=set_ or [], key=key
     )

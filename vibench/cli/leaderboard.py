@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vibench.cli.options import Leaderboards
 
 
 def leaderboard(
@@ -32,10 +33,7 @@ def leaderboard(
     audits: Annotated[
         bool, typer.Option("--audits", help="List what is wrong or unfair with printed numbers.")
     ] = False,
-    leaderboards: Annotated[
-        Path | None,
-        typer.Option("--leaderboards", help="Folder of the boards; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
-    ] = None,
+    leaderboards: Leaderboards = None,
     recompute: Annotated[
         bool,
         typer.Option(
@@ -54,8 +52,9 @@ def leaderboard(
     """
     from rich.markup import escape
 
-    from vibench.cli.console import err, out
+    from vibench.cli.console import err, out, show
     from vibench.errors import UsageError
+    from vibench.files.places import require_folder
     from vibench.leaderboard.board import build_boards
     from vibench.leaderboard.cells import board_title
     from vibench.leaderboard.cost import cost_kinds, cost_tables
@@ -81,6 +80,7 @@ def leaderboard(
         from vibench.cli.recompute import report_recomputation
 
         return report_recomputation(folder)
+    require_folder(folder, "--leaderboards")
     update = update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
@@ -90,9 +90,9 @@ def leaderboard(
         if kinds:
             for table in cost_tables(board):
                 for kind in (kind for kind in kinds if kind in table.kinds):
-                    out.print(cost_terminal_table(board, table, kind))
+                    show(cost_terminal_table(board, table, kind))
         else:
-            out.print(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
+            show(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:
@@ -103,4 +103,6 @@ def leaderboard(
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
     for problem in update.problems:
         err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
+    if update.failure is not None:
+        raise update.failure
     out.print(escape(f"{len(boards)} boards in {len(update.written)} files; start at {folder / INDEX}"), soft_wrap=True)

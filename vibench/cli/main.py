@@ -32,11 +32,13 @@ from vibench.cli.profile import profile
 from vibench.cli.prose import prose
 from vibench.cli.protocols import protocols
 from vibench.cli.report import report
+from vibench.cli.streams import lasting_streams
 from vibench.cli.sweep import sweep
 from vibench.cli.train import train
 from vibench.cli.visualize import visualize
 from vibench.distributed.torchrun import started_by_torchrun
 from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWarning, one_line
+from vibench.runtime.platform import require_platform
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
     "Start": {"demo": demo, "methods": methods, "protocols": protocols},
@@ -120,6 +122,27 @@ for panel, entries in PANELS.items():
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the console script: exit 0 on success, 1 on a failed run, 2 on bad usage."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        require_platform()
+    except VibenchError as error:
+        # Without rich, which takes the word of this system for what its terminal can do.
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    with lasting_streams() as lost:
+        try:
+            _run(arguments)
+            status: str | int | None = 0
+        except SystemExit as ended:
+            status = ended.code
+        unsaid = lost()
+        if unsaid is not None and status in (0, None):
+            # After the work, whose results are files: a full disk under standard output must not cost them.
+            _complain("error:", f"standard output cannot be written ({unsaid.strerror}); what is in files is whole.")
+            status = VibenchError.exit_code
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> None:
     debug = "--debug" in arguments
     warnings.showwarning = _show_warning
     try:
@@ -130,6 +153,8 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         _complain("error:", str(error))
+        for line in error.recipe:
+            _complain("  ", one_line(line))
         sys.exit(error.exit_code)
     except OSError as error:
         if debug:

@@ -12,7 +12,7 @@ def methods(
         str | None, typer.Argument(metavar="NAME", help="Explain this method in full; without it, list all.")
     ] = None,
 ) -> None:
-    """List the registered methods, or explain one: paper, losses, variants, printed numbers, recipe and options.
+    """List the registered methods, or explain one: paper, losses, variants, printed numbers, parity, recipe, options.
 
     Example: vibench methods agw
     """
@@ -74,6 +74,8 @@ def _explain(name: str) -> None:
             _say(f"differs in {', '.join(changed)}", indent=4)
         _say_printed(table.printed)
 
+    _say_parity(name)
+
     _heading("recipe on sysu-mm01; change it with --set section.key=value")
     recipe = load_recipe(name)
     for option in recipe_options(recipe):
@@ -97,6 +99,32 @@ def _say_printed(printed: str) -> None:
         metrics = "  ".join(f"{metric} {value}" for metric, value in row.metrics.items())
         note = f"; {row.note}" if row.note else ""
         _say(f"printed: {row.dataset} {row.setting}: {metrics}  ({row.source}{note})", indent=4)
+
+
+def _say_parity(name: str) -> None:
+    from vibench.methods.parity import KINDS, figures, read_parity
+    from vibench.methods.registry import method_entry
+
+    _heading("parity with the official code")
+    parity = read_parity(method_entry(name).folder)
+    if parity is None:
+        _say("no official training code was compared", indent=2)
+        return
+    _say(f"official code: {parity.repository} at {parity.commit}", indent=2)
+    for compared in parity.steps.values():
+        recipe = f"the recipe of {compared.dataset}{compared.variant and f', variant {compared.variant}'}"
+        epochs = ", ".join(map(str, compared.epochs))
+        _say(f"{compared.script}: {len(compared.epochs)} steps in epochs {epochs} with {recipe}", indent=2)
+        largest = ", ".join(f"{KINDS[kind]} {figure}" for kind, figure in figures(compared.largest).items())
+        _say(f"largest relative differences, in float64: {largest} ({compared.note})", indent=4)
+    for deviation in parity.deviations:
+        _say(f"on purpose: {deviation}", indent=2)
+    _say(f"the official code keeps a checkpoint: {parity.checkpoint}", indent=2)
+    _say(
+        "vibench keeps the last epoch, on purpose: a checkpoint that is chosen on the test split makes the printed "
+        "numbers too high",
+        indent=2,
+    )
 
 
 def _heading(text: str) -> None:

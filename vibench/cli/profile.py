@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vibench.cli.options import Amp, Device, Tf32
 
 
 def profile(
@@ -22,9 +25,9 @@ def profile(
         list[str] | None,
         typer.Option("--part", help="Measure only this: embedding, training or matching; repeatable. Default: all."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option("--amp", help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU.")] = False,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.0, help="Seconds that each single timing may take.")
     ] = 5.0,
@@ -44,16 +47,20 @@ def profile(
 
     parts = resolve_parts(part or ())
 
-    from vibench.cli.console import out, progress
+    from vibench.cli.console import progress, show
     from vibench.cli.profile_tables import profile_tables
+    from vibench.files.places import keeping, require_writable
     from vibench.profiling.measure import profile_method
     from vibench.profiling.target import load_target
     from vibench.report.pictures.figure import require_matplotlib, write_figure
     from vibench.report.pictures.profile import profile_figure
     from vibench.runtime.devices import resolve_device, resolve_precision
 
+    if json_ is not None:
+        require_writable(json_, "--json")
     if plot is not None:
         require_matplotlib()
+        require_writable(plot, "--plot")
     where = resolve_device(device)
     method = load_target(target, variant=variant, dataset=dataset, overrides=set_ or ())
     precision = resolve_precision(amp, where, method.recipe.optimizer.precision, tf32)
@@ -61,8 +68,9 @@ def profile(
         method, where, precision, parts=parts, seconds=seconds, largest_batch=max_batch, progress=progress
     )
     for shown in profile_tables(measured):
-        out.print(shown)
-    if json_ is not None:
-        write_profile(json_, measured)
-    if plot is not None:
-        write_figure(plot, profile_figure(measured))
+        show(shown)
+    with keeping() as keep:
+        if json_ is not None:
+            keep(json_, partial(write_profile, profile=measured))
+        if plot is not None:
+            keep(plot, partial(write_figure, figure=profile_figure(measured)))

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Leaderboards
+
 
 def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("report.html"),
-    leaderboards: Annotated[
-        Path | None,
-        typer.Option("--leaderboards", help="Folder of the records; else $VIBENCH_LEADERBOARDS, else leaderboards/."),
-    ] = None,
+    leaderboards: Leaderboards = None,
     runs: Annotated[Path | None, typer.Option(help="Folder of training runs, for their training curves.")] = None,
 ) -> None:
     r"""Write every board with its charts as one HTML page that needs no network.

@@ -83,8 +83,10 @@ def _run(file: Path, plan: Plan, jobs: Sequence[Job], stop_after: float | None) 
             f"the sweep was stopped with {len(result.unfinished)} of {len(jobs)} jobs left{stopped}; "
             "the same command goes on."
         )
-    _leaderboards(plan)
+    failure = _leaderboards(plan)
     _report(jobs, result)
+    if failure is not None:
+        raise failure
 
 
 def _executor(plan: Plan, jobs: Sequence[Job]) -> Executor:
@@ -109,7 +111,8 @@ def _until(minutes: float | None, requested: Callable[[], bool]) -> Callable[[],
     return lambda: requested() or time.monotonic() >= deadline
 
 
-def _leaderboards(plan: Plan) -> None:
+def _leaderboards(plan: Plan) -> OSError | None:
+    """Render the boards; why they could not be written, if so."""
     from vibench.cli.console import err, out
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.update import update_boards
@@ -124,6 +127,7 @@ def _leaderboards(plan: Plan) -> None:
         soft_wrap=True,
         markup=False,
     )
+    return update.failure
 
 
 def _report(jobs: Sequence[Job], result: Result) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Deterministic, Device, Tf32
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _RUN_OPTIONS = (
     "heatmaps",
     "deterministic",
     "sync_batch_norm",
+    "allow_incomplete",
 )
 """What a run folder fixes: options that cannot stand beside --resume."""
 
@@ -56,9 +58,9 @@ def train(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on training this run folder.")] = None,
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 round to TF32 on a GPU; recorded.")] = False,
+    device: Device = "auto",
+    amp: Amp = "auto",
+    tf32: Tf32 = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
     out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
     attributes: Annotated[
@@ -68,15 +70,19 @@ def train(
         Path | None, typer.Option(help="Keypoint heatmaps, of methods that need them. Default: those of the data set.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Repeatable algorithms on a GPU too, slower; recorded.")
-    ] = False,
+    deterministic: Deterministic = False,
     sync_batch_norm: Annotated[
         bool,
         typer.Option(
             help="On several processes: batch norm over the whole batch, as in one process, or over each one's share."
         ),
     ] = True,
+    allow_incomplete: Annotated[
+        bool,
+        typer.Option(
+            "--allow-incomplete", help="Train on a copy that lacks training images; run and records say so, unranked."
+        ),
+    ] = False,
 ) -> None:
     """Train METHOD and leave recipe, log, timing and checkpoint in a run folder.
 
@@ -118,12 +124,15 @@ def train(
                 compiled=compile_,
                 deterministic=deterministic,
                 sync_batch_norm=sync_batch_norm,
+                allow_incomplete=allow_incomplete,
             )
             if trial is None and specs[0].trial is not None:
                 err.print(
                     f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
                 )
             runs = _prepare(specs, world)
+            if world.leads:
+                _say_what_lacks(runs)
         _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
 
 
@@ -138,6 +147,17 @@ def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
         return dumps([str(prepare(replace(spec, processes=world.size), device=world.device).path) for spec in specs])
 
     return tuple(RunFolder(Path(folder)) for folder in loads(world.from_leader(folders)))
+
+
+def _say_what_lacks(runs: tuple[RunFolder, ...]) -> None:
+    from vibench.cli.console import err
+
+    for run in runs:
+        begun = run.description()
+        if begun.incomplete:
+            trial = "" if begun.trial is None else f", trial {begun.trial}"
+            said = f"note: the training split of {begun.dataset}{trial} {begun.incomplete}; the records will say so."
+            err.print(said, soft_wrap=True, markup=False)
 
 
 def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tensorboard: bool) -> None:
@@ -176,6 +196,7 @@ def _specifications(
     compiled: bool,
     deterministic: bool,
     sync_batch_norm: bool,
+    allow_incomplete: bool,
 ) -> list[TrainingSpec]:
     """One specification per trial asked for."""
     from vibench.datasets.registry import get_dataset
@@ -200,6 +221,7 @@ def _specifications(
             sync_batch_norm=sync_batch_norm,
             deterministic=deterministic,
             tf32=tf32,
+            allow_incomplete=allow_incomplete,
         )
 
     if trial == "all" and splits > 1:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vibench.cli.options import Amp, Device, MovedRoot
 from vibench.errors import UsageError
 
 
@@ -39,9 +40,9 @@ def visualize(
     seed: Annotated[
         int, typer.Option(help="Seed of random queries, and of what is left out where there is too much.")
     ] = 0,
-    root: Annotated[Path | None, typer.Option(help="Folder of the data set, if it has moved since training.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    amp: Annotated[str, typer.Option(help="Precision: auto (the recipe's), off, bf16 or fp16.")] = "auto",
+    root: MovedRoot = None,
+    device: Device = "auto",
+    amp: Amp = "auto",
 ) -> None:
     """Draw ranked lists, distances, t-SNE, Grad-CAM, the CMC curve, and what only the method of RUN has.
 
@@ -50,6 +51,7 @@ def visualize(
     if (run is None) == (checkpoint is None):
         raise UsageError("name either RUN or --checkpoint; see 'vibench visualize --help'.")
     from vibench.cli.console import err, out, progress
+    from vibench.files.places import require_folder
     from vibench.protocols import HEADLINE_PROTOCOLS, load_protocol
     from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
     from vibench.report.pictured_run import find_model, picture_run
@@ -57,6 +59,7 @@ def visualize(
     from vibench.report.visualize import visualize as draw
 
     require_matplotlib()
+    require_folder(output, "-o")
     model, number = find_model(run, checkpoint, root, trial)
     if method is not None and method != model.checkpoint.method:
         raise UsageError(f"{model.path}: is a checkpoint of {model.checkpoint.method}, not of --method {method}.")

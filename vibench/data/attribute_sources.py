@@ -19,6 +19,7 @@ from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.index import test_rows, training_rows
 from vibench.datasets.matlab import read_variable
 from vibench.datasets.registry import Dataset
+from vibench.datasets.training_split import everybody
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def read_source(source: str, dataset: Dataset, root: Path, index: SampleIndex) -
                 raise UsageError(f"--from {path}: has a label of nobody whose images are in {root}; check --root.")
             return table
         table = read_attributes(path)
-    check_identities(table, path, dataset, index)
+    check_identities(table, path, dataset, everybody(dataset, root, index))
     return table
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vibench.datasets.attribute_names import ATTRIBUTES
-from vibench.datasets.listing import read_lines
+from vibench.datasets.listing import located, read_lines
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, suggestion
 from vibench.files.writing import write_text
@@ -90,7 +90,7 @@ class AttributeTable:
 def find_attributes(dataset: Dataset, root: Path) -> Path | None:
     """The labels that a copy of a data set comes with: ``attributes.csv``, else a twin's truth, else None."""
     names = (FILE_NAME, TWIN_FILE) if dataset.synthetic else (FILE_NAME,)
-    return next((root / name for name in names if (root / name).is_file()), None)
+    return next((found for name in names if (found := located(root, name)).is_file()), None)
 
 
 def attributes_file(dataset: Dataset, root: Path, file: Path | None = None) -> Path:
@@ -136,7 +136,10 @@ def read_attributes(path: Path) -> AttributeTable:
     """Read a table of attributes; `UsageError` names the file, the line and what is wrong with it."""
     lines = read_lines(path, _WHAT)
     try:
-        rows = [(number, row) for number, row in enumerate(csv.reader(lines), start=1) if any(map(str.strip, row))]
+        # Spreadsheets separate by semicolons or tabs, as the language of their system has it.
+        separator = next((mark for mark in ",;\t" if lines and mark in lines[0]), ",")
+        table = csv.reader(lines, delimiter=separator)
+        rows = [(number, row) for number, row in enumerate(table, start=1) if any(map(str.strip, row))]
     except csv.Error as error:
         raise UsageError(f"{path}: is no CSV file ({error}); it must be {_WHAT}.") from None
     if not rows:
@@ -187,7 +190,7 @@ def write_attributes(path: Path, table: AttributeTable) -> None:
 def check_identities(table: AttributeTable, path: Path, dataset: Dataset, index: SampleIndex) -> None:
     """Raise `UsageError` where the table of the file ``path`` names a person or camera that ``index`` has not.
 
-    ``index`` has all images of the data set.
+    ``index`` has everybody of the data set (`vibench.datasets.training_split.everybody`).
     """
     for column, named in (("pid", table.pids), ("camera", table.cameras[table.cameras != EVERY_CAMERA])):
         unknown = np.setdiff1d(named, index[column].to_numpy())

@@ -17,6 +17,10 @@ from torch import Tensor
 from vibench.data.normalise import MEAN, STD
 from vibench.data.sections import AugmentationRecipe
 
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+BLACK: Colour = (0, 0, 0)
+
 
 @dataclass(frozen=True)
 class AugmentationDraw:
@@ -32,8 +36,8 @@ class AugmentationDraw:
     """(B,) bool, mirror the crop horizontally."""
     erased: np.ndarray
     """(B, 4) int64, erased rectangle in the final image: top, left, height, width; height 0 where none."""
-    pad_value: int = 0
-    """Grey level of the padding."""
+    pad_colour: Colour = BLACK
+    """Of the padding."""
     fill: np.ndarray | None = None
     """(B, 3) float32, normalised colour of each rectangle; None: 0, the mean colour, everywhere."""
 
@@ -48,7 +52,7 @@ def draw_augmentation(
     if recipe.erasing > 0:
         erased = draw_rectangles(recipe, count, height, width, random)
         fill = _draw_fill(recipe, count, random)
-    return AugmentationDraw(recipe.pad, top, left, flip, erased, recipe.pad_value, fill)
+    return AugmentationDraw(recipe.pad, top, left, flip, erased, recipe.pad_colour, fill)
 
 
 def draw_rectangles(
@@ -95,8 +99,10 @@ def crop_and_flip(images: np.ndarray, rows: np.ndarray, draw: AugmentationDraw) 
     """
     height, width = images.shape[1:3]
     shape = (len(rows), height, width, 3)
-    # Zeros cost nothing until they are touched, other values do.
-    out = np.full(shape, draw.pad_value, dtype=np.uint8) if draw.pad_value else np.zeros(shape, dtype=np.uint8)
+    if draw.pad_colour == BLACK:
+        out = np.zeros(shape, dtype=np.uint8)  # costs nothing until it is touched
+    else:
+        out = np.full(shape, np.tile(draw.pad_colour, (width, 1)), dtype=np.uint8)  # rows are copied faster than pixels
     downs = (draw.top - draw.pad).tolist()
     rights = (draw.left - draw.pad).tolist()
     for target, row, down, right, flip in zip(out, rows.tolist(), downs, rights, draw.flip.tolist(), strict=True):
@@ -110,7 +116,7 @@ def crop_and_flip(images: np.ndarray, rows: np.ndarray, draw: AugmentationDraw) 
 
 
 def crop_and_flip_there(
-    images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int, pad_value: int = 0
+    images: Tensor, top: Tensor, left: Tensor, flip: Tensor, pad: int, pad_colour: Colour = BLACK
 ) -> Tensor:
     """As `crop_and_flip`, of all ``images`` (B, H, W, 3) uint8 on the device where they are, by one gather.
 
@@ -123,7 +129,9 @@ def crop_and_flip_there(
     outside = ((row < 0) | (row >= height))[:, :, None] | ((column < 0) | (column >= width))[:, None, :]
     image = torch.arange(len(images), device=images.device)[:, None, None]
     pixels = images[image, row.clamp(0, height - 1)[:, :, None], column.clamp(0, width - 1)[:, None, :]]
-    return pixels.masked_fill_(outside[..., None], pad_value)
+    for channel, level in zip(pixels.unbind(3), pad_colour, strict=True):
+        channel.masked_fill_(outside, level)
+    return pixels
 
 
 def erase(images: Tensor, rectangles: Tensor, fill: Tensor | None = None) -> Tensor:

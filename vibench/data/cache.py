@@ -20,7 +20,7 @@ import hashlib
 import os
 import random
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ import PIL
 from vibench.data.cache_build import (
     CHUNK_IMAGES,
     FORMAT,
+    MARKER,
     RESAMPLING,
     CachePlan,
     build_cache,
@@ -45,6 +46,7 @@ from vibench.errors import UsageError, VibenchError, VibenchWarning, cited, sugg
 from vibench.files.digests import canonical_json, sha256_file, sha256_text
 from vibench.files.lock import exclusive
 from vibench.files.npz import open_npy
+from vibench.files.places import try_folder
 from vibench.files.reading import parse_json, read_text
 from vibench.runtime.progress import Progress, silent
 
@@ -123,34 +125,34 @@ def open_cache(
         near = suggestion(interpolation, list(RESAMPLING))
         raise UsageError(f"unknown interpolation '{interpolation}'{near}; there are {', '.join(RESAMPLING)}")
     root = Path(root)
-    index = dataset.index(root)
+    place = (folder or cache_folder()) / _place(dataset, root, height, width, interpolation)
+    if root.is_dir() and not os.path.lexists(place / MARKER):
+        # Before the images are listed, let alone decoded. A finished cache may lie where nothing can be written.
+        with _writing(place):
+            try_folder(place)
+    index, files = dataset.index(root, missing_ok=True), dataset.files(root)
     if index.empty:
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root")
     settings = {"dataset": dataset.name, "height": height, "width": width, "interpolation": interpolation}
     plan = CachePlan(
-        folder=(folder or cache_folder()) / _place(dataset, root, height, width, interpolation),
+        folder=place,
         root=root,
-        paths=tuple(index["path"]),
+        paths=tuple(files.get(path, path) for path in index["path"]),
         views=tuple(map(View, index["modality"], map(int, index["camera"]))),
         height=height,
         width=width,
         interpolation=interpolation,
-        fingerprint=_fingerprint(settings, root, index),
+        fingerprint=_fingerprint(settings, root, index, files),
     )
     reason = _unusable(plan, verify)
     if reason:
-        try:
+        with _writing(plan.folder):
             plan.folder.mkdir(parents=True, exist_ok=True)
             with exclusive(plan.folder / "lock", "waiting for the process that builds the cache", progress):
                 reason = _unusable(plan, verify)
                 if reason:
                     build_cache(plan, index.to_csv(index=False, lineterminator="\n"), workers, progress)
-        except OSError as error:
-            raise VibenchError(
-                f"cannot write the image cache {plan.folder}: {error.strerror or error}; "
-                "make room there, or set VIBENCH_CACHE to another folder"
-            ) from error
-        if reason and _fingerprint(settings, root, index) != plan.fingerprint:
+        if reason and _fingerprint(settings, root, index, files) != plan.fingerprint:
             raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
     # Of a build that was killed when it was as good as finished.
     with contextlib.suppress(OSError):
@@ -174,7 +176,12 @@ def parse_size(text: str) -> tuple[int, int]:
 def cache_folder() -> Path:
     """The folder for all caches: ``$VIBENCH_CACHE``, else ``~/.cache/vibench``."""
     variable = os.environ.get("VIBENCH_CACHE")
-    return Path(variable) if variable else Path.home() / ".cache" / "vibench"
+    if variable:
+        return Path(variable)
+    try:
+        return Path.home() / ".cache" / "vibench"
+    except RuntimeError:
+        raise UsageError("there is no home folder for the image cache; set VIBENCH_CACHE to a folder for it") from None
 
 
 def shared_images(cache: ImageCache, training: Iterable[str], test: Iterable[str]) -> list[tuple[str, str]]:
@@ -192,6 +199,18 @@ def shared_images_note(pairs: list[tuple[str, str]]) -> str:
     """What is wrong with a test whose images `shared_images` found among the training images."""
     named = cited([f"{test} = {training}" for training, test in pairs], 3)
     return f"{len(pairs)} test images have the pixels of training images ({named})"
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn a cache folder that cannot be written into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise VibenchError(
+            f"cannot write the image cache {folder}: {error.strerror or error}; "
+            "make room there, or set VIBENCH_CACHE to another folder"
+        ) from error
 
 
 def _check_modalities(colours: list[list[Any]], dataset: Dataset, root: Path) -> None:
@@ -217,12 +236,12 @@ def _place(dataset: Dataset, root: Path, height: int, width: int, interpolation:
     return f"{dataset.name}-{height}x{width}-{interpolation}-{sha256_text(str(root.resolve()))[:8]}"
 
 
-def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex) -> str:
+def _fingerprint(settings: dict[str, Any], root: Path, index: SampleIndex, files: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
     versions = {"format": FORMAT, "pillow": PIL.__version__.split(".")[0]}
     digest.update(canonical_json({**settings, **versions}).encode())
     for row in index.to_numpy(dtype=object).tolist():
-        path = root / row[0]
+        path = root / files.get(row[0], row[0])
         try:
             status = path.stat()
         except OSError as error:

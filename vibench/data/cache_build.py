@@ -30,6 +30,8 @@ from vibench.runtime.progress import Progress, silent
 
 FORMAT = 2
 """Version of the cache's files; part of the fingerprint."""
+MARKER = "cache.json"
+"""The file that says the cache is finished."""
 CHUNK_IMAGES = 128
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
 _JOURNAL_LINE = re.compile(r"([0-9]{1,9}) ([0-9]{1,10})\n")
@@ -42,7 +44,7 @@ class CachePlan:
     folder: Path
     root: Path
     paths: tuple[str, ...]
-    """Relative paths, in the order of the rows."""
+    """Relative paths of the files, in the order of the rows."""
     views: tuple[View, ...]
     """Of every image."""
     height: int
@@ -63,7 +65,7 @@ class CachePlan:
     @property
     def marker(self) -> Path:
         """The file that says the cache is finished."""
-        return self.folder / "cache.json"
+        return self.folder / MARKER
 
     @property
     def partial(self) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vibench.data.heatmaps import CHANNELS, SIGMA, TWIN_FILE, render_heatmaps, stored_heatmaps
+from vibench.data.heatmaps import CHANNELS, SIGMA, TWIN_FILE, render_heatmaps, stored_heatmaps, with_own_names
 from vibench.data.keypoints import CONFIDENCE, Keypoints, keypoints_of_arrays, read_coco
 from vibench.data.sections import InputRecipe
 from vibench.data.training_inputs import STRIDE, Heatmaps
@@ -105,7 +105,7 @@ def source_heatmaps(
     ``source`` is ``twin``, ``keypointrcnn``, a ``.json`` file (`vibench.data.keypoints.read_coco`) or an ``.npz`` file
     with the array ``keypoints`` or ``heatmaps``. Raises `UsageError` for a source that does not fit.
     """
-    index = dataset.index(root)
+    index, files = dataset.index(root, missing_ok=True), dataset.files(root)
     if dataset.trials == 1:
         index = training_rows(index)
     if index.empty:
@@ -116,17 +116,17 @@ def source_heatmaps(
         from vibench.data.keypoint_rcnn import find_keypoints, load_network
 
         network, modalities = load_network(detector.weights), index["modality"].tolist()
-        keypoints = find_keypoints(network, root, names, modalities, detector.device, progress=progress)
+        keypoints = find_keypoints(network, root, names, modalities, detector.device, progress=progress, files=files)
     elif path.suffix.lower() == ".json":
-        keypoints = read_coco(path, root, names)
+        keypoints = read_coco(path, root, names, dataset)
     else:
-        arrays = read_npz(path)
+        arrays = with_own_names(read_npz(path), dataset)
         if "heatmaps" in arrays:
             return SourcedHeatmaps(_ready(path, arrays, names, form), index, None)
         if "keypoints" not in arrays:
             held = ", ".join(arrays) or "nothing"
             raise UsageError(f"{path}: holds {held}, but an array 'keypoints' or 'heatmaps' is needed.")
-        keypoints = keypoints_of_arrays(path, arrays, root, names)
+        keypoints = keypoints_of_arrays(path, arrays, root, names, files)
     if path is not None and form.channels > 1:
         keypoints.require_coco(path)
     heatmaps = render_heatmaps(keypoints, *form.cells, form.channels, form.sigma, form.confidence)

@@ -23,6 +23,7 @@ import numpy as np
 
 from vibench.data.keypoints import COCO_JOINTS, CONFIDENCE, Keypoints, keypoints_of_arrays
 from vibench.data.training_inputs import STRIDE, Heatmaps
+from vibench.datasets.listing import located
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
 from vibench.files.npz import read_npz, rows_of_paths
@@ -82,7 +83,7 @@ def render_heatmaps(
 def find_heatmaps(dataset: Dataset, root: Path) -> Path | None:
     """The heatmaps that a copy of a data set comes with: ``heatmaps.npz``, else a twin's joints, else None."""
     names = (FILE_NAME, TWIN_FILE) if dataset.synthetic else (FILE_NAME,)
-    return next((root / name for name in names if (root / name).is_file()), None)
+    return next((found for name in names if (found := located(root, name)).is_file()), None)
 
 
 def heatmaps_file(dataset: Dataset, root: Path, file: Path | None = None) -> Path:
@@ -113,11 +114,11 @@ def heatmaps_of(
     Joints are drawn with the standard width. Raises `UsageError` where the file is malformed, lacks an image, or holds
     heatmaps of another size or number of channels.
     """
-    arrays = read_npz(path)
+    arrays = with_own_names(read_npz(path), dataset)
     names = index["path"].tolist()
     height, width = size[0] // STRIDE, size[1] // STRIDE
     if "heatmaps" not in arrays and "keypoints" in arrays:
-        keypoints = keypoints_of_arrays(path, arrays, root, names)
+        keypoints = keypoints_of_arrays(path, arrays, root, names, dataset.files(root))
         if channels > 1:
             keypoints.require_coco(path)
         return render_heatmaps(keypoints, height, width, channels)
@@ -134,6 +135,14 @@ def heatmaps_of(
             f"{path}: holds heatmaps of {found[0]} channels, but the method trains on {channels}; {remedy}."
         )
     return heatmaps
+
+
+def with_own_names(arrays: dict[str, np.ndarray], dataset: Dataset) -> dict[str, np.ndarray]:
+    """The arrays of a file with the data set's own names in ``paths``, wherever an image has another there."""
+    paths = arrays.get("paths")
+    if paths is None or paths.dtype.kind != "U" or paths.ndim != 1:
+        return arrays
+    return {**arrays, "paths": np.array([dataset.own_name(name) or name for name in paths.tolist()], dtype=np.str_)}
 
 
 def stored_heatmaps(path: Path, arrays: dict[str, np.ndarray], names: Sequence[str]) -> Heatmaps:

@@ -6,7 +6,7 @@ given the whole crop as the person's box. Neither non-maximum suppression nor an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,11 @@ def find_keypoints(
     device: torch.device,
     batch_size: int = 16,
     progress: Progress = silent,
+    files: Mapping[str, str] | None = None,
 ) -> Keypoints:
     """The 17 joints of the person in each image below ``root``; the contrast of infrared images is stretched before.
 
+    ``files`` has the names of the image files where they are others than ``names``.
     A confidence is the probability that the joint lies within two cells of 56 of its place, as the network sees it.
     """
     parts: Any = network.to(device).eval()
@@ -60,7 +62,7 @@ def find_keypoints(
         for start in range(0, len(names), batch_size):
             batch = slice(start, start + batch_size)
             crops = [
-                _read_crop(root / name, modality == INFRARED)
+                _read_crop(root / (files or {}).get(name, name), modality == INFRARED)
                 for name, modality in zip(names[batch], modalities[batch], strict=True)
             ]
             maps = parts.backbone(normalise(torch.from_numpy(np.stack(crops)).to(device)).contiguous())[_LEVEL]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vibench.datasets.image_file import image_size
+from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
 from vibench.files.json_table import read_json
 from vibench.files.npz import rows_of_paths
@@ -47,10 +48,17 @@ class Keypoints:
             )
 
 
-def keypoints_of_arrays(path: Path, arrays: Mapping[str, np.ndarray], root: Path, names: Sequence[str]) -> Keypoints:
+def keypoints_of_arrays(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    root: Path,
+    names: Sequence[str],
+    files: Mapping[str, str] | None = None,
+) -> Keypoints:
     """The joints of the images ``names`` from the arrays of the archive ``path``.
 
-    Sizes are read from the image files below ``root``. Raises `UsageError` where the arrays or the images misfit.
+    Sizes are read from the image files below ``root``, of other names where ``files`` has them. Raises `UsageError`
+    where the arrays or the images misfit.
     """
     if "paths" not in arrays:
         raise UsageError(f"{path}: has no array 'paths' with the images' names beside 'keypoints'.")
@@ -64,24 +72,25 @@ def keypoints_of_arrays(path: Path, arrays: Mapping[str, np.ndarray], root: Path
     if not (np.abs(points[rows].astype(np.float64)) <= _LARGEST).all():
         raise UsageError(f"{path}: its array 'keypoints' has values that are NaN or infinite; give 0 as confidence.")
     chosen = points[rows].astype(np.float32)
-    sizes = np.array([image_size(root / name) for name in names], dtype=np.float32)
+    sizes = np.array([image_size(root / (files or {}).get(name, name)) for name in names], dtype=np.float32)
     return Keypoints(chosen[..., :2] / sizes[:, None], chosen[..., 2])
 
 
-def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
+def read_coco(path: Path, root: Path, names: Sequence[str], dataset: Dataset | None = None) -> Keypoints:
     """The joints of the images ``names`` from a JSON file, either in COCO's annotation form or a list of detections.
 
     Annotation form: ``images`` with ``id``, ``file_name`` or ``path``, and perhaps ``width`` and ``height``, and
     ``annotations`` with ``image_id`` and ``keypoints``; all of ``names`` must be in it. A detection says itself which
     image it is of, by ``path``, ``file_name`` or ``image_id``. Names end in the path relative to the data set's
     folder. Of several people in an image the one with the highest ``score``, then the largest ``area``, counts.
-    COCO's coordinates number the pixels, so that half a pixel is added to them.
+    COCO's coordinates number the pixels, so that half a pixel is added to them. ``dataset`` knows the names that an
+    image may have besides, and the files below ``root``.
 
     Raises `UsageError` for another form and for images that are missing.
     """
     content = _read_json(path)
     if isinstance(content, dict):
-        image_of, sizes = _images(path, content, set(names))
+        image_of, sizes = _images(path, content, set(names), dataset)
         missing = [name for name in names if name not in sizes]
         if missing:
             raise UsageError(
@@ -93,7 +102,7 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
     else:
         entries = _list_of_objects(path, content, "the file")
         wanted = set(names)
-        best = _best((_known_name(_detected_name(path, entry), wanted), entry) for entry in entries)
+        best = _best((_known_name(_detected_name(path, entry), wanted, dataset), entry) for entry in entries)
         sizes = {}
     if not best:
         raise UsageError(
@@ -106,9 +115,10 @@ def read_coco(path: Path, root: Path, names: Sequence[str]) -> Keypoints:
         raise UsageError(f"{path}: has people of {min(joints)} and of {max(joints)} joints; all must have the same.")
     places = np.zeros((len(names), *joints, 2), dtype=np.float32)
     confidence = np.zeros((len(names), *joints), dtype=np.float32)
+    files = {} if dataset is None else dataset.files(root)
     for row, name in enumerate(names):
         if name in points:
-            size = sizes.get(name) or image_size(root / name)
+            size = sizes.get(name) or image_size(root / files.get(name, name))
             places[row] = (points[name][:, :2] + 0.5) / size
             confidence[row] = points[name][:, 2]
     return Keypoints(places, confidence)
@@ -121,12 +131,15 @@ def _read_json(path: Path) -> Any:
     return content
 
 
-def _images(path: Path, content: dict[str, Any], wanted: set[str]) -> tuple[dict[Any, str], dict[str, Any]]:
+def _images(
+    path: Path, content: dict[str, Any], wanted: set[str], dataset: Dataset | None
+) -> tuple[dict[Any, str], dict[str, Any]]:
     """From image ids to names of ``wanted``, and from these names to (width, height), None where it is not said."""
     image_of: dict[Any, str] = {}
     sizes: dict[str, Any] = {}
     for number, image in enumerate(_list_of_objects(path, content.get("images"), "images")):
-        name = next((_known_name(image.get(key), wanted) for key in ("path", "file_name") if image.get(key)), None)
+        called = next((image[key] for key in ("path", "file_name") if image.get(key)), None)
+        name = None if called is None else _known_name(called, wanted, dataset)
         if name is None:
             continue
         if not isinstance(image.get("id"), int | str):
@@ -139,13 +152,14 @@ def _images(path: Path, content: dict[str, Any], wanted: set[str]) -> tuple[dict
     return image_of, sizes
 
 
-def _known_name(name: Any, wanted: set[str]) -> str | None:
+def _known_name(name: Any, wanted: set[str], dataset: Dataset | None) -> str | None:
     """The one of ``wanted`` that ``name`` is or, behind folders that lead to the data set, ends in."""
     rest = str(name).replace("\\", "/")
     while rest not in wanted:
         _, slash, rest = rest.partition("/")
         if not slash:
-            return None
+            own = None if dataset is None else dataset.own_name(str(name))
+            return own if own in wanted else None
     return rest
 
 

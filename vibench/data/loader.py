@@ -198,7 +198,7 @@ class TrainingLoader:
         codes = host.codes.to(self._device, non_blocking=True)
         of = dict(zip(_CODES, codes, strict=False))
         if self._augments_there:
-            pixels = crop_and_flip_there(pixels, of["top"], of["left"], of["flip"], recipe.pad, recipe.pad_value)
+            pixels = crop_and_flip_there(pixels, of["top"], of["left"], of["flip"], recipe.pad, recipe.pad_colour)
             if host.greyed:
                 pixels = turn_grey_there(pixels, of["grey"])
         images = normalise(pixels)

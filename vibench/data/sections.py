@@ -73,9 +73,10 @@ class AugmentationRecipe:
     erasing_area: tuple[float, float] = (0.02, 0.4)
     """Smallest and largest erased share of the image area."""
     erasing_aspect: tuple[float, float] = (0.3, 1 / 0.3)
-    """Smallest and largest aspect ratio of the erased rectangle."""
-    pad_value: int = 0
-    """Grey level of the padding, 0 to 255."""
+    """Smallest and largest ratio of height to width of the erased rectangle."""
+    pad_value: int | tuple[int, int, int] = 0
+    """Colour of the padding, 0 to 255: one grey level, or red, green and blue. An official code that asks for 127 need
+    not pad in grey: torchvision 0.4 hands the number to Pillow as it is, which reads it as (127, 0, 0) in RGB."""
     erasing_aspect_scale: Literal["linear", "log"] = "linear"
     """Whether the aspect ratio or its logarithm is drawn uniformly."""
     erasing_attempts: int = 100
@@ -97,8 +98,9 @@ class AugmentationRecipe:
     def __post_init__(self) -> None:
         at_least(self, 0, "pad")
         at_least(self, 1, "erasing_attempts")
-        if not 0 <= self.pad_value <= 255:
-            raise ValueError(f"'pad_value' must be 0 to 255, not {self.pad_value}.")
+        if not all(0 <= level <= 255 for level in self.pad_colour):
+            shown = self.pad_value if isinstance(self.pad_value, int) else list(self.pad_value)
+            raise ValueError(f"'pad_value' must be 0 to 255, not {shown}.")
         if not self.visible_views:
             raise ValueError("'visible_views' must name at least one view, such as [\"none\"].")
         for name in ("flip", "greyscale", "erasing", "visible_channel_probability"):
@@ -110,6 +112,12 @@ class AugmentationRecipe:
         low, high = self.erasing_aspect
         if not 0 < low <= high:
             raise ValueError(f"'erasing_aspect' must be two ratios with 0 < low <= high, not {[low, high]}.")
+
+    @property
+    def pad_colour(self) -> tuple[int, int, int]:
+        """Red, green and blue of the padding."""
+        value = self.pad_value
+        return value if isinstance(value, tuple) else (value, value, value)
 
 
 class BatchRecipe(Protocol):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from vibench.datasets import check_llcm, check_regdb, check_sysu_mm01, llcm, regdb, sysu_mm01
+from vibench.datasets import check_llcm, check_regdb, check_sysu_mm01
 from vibench.datasets.image_file import ImageFileError, read_rgb
-from vibench.datasets.listing import Sample, require_root
+from vibench.datasets.listing import Sample
+from vibench.datasets.passed_over import passed_over, passed_over_note
 from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_images, modality_finding, pixel_facts
 from vibench.datasets.registry import Dataset
 from vibench.datasets.report import CheckReport, Problem
@@ -19,12 +20,8 @@ from vibench.runtime.parallel import map_in_processes
 from vibench.runtime.progress import Progress, silent
 
 _CHUNK_IMAGES = 200
-_LAYOUTS = {
-    "sysu-mm01": (sysu_mm01.list_root, check_sysu_mm01.check),
-    "regdb": (regdb.list_root, check_regdb.check),
-    "llcm": (llcm.list_root, check_llcm.check),
-}
-"""How a layout's images are listed, and how what was listed is compared with what should be there."""
+_CHECKS = {"sysu-mm01": check_sysu_mm01.check, "regdb": check_regdb.check, "llcm": check_llcm.check}
+"""How the images of a layout are compared with what should be there."""
 
 
 def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, progress: Progress = silent) -> CheckReport:
@@ -42,25 +39,33 @@ def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, prog
         UsageError: ``root`` is no folder or holds no image of the data set, or a twin lacks its truth.
     """
     root = Path(root)
-    require_root(root, dataset.name)
-    list_root, check = _LAYOUTS[dataset.layout]
-    listing = list_root(root)
+    listing = dataset.list_root(root)
     if not listing.samples:
-        raise UsageError(f"{root} holds no image of {dataset.name}; check --root and --dataset")
-    counts, problems = check(root, listing.samples, dataset.synthetic)
-    problems += image_problems(root, listing.samples, workers, progress)
+        note = passed_over_note(dataset, root, listing)
+        said = f" ({note.removeprefix(f'{root}: ')})" if note else ""
+        raise UsageError(f"{root} holds no image of {dataset.name}; check --root and --dataset{said}")
+    counts, problems = _CHECKS[dataset.layout](root, listing.samples, dataset.synthetic)
+    problems += image_problems(root, listing.samples, workers, progress, listing.files)
     problems += [
-        Problem("ignored", path, "its name is not that of an image of this data set", warning=True)
-        for path in listing.ignored
+        Problem("ambiguous", image, f"{' and '.join(files)} are all this image; keep the right one of them")
+        for image, files in listing.doubles.items()
     ]
+    problems += [Problem("ignored", path, reason, warning=True) for path, reason in passed_over(dataset, root, listing)]
     return CheckReport(dataset.name, str(root), tuple(counts), tuple(problems))
 
 
 def image_problems(
-    root: Path, samples: Sequence[Sample], workers: int | None = None, progress: Progress = silent
+    root: Path,
+    samples: Sequence[Sample],
+    workers: int | None = None,
+    progress: Progress = silent,
+    files: Mapping[str, str] | None = None,
 ) -> list[Problem]:
-    """The images that cannot be decoded completely, that show another identity's pixels, or the other modality's."""
-    paths = [sample.path for sample in samples]
+    """The images that cannot be decoded completely, that show another identity's pixels, or the other modality's.
+
+    ``files`` has the names of the image files where they are others than those of the samples.
+    """
+    paths = [(sample.path, (files or {}).get(sample.path, sample.path)) for sample in samples]
     tasks = [(str(root), tuple(paths[at : at + _CHUNK_IMAGES])) for at in range(0, len(paths), _CHUNK_IMAGES)]
     problems: list[Problem] = []
     facts: dict[str, PixelFacts] = {}
@@ -95,12 +100,12 @@ def _duplicates(groups: Sequence[Sequence[Sample]]) -> list[Problem]:
     return problems
 
 
-def _decode(task: tuple[str, tuple[str, ...]]) -> tuple[list[Problem], dict[str, PixelFacts]]:
+def _decode(task: tuple[str, tuple[tuple[str, str], ...]]) -> tuple[list[Problem], dict[str, PixelFacts]]:
     root, paths = task
     problems, facts = [], {}
-    for path in paths:
+    for path, file in paths:
         try:
-            facts[path] = pixel_facts(np.asarray(read_rgb(Path(root) / path)))
+            facts[path] = pixel_facts(np.asarray(read_rgb(Path(root) / file)))
         except ImageFileError as error:
             problems.append(Problem(error.kind, path, error.detail))
     return problems, facts

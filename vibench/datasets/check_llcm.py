@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vibench.datasets.labelled import Line, read_labelled_paths
-from vibench.datasets.listing import Sample
+from vibench.datasets.labelled import Line, as_found, read_labelled_paths
+from vibench.datasets.listing import Sample, located
 from vibench.datasets.llcm import (
     FOLDERS,
     TEST_IDS,
     assign_splits,
     parse_test_name,
+    read_name,
     read_test_ids,
     read_training_list,
     split_contradictions,
@@ -21,6 +22,10 @@ from vibench.datasets.report import Count, Problem
 from vibench.errors import UsageError
 from vibench.modality import INFRARED, VISIBLE
 
+IMAGES = 46767
+TRAINING_IDENTITIES = 713
+TRAINING_IMAGES = {VISIBLE: 16946, INFRARED: 13975}
+"""Reported second-hand and not verified."""
 _CAMERAS = {VISIBLE: 9, INFRARED: 8}
 
 
@@ -29,9 +34,10 @@ def check(root: Path, samples: Sequence[Sample], synthetic: bool) -> tuple[list[
     problems: list[Problem] = []
     lists: dict[str, list[Line]] = {modality: [] for modality in FOLDERS}
     test_pids: set[int] = set()
+    on_disk = {sample.path for sample in samples}
     for modality in FOLDERS:
         try:
-            lists[modality] = read_training_list(root, modality)
+            lists[modality] = as_found(read_training_list(root, modality), on_disk)
         except UsageError as error:
             problems.append(Problem("list", training_list(modality), str(error)))
     try:
@@ -41,7 +47,7 @@ def check(root: Path, samples: Sequence[Sample], synthetic: bool) -> tuple[list[
     if not problems:
         problems += list_problems(lists, test_pids, samples)
     problems += image_problems(lists, test_pids, samples)
-    problems += optional_list_problems(root, {sample.path for sample in samples})
+    problems += optional_list_problems(root, on_disk)
     training = {line.path for lines in lists.values() for line in lines}
     return counts(assign_splits(samples, training, test_pids)), problems
 
@@ -64,13 +70,13 @@ def counts(samples: Sequence[Sample]) -> list[Count]:
     used = sum(sample.split != "unused" for sample in samples)
     return [
         Count("identities", 1064, identities("train", "test")),
-        Count("images", 46767, used),
-        Count("training identities", 713, identities("train")),
+        Count("images", IMAGES, used),
+        Count("training identities", TRAINING_IDENTITIES, identities("train")),
         Count("test identities", 351, identities("test")),
         Count("visible cameras of the test images", _CAMERAS[VISIBLE], cameras(VISIBLE)),
         Count("infrared cameras of the test images", _CAMERAS[INFRARED], cameras(INFRARED)),
-        Count("training visible images", 16946, images("train", VISIBLE), verified=False),
-        Count("training infrared images", 13975, images("train", INFRARED), verified=False),
+        Count("training visible images", TRAINING_IMAGES[VISIBLE], images("train", VISIBLE), verified=False),
+        Count("training infrared images", TRAINING_IMAGES[INFRARED], images("train", INFRARED), verified=False),
         Count("test visible images", 8680, images("test", VISIBLE), verified=False),
         Count("test infrared images", 7166, images("test", INFRARED), verified=False),
     ]
@@ -106,10 +112,11 @@ def optional_list_problems(root: Path, found: set[str]) -> list[Problem]:
     problems = []
     for folder in FOLDERS.values():
         file = f"idx/test_{folder}.txt"
-        if not (root / file).exists():
+        path = located(root, file)
+        if not path.exists():
             continue
         try:
-            listed = {line.path for line in read_labelled_paths(root / file)}
+            listed = {line.path for line in as_found(read_labelled_paths(path, read_name), found)}
         except UsageError as error:
             problems.append(Problem("list", file, str(error), warning=True))
             continue

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vibench.datasets.labelled import Line, identities
+from vibench.datasets.labelled import Line, as_found, identities
 from vibench.datasets.listing import Sample
 from vibench.datasets.regdb import CAMERA, FOLDERS, KINDS, TRIALS, idx_path, parse_name, read_idx, split_contradictions
 from vibench.datasets.report import Count, Problem
@@ -31,12 +31,13 @@ def check(root: Path, samples: Sequence[Sample], synthetic: bool) -> tuple[list[
         pids = set(range(1, IDENTITIES + 1))
     trials: dict[int, dict[tuple[str, str], list[Line]]] = {}
     problems: list[Problem] = []
+    on_disk = {sample.path for sample in samples}
     for trial in TRIALS:
         lists = {}
         for kind in KINDS:
             for modality in FOLDERS:
                 try:
-                    lists[kind, modality] = read_idx(root, kind, modality, trial)
+                    lists[kind, modality] = as_found(read_idx(root, kind, modality, trial), on_disk)
                 except UsageError as error:
                     problems.append(Problem("list", idx_path(kind, modality, trial), str(error)))
         trials[trial] = lists

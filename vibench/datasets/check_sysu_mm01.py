@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vibench.datasets.listing import Sample
+from vibench.datasets.listing import Sample, located
 from vibench.datasets.permutations import Permutations, read_permutations
 from vibench.datasets.report import Count, Problem
 from vibench.datasets.sysu_mm01 import INFRARED_CAMERAS, LISTED_SPLITS, read_ids, read_skeleton, sysu_skeleton
@@ -31,8 +31,9 @@ def check(root: Path, samples: Sequence[Sample], synthetic: bool) -> tuple[list[
     problems += image_problems(samples, expected)
     problems += id_problems(ids, expected)
     try:
-        if (root / _DRAWS).exists():
-            problems += draw_problems(read_permutations(root / _DRAWS), expected)
+        draws = located(root, _DRAWS)
+        if draws.exists():
+            problems += draw_problems(read_permutations(draws), expected)
         else:
             problems.append(Problem("missing", _DRAWS, "only official draws need it", warning=True))
     except UsageError as error:
@@ -103,15 +104,20 @@ def compare(found: pd.DataFrame, expected: pd.DataFrame) -> list[Count]:
 
 
 def image_problems(samples: Sequence[Sample], expected: pd.DataFrame) -> list[Problem]:
-    """Images that are missing or surplus; the n images of a folder are numbered from 1."""
-    wanted = {
-        f"cam{camera}/{pid:04d}/{number:04d}.jpg"
-        for (camera, pid), images in _images(expected).items()
-        for number in range(1, images + 1)
-    }
+    """Images that are missing or surplus."""
+    wanted = image_names(expected)
     found = {sample.path for sample in samples}
     missing = [Problem("missing", path, "no such file") for path in sorted(wanted - found)]
     return missing + [Problem("surplus", path, "not part of the data set") for path in sorted(found - wanted)]
+
+
+def image_names(skeleton: pd.DataFrame) -> set[str]:
+    """The names of the images that a skeleton counts: the n images of a folder are numbered from 1."""
+    return {
+        f"cam{camera}/{pid:04d}/{number:04d}.jpg"
+        for (camera, pid), images in _images(skeleton).items()
+        for number in range(1, images + 1)
+    }
 
 
 def id_problems(ids: Mapping[str, Sequence[int]], expected: pd.DataFrame) -> list[Problem]:

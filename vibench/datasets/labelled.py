@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vibench.datasets.listing import Sample, is_number, leads_out, read_lines
+from vibench.datasets.listing import Sample, is_number, leads_out, own_name, read_lines
 from vibench.errors import UsageError
 from vibench.modality import INFRARED, VISIBLE
 
@@ -18,8 +19,11 @@ class Line(NamedTuple):
     label: int
 
 
-def read_labelled_paths(path: Path) -> list[Line]:
+def read_labelled_paths(path: Path, read_name: Callable[[str], Sample | None] = lambda name: None) -> list[Line]:
     """A list of ``path label`` lines in file order; blank lines are skipped.
+
+    Between path and label may be any blanks, between folders either slash, and before the data set's own name that
+    ``read_name`` recognises the folders in which the author of the list had it.
 
     Raises `UsageError` for an absent file, a line of another form and a path that leads out of the root.
     """
@@ -27,15 +31,32 @@ def read_labelled_paths(path: Path) -> list[Line]:
     for number, text in enumerate(read_lines(path, "a list of image paths with labels"), start=1):
         if not text.strip():
             continue
-        name, _, label = text.strip().rpartition(" ")
-        if not (name and is_number(label)):
+        *names, label = text.rsplit(maxsplit=1)
+        if not (names and is_number(label)):
             raise UsageError(f"{path}, line {number}: {text[:200]!r} is not a path, a space and a label of 0 or more")
-        if leads_out(name):
+        name = names[0].strip()
+        own = own_name(name, read_name)
+        if own is None and leads_out(name):
             raise UsageError(
                 f"{path}, line {number}: {name[:200]!r} leads out of the data set's root; use a relative path with /"
             )
-        lines.append(Line(name, int(label)))
+        lines.append(Line(name if own is None else own, int(label)))
     return lines
+
+
+def as_found(lines: Sequence[Line], found: Collection[str]) -> list[Line]:
+    """The lines with the paths that differ from an image on disk in case alone spelled as there."""
+    if all(line.path in found for line in lines):
+        return list(lines)
+    spelled: dict[str, list[str]] = defaultdict(list)
+    for path in found:
+        spelled[path.casefold()].append(path)
+    return [
+        line._replace(path=same[0])
+        if line.path not in found and len(same := spelled.get(line.path.casefold(), [])) == 1
+        else line
+        for line in lines
+    ]
 
 
 def identities(lists: Mapping[str, Sequence[Line]], parse: Callable[[str], Sample | None]) -> set[int]:
@@ -48,7 +69,7 @@ def label_contradictions(
     lists: Mapping[str, Sequence[Line]],
     files: Mapping[str, str],
     parse: Callable[[str], Sample | None],
-    found: set[str],
+    found: set[str] | None,
 ) -> list[tuple[str, str]]:
     """What is wrong with the visible and the infrared list of one set of identities.
 
@@ -59,7 +80,7 @@ def label_contradictions(
         lists: The lines per modality.
         files: The name of each modality's list, for the messages.
         parse: Recognises an image by its relative path.
-        found: Relative paths of all images on disk.
+        found: Relative paths of all images on disk; None: lists may name images that are not there.
 
     Returns:
         (file, sentence) pairs, empty when all is well.
@@ -76,7 +97,7 @@ def label_contradictions(
             if sample is None or sample.modality != modality:
                 wrong.append((file, f"lists {path!r}, which is not the path of {modality} images of this data set"))
                 continue
-            if path not in found:
+            if found is not None and path not in found:
                 wrong.append((file, f"lists {path!r}, which does not exist"))
             if path in listed:
                 wrong.append((file, f"lists {path!r} more than once"))

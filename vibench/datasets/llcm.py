@@ -20,15 +20,18 @@ from typing import TYPE_CHECKING
 
 from vibench.datasets.labelled import (
     Line,
+    as_found,
     identities,
     label_contradictions,
     read_labelled_paths,
     refuse_contradictions,
 )
 from vibench.datasets.listing import (
+    IMAGE_SUFFIX,
     Listing,
     Sample,
     list_images,
+    located,
     parse_names,
     read_id_list,
     require_root,
@@ -47,6 +50,11 @@ NAME_FORM = "test_vis/cam3/0012/0001.jpg or test_nir/cam4/0012/0001.jpg"
 _MODALITY = {folder: modality for modality, folder in FOLDERS.items()}
 _TRAINING_NAME = re.compile(r"(vis|nir)/([0-9]{4})/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg")
 _TEST_NAME = re.compile(r"test_(vis|nir)/cam([1-9])/([0-9]{4})/[^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg")
+_FILE = re.compile(
+    r"(?:(vis|nir)|test_(vis|nir)/cam0*([1-9]))/0*([0-9]{1,4})/([^/\\.\x00-\x1f][^/\\\x00-\x1f]*)" + IMAGE_SUFFIX,
+    re.IGNORECASE | re.ASCII,
+)
+IMAGE_FOLDERS = ("nir", "test_nir", "test_vis", "vis")
 _CAMERA_PART = re.compile(r"c([0-9]{1,9})")
 
 
@@ -73,6 +81,16 @@ def parse_name(name: str) -> Sample | None:
     return parse_test_name(name) or parse_training_name(name)
 
 
+def read_name(path: str) -> Sample | None:
+    """The image that a file is, by the data set's own name, whatever case, extension and zeros the path has."""
+    match = _FILE.fullmatch(path)
+    if match is None:
+        return None
+    training, test, camera, pid, stem = match.groups()
+    folder = training.lower() if training else f"test_{test.lower()}/cam{camera}"
+    return parse_name(f"{folder}/{int(pid):04d}/{stem}.jpg")
+
+
 def index_from_names(names: Iterable[str]) -> SampleIndex:
     """Rows for names of test images in the given order; `UsageError` for a name that does not fit."""
     return sample_index(parse_names(names, parse_test_name, "LLCM", NAME_FORM))
@@ -80,20 +98,23 @@ def index_from_names(names: Iterable[str]) -> SampleIndex:
 
 def list_root(root: Path) -> Listing:
     """All images of ``root``, sorted by path: split ``test`` in the test folders, ``train`` elsewhere."""
-    return list_images(root, ["nir", "test_nir", "test_vis", "vis"], parse_name)
+    return list_images(root, IMAGE_FOLDERS, read_name)
 
 
-def index(root: Path, trial: int | None = None) -> SampleIndex:
+def index(root: Path, trial: int | None = None, missing_ok: bool = False) -> SampleIndex:
     """All images of a copy, sorted by path. The data set has one train/test split: no trials.
 
     Training images are those of the training lists, test images those in test folders of the identities of
-    ``test_id.txt``; all others are ``unused``. Raises `UsageError` for a missing or contradictory idx file.
+    ``test_id.txt``; all others are ``unused``. Raises `UsageError` for a missing or contradictory idx file and, unless
+    ``missing_ok``, for images that a list names and the copy lacks.
     """
-    require_root(root, "LLCM")
-    lists = {modality: read_training_list(root, modality) for modality in FOLDERS}
+    require_root(root, "LLCM", IMAGE_FOLDERS)
+    listing = list_root(root)
+    listing.require_unambiguous(root)
+    samples = listing.samples
+    lists = read_training_lists(root, {sample.path for sample in samples})
     test_pids = set(read_test_ids(root))
-    samples = list_root(root).samples
-    refuse_contradictions(split_contradictions(lists, test_pids, samples), root)
+    refuse_contradictions(split_contradictions(lists, test_pids, samples, missing_ok), root)
     training = {line.path for lines in lists.values() for line in lines}
     return sample_index(assign_splits(samples, training, test_pids))
 
@@ -109,16 +130,20 @@ def assign_splits(samples: Sequence[Sample], training: set[str], test_pids: set[
 
 
 def split_contradictions(
-    lists: Mapping[str, Sequence[Line]], test_pids: set[int], samples: Sequence[Sample]
+    lists: Mapping[str, Sequence[Line]], test_pids: set[int], samples: Sequence[Sample], missing_ok: bool = False
 ) -> list[tuple[str, str]]:
     """What is wrong with the training lists and the test identities, as (idx file, sentence) pairs.
 
-    ``lists`` holds the training lines per modality, ``samples`` all images on disk.
+    ``lists`` holds the training lines per modality, ``samples`` all images on disk; ``missing_ok`` accepts that lists
+    name others.
     """
     files = {modality: training_list(modality) for modality in FOLDERS}
-    wrong = label_contradictions(lists, files, parse_training_name, {sample.path for sample in samples})
+    found = None if missing_ok else {sample.path for sample in samples}
+    wrong = label_contradictions(lists, files, parse_training_name, found)
     for pid in sorted(identities(lists, parse_training_name) & test_pids):
         wrong.append((TEST_IDS, f"names identity {pid}, which is also a training identity"))
+    if missing_ok:
+        return wrong
     photographed = {sample.pid for sample in samples if sample.split == "test"}
     for pid in sorted(test_pids - photographed):
         wrong.append((TEST_IDS, f"names identity {pid}, which has no image in the test folders"))
@@ -132,9 +157,14 @@ def training_list(modality: str) -> str:
 
 def read_training_list(root: Path, modality: str) -> list[Line]:
     """A modality's training images with labels, in file order."""
-    return read_labelled_paths(root / training_list(modality))
+    return read_labelled_paths(located(root, training_list(modality)), read_name)
+
+
+def read_training_lists(root: Path, found: set[str]) -> dict[str, list[Line]]:
+    """The training lines per modality, spelled as the images ``found`` on disk."""
+    return {modality: as_found(read_training_list(root, modality), found) for modality in FOLDERS}
 
 
 def read_test_ids(root: Path) -> tuple[int, ...]:
     """The test identities in file order."""
-    return read_id_list(root / TEST_IDS)
+    return read_id_list(located(root, TEST_IDS))

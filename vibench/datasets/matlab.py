@@ -1,5 +1,7 @@
 """Variables of MATLAB files (version 5): real numbers and cells of them, which is all that the data sets' files hold.
 
+Features of other people hold texts as well, which `read_variables` reads besides.
+
 SciPy reads them, and believes whatever a file says of itself: one wrong bit in the type of some numbers ends the
 process, as cells do that lie deep in one another, and two hundred bytes can ask for gigabytes. Hence the structure of
 the array that is wanted (MathWorks' "MAT-File Format") is checked before.
@@ -31,6 +33,9 @@ _ARRAY, _PACKED = 14, 15
 _VALUES = {1: (_ARRAY,), **dict.fromkeys(range(6, 16), (1, 2, 3, 4, 5, 6, 7, 9, 12, 13))}
 """Types of the elements that hold an array's values, by its class: 1 is a cell, and the others are numbers."""
 _COMPLEX = 0x800
+_TEXT = 4
+_LETTERS = (1, 2, 4, 16)
+"""Types of the elements that hold the letters of a text: bytes, UTF-16, UTF-8."""
 
 
 def read_variable(path: Path, variable: str) -> np.ndarray:
@@ -56,33 +61,72 @@ def read_variable(path: Path, variable: str) -> np.ndarray:
     return found
 
 
+def read_variables(path: Path, largest: int, unpacked: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All variables of a ``.mat`` file of at most ``largest`` bytes, texts among them, and what is left unread and why.
+
+    All of them together may unpack to ``unpacked`` bytes. `UsageError` when the file cannot be read.
+    """
+    found: dict[str, np.ndarray] = {}
+    unread: dict[str, str] = {}
+    try:
+        content = read_bytes(path, largest)
+        for name, data, order in _arrays(content, unpacked):
+            try:
+                _check_array(data, order, texts=True)
+            except _OtherKind as error:
+                unread[name] = str(error)
+            else:
+                found[name] = _value(content, data, order, name)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); copy it again") from None
+    except Exception as error:  # SciPy raises almost anything on damaged bytes
+        raise UsageError(f"{path} is no readable MATLAB 5 file ({error}); copy it again") from None
+    return found, unread
+
+
+class _OtherKind(ValueError):
+    """A sound array of a kind that is not read."""
+
+
 def _find(content: bytes, variable: str) -> np.ndarray | None:
     """The variable's value, None where there is no such variable."""
-    from scipy.io import loadmat
+    for name, data, order in _arrays(content, LARGEST_FILE):
+        if name == variable:
+            _check_array(data, order)
+            return _value(content, data, order, name)
+    return None
 
+
+def _arrays(content: bytes, most: int) -> Iterator[tuple[str, memoryview, str]]:
+    """Name, bytes and byte order of every variable; all of them together unpack to at most ``most`` bytes."""
     order = {b"IM": "<", b"MI": ">"}.get(content[126:_HEADER_BYTES])
     if order is None:
         raise ValueError("its header is none of that format")
     for kind, data in _elements(memoryview(content)[_HEADER_BYTES:], order, padded=False):
         if kind == _PACKED:
-            kind, data = next(_elements(_unpacked(data), order), (0, data))
+            kind, data = next(_elements(_unpacked(data, most), order), (0, data))
+            most -= len(data)
         if kind != _ARRAY:
             raise ValueError(f"an element of type {kind} stands where an array belongs")
         _, _, (_, name) = islice(_elements(data, order), 3)
-        if name == variable.encode():
-            _check_array(data, order)
-            alone = b"MATLAB 5.0".ljust(124) + content[124:_HEADER_BYTES] + struct.pack(f"{order}II", kind, len(data))
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                return loadmat(BytesIO(alone + data), mat_dtype=True)[variable]  # type: ignore[arg-type]
-    return None
+        yield bytes(name).decode("latin-1"), data, order
 
 
-def _unpacked(data: memoryview) -> memoryview:
+def _value(content: bytes, data: memoryview, order: str, name: str) -> np.ndarray:
+    """The value of a checked array."""
+    from scipy.io import loadmat
+
+    alone = b"MATLAB 5.0".ljust(124) + content[124:_HEADER_BYTES] + struct.pack(f"{order}II", _ARRAY, len(data))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return loadmat(BytesIO(alone + data), mat_dtype=True)[name]  # type: ignore[arg-type]
+
+
+def _unpacked(data: memoryview, most: int) -> memoryview:
     inflater = zlib.decompressobj()
-    content = inflater.decompress(data, LARGEST_FILE)
+    content = inflater.decompress(data, max(1, most))
     if not inflater.eof:
-        raise ValueError(f"it is cut short or unpacks to more than {LARGEST_FILE} bytes")
+        raise ValueError(f"it is cut short or unpacks to more than {most} bytes")
     return memoryview(content)
 
 
@@ -102,15 +146,15 @@ def _elements(data: memoryview, order: str, padded: bool = True) -> Iterator[tup
         at = -(-at // 8) * 8 if padded else at
 
 
-def _check_array(data: memoryview, order: str, depth: int = 0) -> None:
-    """An error unless an array and all those in it are numbers or cells, as many as they declare."""
+def _check_array(data: memoryview, order: str, depth: int = 0, texts: bool = False) -> None:
+    """An error unless an array and all those in it are numbers or cells (or ``texts``), as many as they declare."""
     form, form_size, flags, _, shape_form, shape_size = struct.unpack_from(f"{order}6I", data)
     if (form, form_size, shape_form) != (6, 8, 5):
         raise ValueError("the type or shape of an array is damaged")
     shape = struct.unpack_from(f"{order}{shape_size // 4}i", data, 24)
-    allowed = _VALUES.get(flags & 0xFF)
+    allowed = _LETTERS if texts and flags & 0xFF == _TEXT else _VALUES.get(flags & 0xFF)
     if allowed is None or flags & _COMPLEX:
-        raise ValueError("it holds something else than real numbers and cells of them")
+        raise _OtherKind("it holds something else than real numbers and cells of them")
     # A number takes a byte at least, an array in a cell eight.
     if min(shape) < 0 or math.prod(shape) > len(data):
         raise ValueError(f"an array of the shape {shape[:9]} has {len(data)} bytes")
@@ -122,7 +166,7 @@ def _check_array(data: memoryview, order: str, depth: int = 0) -> None:
             raise ValueError(f"an element of type {kind} stands among the values of an array")
         # Without content, it stands for an empty array.
         if kind == _ARRAY and part:
-            _check_array(part, order, depth + 1)
+            _check_array(part, order, depth + 1, texts)
         parts += 1
     if parts != (math.prod(shape) if _ARRAY in allowed else 1):
         raise ValueError(f"an array of the shape {shape[:9]} has {parts} parts")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,7 @@ from vibench.files.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
+    from vibench.datasets.listing import Listing
 
 _LAYOUT_MODULES = {
     "sysu-mm01": "vibench.datasets.sysu_mm01",
@@ -35,16 +36,36 @@ class Dataset:
     trials: int = 1
     """Train/test splits; with more than one, `index` takes ``trial`` 1...trials."""
 
-    def index(self, root: Path, trial: int | None = None) -> SampleIndex:
+    def index(self, root: Path, trial: int | None = None, missing_ok: bool = False) -> SampleIndex:
         """All images below ``root``; the split is that of ``trial``, ``unused`` for all without one of several.
 
-        Raises `UsageError` for an unusable root or split file, and for a trial the data set does not have.
+        ``missing_ok`` accepts a copy that visibly lacks images. Raises `UsageError` for an unusable root or split file,
+        and for a trial the data set does not have.
         """
         if trial is not None and trial not in range(1, self.trials + 1):
             trials = f"trials 1 to {self.trials}" if self.trials > 1 else "one train/test split only, trial 1"
             raise UsageError(f"{self.name} has no trial {trial}; it has {trials}")
-        frame: SampleIndex = self._layout().index(Path(root), trial)
+        frame: SampleIndex = self._layout().index(Path(root), trial, missing_ok)
         return frame
+
+    def list_root(self, root: Path) -> Listing:
+        """What lies in the image folders of ``root``; `UsageError` where it is no folder, or not the right one."""
+        from vibench.datasets.listing import require_root
+
+        layout = self._layout()
+        require_root(root, self.title, layout.IMAGE_FOLDERS)
+        listing: Listing = layout.list_root(Path(root))
+        return listing
+
+    def files(self, root: Path) -> dict[str, str]:
+        """The relative paths of the images below ``root`` whose files have other names than the index gives them."""
+        return self.list_root(root).files
+
+    def own_name(self, name: str) -> str | None:
+        """The data set's own name of the image that a file calls ``name`` (`vibench.datasets.listing.own_name`)."""
+        from vibench.datasets.listing import own_name
+
+        return own_name(name, self._layout().read_name)
 
     def index_from_names(self, names: Iterable[str]) -> SampleIndex:
         """One row per image name in the given order, split ``test``; reads no file.
@@ -53,6 +74,37 @@ class Dataset:
         """
         frame: SampleIndex = self._layout().index_from_names(names)
         return frame
+
+    def relative_name(self, name: str) -> str | None:
+        """The end of a path of any machine that names an image of this layout, ``/``-separated; None without one.
+
+        The ending may be absent or another: features are dumped under ``0001`` and ``0001.npy``.
+        """
+        parts = [part for part in re.split(r"[\\/]+", name.strip()) if part]
+        ends = ["/".join(parts[-count:]) for count in range(2, min(len(parts), 5) + 1)]
+        ending = PurePosixPath(self._layout().NAME_FORM.split()[0]).suffix
+        ends += [str(PurePosixPath(end).with_suffix(ending)) for end in ends]
+        return next((end for end in ends if self.is_image(end)), None)
+
+    def is_image(self, name: str) -> bool:
+        """Whether a relative name is that of an image of this layout, of whatever split."""
+        return self._layout().parse_name(name) is not None
+
+    def is_test_form(self, name: str) -> bool:
+        """Whether a relative name is one that a test image can have."""
+        return self._layout().parse_test_name(name) is not None
+
+    @property
+    def image_folders(self) -> tuple[str, ...]:
+        """The folders of a root that hold images."""
+        folders: tuple[str, ...] = self._layout().IMAGE_FOLDERS
+        return folders
+
+    @property
+    def name_form(self) -> str:
+        """An example of the name of an image."""
+        form: str = self._layout().NAME_FORM
+        return form
 
     def modality_of(self, camera: int) -> str | None:
         """The modality of a camera's images; None for a camera with both, or one that the data set does not have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["missing", "surplus", "truncated", "unreadable", "list", "ignored", "duplicate", "modality"]
+Kind = Literal["missing", "surplus", "truncated", "unreadable", "list", "ignored", "ambiguous", "duplicate", "modality"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Problem:
 
     kind: Kind
     """``list``: the content of an id, idx or draws file; ``ignored``: a file that is no image of the data set;
-    ``duplicate``: equal pixels of two identities; ``modality``: images that look like those of the other modality."""
+    ``ambiguous``: several files that are the same image; ``duplicate``: equal pixels of two identities; ``modality``:
+    images that look like those of the other modality."""
     path: str
     """Relative to the root."""
     detail: str

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vibench.datasets.listing import (
+    IMAGE_SUFFIX,
     Listing,
     Sample,
     list_images,
+    located,
     parse_names,
     read_id_list,
     require_root,
@@ -42,7 +44,10 @@ INFRARED_CAMERAS = (3, 6)
 MODALITY_OF_CAMERA = {camera: INFRARED if camera in INFRARED_CAMERAS else VISIBLE for camera in CAMERAS}
 LISTED_SPLITS = ("train", "val", "test")
 NAME_FORM = "cam3/0006/0001.jpg"
+IMAGE_FOLDERS = tuple(f"cam{camera}" for camera in CAMERAS)
+"""The folders of images."""
 _NAME = re.compile(r"cam([1-6])/([0-9]{4})/[0-9]+\.jpg")
+_FILE = re.compile(r"cam0*([1-6])/0*([0-9]{1,4})/0*([0-9]{1,9})" + IMAGE_SUFFIX, re.IGNORECASE | re.ASCII)
 
 
 def parse_name(name: str) -> Sample | None:
@@ -55,6 +60,16 @@ def parse_name(name: str) -> Sample | None:
     return Sample(name, int(match[2]), camera, modality, "test")
 
 
+parse_test_name = parse_name
+"""A name does not tell the split."""
+
+
+def read_name(path: str) -> Sample | None:
+    """The image that a file is, by the data set's own name, whatever case, extension and zeros the path has."""
+    match = _FILE.fullmatch(path)
+    return None if match is None else parse_name(f"cam{match[1]}/{int(match[2]):04d}/{int(match[3]):04d}.jpg")
+
+
 def index_from_names(names: Iterable[str]) -> SampleIndex:
     """Rows for image names in the given order, split ``test``; `UsageError` for a name that does not fit."""
     return sample_index(parse_names(names, parse_name, "SYSU-MM01", NAME_FORM))
@@ -62,20 +77,27 @@ def index_from_names(names: Iterable[str]) -> SampleIndex:
 
 def list_root(root: Path) -> Listing:
     """All images below the camera folders of ``root``, sorted by path, without their splits."""
-    return list_images(root, [f"cam{camera}" for camera in CAMERAS], parse_name)
+    return list_images(root, IMAGE_FOLDERS, read_name)
 
 
-def index(root: Path, trial: int | None = None) -> SampleIndex:
-    """All images of a copy with their splits, sorted by path. The data set has one train/test split: no trials."""
-    require_root(root, "SYSU-MM01")
-    absent = [f"cam{camera}" for camera in CAMERAS if not (root / f"cam{camera}").is_dir()]
-    if absent:
+def index(root: Path, trial: int | None = None, missing_ok: bool = False) -> SampleIndex:
+    """All images of a copy with their splits, sorted by path. The data set has one train/test split: no trials.
+
+    ``missing_ok`` accepts a copy without some of the cameras.
+    """
+    require_root(root, "SYSU-MM01", IMAGE_FOLDERS)
+    listing = list_root(root)
+    listing.require_unambiguous(root)
+    if not listing.samples:
+        raise UsageError(f"{root} holds no image of SYSU-MM01 such as {NAME_FORM}; check --root")
+    absent = [folder for folder in IMAGE_FOLDERS if not located(root, folder).is_dir()]
+    if absent and not missing_ok:
         raise UsageError(
             f"{root} has no folder {', '.join(absent)}: it is no complete copy of SYSU-MM01; "
             "find out what is missing with vibench data check"
         )
     splits = split_by_pid(root)
-    return sample_index(sample._replace(split=splits.get(sample.pid, "unused")) for sample in list_root(root).samples)
+    return sample_index(sample._replace(split=splits.get(sample.pid, "unused")) for sample in listing.samples)
 
 
 def split_by_pid(root: Path) -> dict[int, str]:
@@ -94,8 +116,8 @@ def split_by_pid(root: Path) -> dict[int, str]:
 
 def read_ids(root: Path, split: str) -> tuple[int, ...]:
     """The identities of a split in file order, from ``exp/<split>_id.txt`` or else the ``.mat`` of that name."""
-    text = root / "exp" / f"{split}_id.txt"
-    matlab = text.with_suffix(".mat")
+    text = located(root, f"exp/{split}_id.txt")
+    matlab = located(root, f"exp/{split}_id.mat")
     if text.exists() or not matlab.exists():
         return read_id_list(text)
 

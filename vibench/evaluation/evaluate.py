@@ -138,7 +138,7 @@ def _incomplete(sentences: Sequence[str], allowed: bool) -> list[str]:
     if sentences and not allowed:
         raise UsageError(
             f"{sentences[0]}; complete the features file, name its data set with --dataset if it is another, "
-            "or allow an incomplete evaluation."
+            "or evaluate what is there, unranked, with --allow-incomplete."
         )
     return list(sentences)
 

@@ -54,8 +54,12 @@ def read_features(path: Path) -> Features:
     float16 features are widened to float32, float64 is kept. Raises `UsageError` as `vibench.files.npz.read_npz` does,
     and for everything `check_features` refuses.
     """
-    arrays = read_npz(Path(path))
-    where = str(path)
+    return features_of_arrays(read_npz(Path(path)), str(path))
+
+
+def features_of_arrays(arrays: dict[str, np.ndarray], where: str) -> Features:
+    """The same from the arrays of such a file; sentences begin with ``where``."""
+    arrays = dict(arrays)
     if "features" not in arrays:
         raise UsageError(f"{where} has no array 'features'; it holds {', '.join(arrays) or 'nothing'}.")
     features = arrays.pop("features")
@@ -126,7 +130,11 @@ def check_features(features: Features, where: str) -> None:
         raise UsageError(f"{where}: 'features' must be float32, not {values.dtype}; convert them with astype.")
     rows = len(values)
     columns = {name: getattr(features, name) for name in ("paths", *_LABELS)}
-    lengths = {name: len(column) for name, column in (columns | features.extras).items() if column is not None}
+    lengths = {
+        name: len(column) if np.ndim(column) else 0
+        for name, column in (columns | features.extras).items()
+        if column is not None
+    }
     for name, length in lengths.items():
         if length != rows:
             raise UsageError(f"{where}: '{name}' has {length} entries but 'features' has {rows} rows.")

@@ -1,4 +1,4 @@
-"""Files of any kind: whole-file reading and writing, strict TOML, JSON tables, arrays, locks, shipped data.
+"""Files of any kind: read and written as a whole, strict TOML, JSON tables, arrays, locks, foreign kinds, shipped data.
 
 Start with `reading` and `writing`; every other module is about one form of file and stands alone.
 """

@@ -21,6 +21,8 @@ LARGEST_ARRAYS = 16 << 30
 """Bytes of all arrays of a file: features of all images of the largest data set, with all their parts, have three."""
 MOST_PACKED = 100
 """Times that arrays of more than `SMALL_ARRAYS` bytes may be smaller in the file; zeros alone come to a thousand."""
+LARGEST_PICKLE = 64 << 20
+"""Bytes of an array of objects: the names of a million images."""
 SMALL_ARRAYS = 256 << 20
 """Bytes that a file may unpack to whatever its size."""
 
@@ -30,12 +32,26 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
     `UsageError` where it is absent, damaged, would run code, or declares more than it may hold.
     """
+    arrays, objects = read_plain_arrays(path)
+    if objects:
+        raise UsageError(
+            f"{path}: is no readable .npz file of plain arrays ({objects[0] + '.npy'!r} is an array of Python objects, "
+            "which is never unpickled; save texts with numpy.array(names, dtype=str)); write it again."
+        )
+    return arrays
+
+
+def read_plain_arrays(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The arrays of an ``.npz`` file by their names, and the names of its arrays of Python objects, left unread.
+
+    `UsageError` where it is absent, damaged, or declares more than it may hold.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file.")
     try:
-        _check_archive(path)
+        objects = _check_archive(path)
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in archive.files if name not in objects}, objects
     except Exception as error:  # a damaged archive raises almost anything inside zipfile, zlib and NumPy
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path}: is no readable .npz file of plain arrays ({reason}); write it again.") from None
@@ -78,8 +94,43 @@ def rows_of_paths(path: Path, stored: np.ndarray, count: int, names: Sequence[st
     return np.fromiter((row_of[name] for name in names), dtype=np.int64, count=len(names))
 
 
-def _check_archive(path: Path) -> None:
-    """`ValueError` unless every array has as many bytes as it declares, and all together no more than allowed."""
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an ``.npy`` file; `ValueError` or `OSError` for any other file and for an array of objects.
+
+    The file must have as many bytes as its header declares.
+    """
+    with path.open("rb") as handle:
+        shape, dtype, _ = _declared(handle)
+        start = handle.tell()
+        if dtype.hasobject:
+            raise ValueError("it is an array of Python objects, which is never unpickled")
+        size = _bytes_of(shape, dtype)
+        if path.stat().st_size != start + size or size > LARGEST_ARRAYS or (dtype.itemsize == 0 and 0 not in shape):
+            raise ValueError(f"it declares {size} bytes and has {path.stat().st_size - start}")
+        handle.seek(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            array: np.ndarray = np.load(handle, allow_pickle=False)
+        return array
+
+
+def pickled_objects(path: Path, name: str | None = None) -> tuple[tuple[int, ...], bytes]:
+    """Shape and pickle of an array of objects: the one of an ``.npy`` file, or ``name`` of a checked ``.npz``."""
+    if name is None:
+        with path.open("rb") as handle:
+            shape, _, _ = _declared(handle)
+            return shape, handle.read(LARGEST_PICKLE)
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        shape, _, _ = _declared(member)
+        return shape, member.read(LARGEST_PICKLE)
+
+
+def _check_archive(path: Path) -> tuple[str, ...]:
+    """The names of its arrays of Python objects.
+
+    `ValueError` unless every other array has as many bytes as it declares, and all together no more than allowed.
+    """
+    objects = []
     if not zipfile.is_zipfile(path):
         with path.open("rb") as handle:
             single = handle.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
@@ -102,12 +153,10 @@ def _check_archive(path: Path) -> None:
                 shape, dtype, _ = _declared(handle)
                 held = member.file_size - handle.tell()
             if dtype.hasobject:
-                raise ValueError(
-                    f"{member.filename!r} is an array of Python objects, which is never unpickled; save texts with "
-                    "numpy.array(names, dtype=str)"
-                )
-            if _bytes_of(shape, dtype) != held or (dtype.itemsize == 0 and 0 not in shape):
+                objects.append(member.filename.removesuffix(".npy"))
+            elif _bytes_of(shape, dtype) != held or (dtype.itemsize == 0 and 0 not in shape):
                 raise ValueError(f"{member.filename!r} declares {_bytes_of(shape, dtype)} bytes and has {held}")
+    return tuple(objects)
 
 
 def _declared(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:

@@ -1,11 +1,12 @@
 """Strict reading of TOML: a file or table becomes a frozen dataclass, or one sentence says what is wrong with it.
 
 Types understood in a dataclass: nested dataclasses, ``int``, ``float`` (whole numbers welcome), ``str``, ``bool``,
-``Literal[...]``, ``tuple[X, ...]``, ``tuple[X, Y]``, ``dict[str, X]`` and ``X | None``.
+``Literal[...]``, ``tuple[X, ...]``, ``tuple[X, Y]``, ``dict[str, X]``, ``X | Y`` and ``X | None``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 import types
@@ -137,8 +138,13 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
             raise UsageError(f"{where}: '{key}' must be {_expectation(kind)}, not {shown(value)}{near}.")
         return value
     if origin in (Union, types.UnionType):
-        # TOML has no null: None is only ever a default.
-        return _value(_non_none(kind), value, where, key)
+        parts = _non_none(kind)
+        if len(parts) == 1:
+            return _value(parts[0], value, where, key)
+        for part in parts:
+            with contextlib.suppress(UsageError):
+                return _value(part, value, where, key)
+        raise wrong
     if origin is tuple:
         if not isinstance(value, list):
             raise wrong
@@ -167,7 +173,7 @@ def _expectation(kind: Any) -> str:
         choices = [shown(choice) for choice in arguments]
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     if origin in (Union, types.UnionType):
-        return _expectation(_non_none(kind))
+        return " or ".join(map(_expectation, _non_none(kind)))
     if origin is tuple and arguments[-1] is Ellipsis:
         return f"a list, each entry {_expectation(arguments[0])}"
     if origin is tuple:
@@ -177,8 +183,9 @@ def _expectation(kind: Any) -> str:
     return str(kind)
 
 
-def _non_none(kind: Any) -> Any:
-    return next(part for part in get_args(kind) if part is not type(None))
+def _non_none(kind: Any) -> tuple[Any, ...]:
+    """The members of a union that TOML can hold; it has no null, so that None is only ever a default."""
+    return tuple(part for part in get_args(kind) if part is not type(None))
 
 
 def shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -11,7 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from vibench.files.lock import take
+
 _SUFFIX = ".part"
+_STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
+"""Beginnings of the names that open streams have, which can be regular files."""
 
 
 @contextmanager
@@ -23,6 +28,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     target = Path(target)
     try:
+        require_regular(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = _begin_file(target)
         try:
@@ -41,6 +47,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
         if error.filename is None or _is_temporary(Path(os.fsdecode(error.filename)).name, target):
             error.filename, error.filename2 = str(target), None
         raise
+
+
+def require_regular(target: Path) -> None:
+    """`OSError` where ``target`` is a device, a pipe or an open stream: renaming a file to it would replace it."""
+    stream = str(Path(target).absolute()).startswith(_STREAMS)
+    if stream or (target.exists() and not (target.is_file() or target.is_dir())):
+        raise OSError(errno.EINVAL, "It is no regular file", str(target))
 
 
 @contextmanager
@@ -94,14 +107,11 @@ def _is_temporary(name: str, target: Path) -> bool:
 
 
 def _lock(handle: int, wait: bool = False) -> bool:
-    """Whether the file is now locked by this handle; False where another has it and on a system without locks."""
+    """Whether the file is now locked by this handle; False where another has it and on a file system without locks."""
     try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+        return take(handle, wait)
+    except OSError:
         return False
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

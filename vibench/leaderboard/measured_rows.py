@@ -31,7 +31,7 @@ def measured_rows(
 
     def row_of(record: Record) -> Row:
         # A small twin is complete although its counts are not those of the full data set.
-        complete = record.galleries == usual if synthetic else record.complete
+        complete = record.galleries == usual and not record.run.incomplete if synthetic else record.complete
         trials = 0 if synthetic else _trials_of(record.protocol)
         row = _measured_row(record, complete, trials, catalogue)
         return replace(row, published=_counterpart(row, published))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vibench.files.lock import alone
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.consensus import PublishedRow, ablation_rows, published_rows
@@ -13,7 +14,7 @@ from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
 from vibench.leaderboard.render import write_boards
 from vibench.records.schema import Record
-from vibench.records.store import alone, read_records
+from vibench.records.store import read_records
 
 
 @dataclass(frozen=True)
@@ -26,15 +27,24 @@ class Update:
     written: list[Path]
     problems: list[str]
     """One sentence per file that is no sound record or profile."""
+    failure: OSError | None = None
+    """Why not all could be written."""
 
 
 def update_boards(folder: Path, published: Published) -> Update:
-    """Write all boards of ``folder`` from its records and the published numbers, and the tables of its profiles."""
+    """Write all boards of ``folder`` from its records and the published numbers, and the tables of its profiles.
+
+    Where writing fails the boards are there to be shown all the same, and `Update.failure` is to be raised then.
+    """
     printed = [*published_rows(published), *ablation_rows(published)]
     # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
     with alone(folder):
         records, problems = read_records(folder)
         profiles, unsound = read_profile_tables(folder)
         boards = build_boards(records, printed)
-        written = write_boards(folder, boards, ablation_boards(boards, published.papers), profiles)
-    return Update(boards, records, printed, written, [*problems, *unsound])
+        written, failure = [], None
+        try:
+            written = write_boards(folder, boards, ablation_boards(boards, published.papers), profiles)
+        except OSError as error:
+            failure = error
+    return Update(boards, records, printed, written, [*problems, *unsound], failure)

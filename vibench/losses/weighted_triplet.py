@@ -37,7 +37,7 @@ def weighted_regularised_triplet(
     negatives.
     """
     furthest_positive, closest_negative = _weighted_distances(embeddings, labels, normalise, form, alpha)
-    return functional.softplus(gamma * (furthest_positive - closest_negative)).mean()
+    return _soft_margin(gamma * (furthest_positive - closest_negative)).mean()
 
 
 def squared_difference_triplet(
@@ -56,7 +56,12 @@ def squared_difference_triplet(
     """
     furthest_positive, closest_negative = _weighted_distances(embeddings, labels, False, form, alpha)
     square = (gamma * (furthest_positive - closest_negative).square()).clamp(max=SQUARE_CEILING)
-    return functional.softplus(torch.where(furthest_positive > closest_negative, square, -square)).mean()
+    return _soft_margin(torch.where(furthest_positive > closest_negative, square, -square)).mean()
+
+
+def _soft_margin(differences: Tensor) -> Tensor:
+    """log(1 + exp(x)) of every entry, exact up to the ceiling; softplus by itself takes x for it beyond 20."""
+    return functional.softplus(differences, threshold=SQUARE_CEILING)
 
 
 def _weighted_distances(

@@ -6,9 +6,10 @@ import ast
 import csv
 import inspect
 import textwrap
+import types
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vibench.methods.recipe import recipe_dict, toml_value
 from vibench.methods.recipe_file import SECTIONS, Sections
@@ -124,6 +125,8 @@ def _type_name(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return " | ".join(str(choice) for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type_name(part) for part in arguments if part is not type(None))
     if origin is dict:
         return "table"
     if origin is tuple and arguments[-1] is not Ellipsis:

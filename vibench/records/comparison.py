@@ -179,8 +179,11 @@ def _notes(loaded: Sequence[SideOutcomes], identities: int, with_parts: bool) ->
     leaking = sorted({record.label for record in records if record.leaking})
     if leaking:
         yield f"trained on test identities: {', '.join(leaking)}"
+    for record in records:
+        if record.run.incomplete:
+            yield f"{record.label} was trained on an incomplete copy: its training split {record.run.incomplete}"
     # A twin of any size is complete.
-    if any(not record.complete and not is_synthetic(record.dataset) for record in records):
+    if any(not (record.complete or record.run.incomplete or is_synthetic(record.dataset)) for record in records):
         yield "the counts of images are not those of the complete real data set"
     if with_parts and any(trial.gallery_camera is None for one in loaded for trial in one.trials):
         yield "no breakdown by gallery camera: a record is older than such outcomes; evaluate it again"

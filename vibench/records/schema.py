@@ -64,6 +64,8 @@ class RunInfo:
     """Processes that trained together, to which ``train_seconds`` belongs."""
     deterministic: bool | None = None
     """Whether training was set to repeat itself (`vibench.runtime.determinism`); of testing the environment says it."""
+    incomplete: str = ""
+    """What the training split lacked or had too much; empty for the whole one."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Record:
     distance: str
     rerank: str
     complete: bool
-    """Query and gallery counts equal those of the full data set."""
+    """Query and gallery counts equal those of the full data set, and so did the training images as far as known."""
     leaking: bool
     """The model was trained on identities that it was tested on."""
     trials: tuple[TrialScore, ...]
@@ -152,7 +154,7 @@ class Record:
             # Version 1 had no such field at first, and its records keep the ids they were given then.
             if not content[key]:
                 del content[key]
-        for key in ("compiled", "training_precision", "recipe"):
+        for key in ("compiled", "training_precision", "recipe", "incomplete"):
             if not content["run"][key]:
                 del content["run"][key]
         return sha256_text(canonical_json(_rounded(content)))[:12]
@@ -213,7 +215,7 @@ def record_from_evaluation(
         ),
         distance=evaluation.distance,
         rerank=evaluation.rerank,
-        complete=evaluation.complete,
+        complete=evaluation.complete and not (run and run.incomplete),
         leaking=leaking,
         trials=evaluation.trials,
         mean=dict(evaluation.mean),

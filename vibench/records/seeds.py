@@ -54,7 +54,7 @@ def _settings(record: Record) -> tuple[object, ...]:
     if record.source != "trained" or run.seed is None or not run.recipe_sha256:
         return (record.id,)
     rules = (record.query_mode, record.test_time_information, record.distance, record.rerank, record.test_attributes)
-    sound = (record.complete, record.leaking)
+    sound = (record.complete, record.leaking, bool(run.incomplete))
     trained = (run.recipe_sha256, run.epochs, run.input, run.backbone, run.pretrained, run.precision, run.compiled)
     return (record.method, record.variant, record.feature, *rules, *sound, *trained, record.galleries)
 

@@ -7,19 +7,22 @@ in one file only with the same result; the later one then replaces the file as a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vibench.datasets.registry import dataset_names, get_dataset
 from vibench.errors import UsageError
 from vibench.evaluation.result import PerQuery, TrialScore
+from vibench.files.lock import alone
 from vibench.files.npz import read_npz
+from vibench.files.places import require_folder
 from vibench.files.reading import read_text
 from vibench.files.writing import atomic_path, write_text
+from vibench.protocols import Protocol
 from vibench.records.record_json import RecordError, from_json, to_json
 from vibench.records.schema import Record
 
@@ -42,27 +45,6 @@ _LATER = ("gallery_camera", "camera_ap", "camera_first_hit")
 """Absent from the files of older records."""
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time, of those that ask, change what is in ``folder``, which is made.
-
-    A killed holder loses its hold, and no file is left behind. File systems without locks of folders give none.
-    """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        # Closing is not enough where a child process was forked meanwhile and has the handle too.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)
-        os.close(handle)
-
-
 def leaderboards_folder(option: Path | None = None) -> Path:
     """``--leaderboards``, else ``$VIBENCH_LEADERBOARDS``, else ``leaderboards`` in the working folder."""
     return option or Path(os.environ.get("VIBENCH_LEADERBOARDS") or "leaderboards")
@@ -72,6 +54,14 @@ def record_path(folder: Path, record: Record) -> Path:
     """Where a record lies in the leaderboards folder."""
     label = re.sub(r"[^A-Za-z0-9._-]+", "-", record.label).strip(".-")[:80] or "method"
     return Path(folder) / "records" / record.dataset / record.protocol / f"{label}-{record.id}.json"
+
+
+def require_store(folder: Path, protocols: Iterable[Protocol]) -> None:
+    """`vibench.files.places.require_folder` of every folder that records under ``protocols`` may go to."""
+    for protocol in protocols:
+        for dataset in dataset_names():
+            if get_dataset(dataset).layout == protocol.layout:
+                require_folder(Path(folder) / "records" / dataset / protocol.name, "--leaderboards")
 
 
 def write_record(folder: Path, record: Record, per_query: Sequence[PerQuery]) -> Path:

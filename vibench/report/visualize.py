@@ -24,6 +24,7 @@ from vibench.data.normalise import normalise
 from vibench.errors import UsageError
 from vibench.evaluation.metrics import cmc_curve
 from vibench.evaluation.ranked_list import RankedList
+from vibench.files.places import keeping
 from vibench.methods.base import Method
 from vibench.modality import MODALITIES
 from vibench.report.grad_cam import compares_pairs, grad_cam, similarity_to
@@ -220,15 +221,16 @@ class Gallery:
 def visualize(run: PicturedRun, request: PictureRequest, folder: Path, *, progress: Progress = silent) -> list[Path]:
     """Draw what ``request`` asks for into ``folder`` and return the PNG files, each written as soon as it is drawn.
 
+    A picture that cannot be written there is kept elsewhere, and `VibenchError` says where once all are drawn.
     With `ALL`, what `left_out` names is left out. ``run`` was prepared for the same request.
     """
     wanted = [request.what] if request.what != ALL else [name for name in WHAT if not left_out(run.method, name)]
     gallery, written = Gallery(run, request), []
-    with progress("drawing pictures", len(wanted)) as advance:
+    with keeping() as keep, progress("drawing pictures", len(wanted)) as advance:
         for name in wanted:
             for file, figure in getattr(gallery, name)().items():
                 path = folder / f"{file}.png"
-                write_figure(path, figure)
+                keep(path, partial(write_figure, figure=figure))
                 written.append(path)
             advance(1)
     return written

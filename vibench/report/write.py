@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vibench.errors import UsageError
+from vibench.files.places import keeping, require_folder, require_writable
 from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
@@ -95,18 +97,22 @@ def write_report(
 ) -> Report:
     """Write the page of `render_report`, and its charts as PNGs into ``<page without suffix>-charts/`` beside it.
 
-    Raises `UsageError` where ``page`` is a folder.
+    Raises `UsageError` before all else where either cannot be written. What cannot be written all the same is kept
+    elsewhere, and `VibenchError` says where at the end.
     """
-    if page.is_dir():
-        raise UsageError(f"{page}: is a folder; name the file of the page, such as {page / 'report.html'}.")
+    charts = page.with_name(f"{page.stem}-charts")
+    require_writable(page, "-o")
+    if have_matplotlib():
+        require_folder(charts, "-o")
     rendered = render_report(leaderboards, page, published=published, runs=runs)
-    write_text(page, rendered.html)
-    if not have_matplotlib():
-        return Report(page, rendered, None)
     pictures = []
-    with progress("drawing charts", len(rendered.charts)) as advance:
-        for name, chart in rendered.charts:
-            pictures.append(page.with_name(f"{page.stem}-charts") / f"{name}.png")
-            write_png(pictures[-1], chart.drawing)
-            advance(1)
+    with keeping() as keep:
+        keep(page, partial(write_text, text=rendered.html))
+        if not have_matplotlib():
+            return Report(page, rendered, None)
+        with progress("drawing charts", len(rendered.charts)) as advance:
+            for name, chart in rendered.charts:
+                pictures.append(charts / f"{name}.png")
+                keep(pictures[-1], partial(write_png, drawing=chart.drawing))
+                advance(1)
     return Report(page, rendered, tuple(pictures))

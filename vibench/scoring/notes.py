@@ -44,7 +44,7 @@ def leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
 
 
 def training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
-    """Says so where training had not come to its end, was shared by processes, or had not the recipe's precision."""
+    """Says so where training was unfinished, shared by processes, or lacked images or the recipe's precision."""
     notes = []
     description = models[0].description
     if description is not None and description.processes > 1:
@@ -52,6 +52,13 @@ def training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
     own, asked = models[0].checkpoint.precision, models[0].recipe.optimizer.precision
     if models[0].checkpoint.source == "trained" and own != asked:
         notes.append(f"trained in {own}, not in the recipe's {asked}")
+    notes += [
+        "trained on an incomplete copy: the training split"
+        + (f" of trial {model.checkpoint.trial}" if model.dataset.trials > 1 else "")
+        + f" {model.checkpoint.incomplete}"
+        for model in models
+        if model.checkpoint.incomplete
+    ]
     epochs = models[0].recipe.schedule.epochs
     unfinished = [model for model in models if model.checkpoint.source == "trained" and model.checkpoint.epoch < epochs]
     if unfinished:

@@ -41,6 +41,16 @@ def run_info(embedded: Embedded) -> RunInfo:
         compiled="+".join(what for what, was in compiled.items() if was),
         processes=None if first.description is None else first.description.processes,
         deterministic=None if first.description is None else first.description.deterministic,
+        incomplete=_incomplete(models),
+    )
+
+
+def _incomplete(models: Sequence[TrainedModel]) -> str:
+    """What the training splits of the models lacked or had too much (`RunInfo.incomplete`)."""
+    return "; ".join(
+        (f"trial {model.checkpoint.trial} " if len(models) > 1 else "") + model.checkpoint.incomplete
+        for model in models
+        if model.checkpoint.incomplete
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vibench.datasets.listing import located
 from vibench.datasets.permutations import Permutations, read_permutations
 from vibench.errors import UsageError
 from vibench.protocols import Protocol, load_protocol
@@ -33,6 +34,9 @@ class Rules:
     """The named feature to rank in place of the method's embedding, by a plain distance."""
     mask_same_location: bool = False
     """Where test images change one another's features: keep pairs apart whose cameras the skip rule names."""
+
+    allow_incomplete: bool = False
+    """Evaluate although images of the data set are missing; the record says so and holds no rank."""
 
     given: GivenAttributes = field(default_factory=GivenAttributes)
     """Where methods that take attributes in testing have them from."""
@@ -85,4 +89,4 @@ def permutations_of(rules: Rules, root: Path | None) -> Permutations | None:
         return read_permutations(rules.permutations)
     if root is None:
         raise UsageError("--draw official: needs the data set's own draws; name rand_perm_cam.mat with --perm.")
-    return read_permutations(root / OFFICIAL_PERMUTATIONS)
+    return read_permutations(located(root, OFFICIAL_PERMUTATIONS.as_posix()))

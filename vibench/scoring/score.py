@@ -8,21 +8,23 @@ from pathlib import Path
 
 from vibench.data.attributes import ATTRIBUTES
 from vibench.datasets.index import SampleIndex
-from vibench.datasets.registry import Dataset
+from vibench.datasets.registry import Dataset, get_dataset
 from vibench.errors import UsageError
 from vibench.evaluation.attributes_only import METHOD as ATTRIBUTES_ONLY
 from vibench.evaluation.attributes_only import attribute_features, hamming_distances
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.evaluate import evaluate_features
-from vibench.evaluation.features import Features, named_feature, read_features
+from vibench.evaluation.features import Features, check_features, named_feature
 from vibench.evaluation.result import Evaluation, PerQuery
-from vibench.files.digests import sha256_file
+from vibench.protocols import Protocol
 from vibench.records.schema import Cost, Record, RunInfo, record_from_evaluation
 from vibench.runtime.devices import resolve_device
 from vibench.runtime.environment import describe_environment
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.attributes import labels_of_test_images
 from vibench.scoring.embedded import Embedded, embed_models, information_under, own_distances
+from vibench.scoring.foreign.fit import fit_to_test_split
+from vibench.scoring.foreign.read import read_any_features
 from vibench.scoring.notes import (
     extraction_notes,
     leaking_notes,
@@ -144,6 +146,7 @@ def score_attributes(
         permutations=permutations_of(rules, root),
         device=str(place),
         distances=hamming_distances(),
+        allow_incomplete=rules.allow_incomplete,
         progress=progress,
     )
     environment = describe_environment(str(place))
@@ -185,6 +188,7 @@ def evaluate_embedded(
         query_mode=rules.query_mode,
         device=str(embedded.device),
         distances=distances,
+        allow_incomplete=rules.allow_incomplete,
         progress=progress,
     )
 
@@ -196,29 +200,41 @@ def score_features(
     name: str,
     dataset: str | None = None,
     digests: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    root: Path | None = None,
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Scored]:
     """Evaluate features that came from anywhere, one record per protocol and draw, labelled ``name``.
 
     Several features are those of several train/test splits: of the splits they name in their meta data, else in
-    order. ``digests`` are the SHA-256 of the files they were read from.
+    order. Rows of images outside the test split are left out (`vibench.scoring.foreign.fit`), which a copy of the data
+    set at ``root`` helps to know. ``digests`` are the SHA-256 of the files they were read from, ``notes`` what reading
+    them had to say.
     """
     if rules.mask_same_location:
         raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
     place = resolve_device(device)
     if rules.feature:
         features = [named_feature(found, rules.feature) for found in features]
+    fitted: dict[int, Features] = {}
+    remarks = list(notes)
+    for split, found in _by_split(features).items():
+        check_features(found, "features")
+        of = get_dataset(dataset or str(found.meta.get("dataset", rules.protocols[0].dataset)))
+        fitted[split], more = fit_to_test_split(found, of, split, root)
+        remarks += more
     evaluations = evaluate_features(
-        _by_split(features),
+        fitted,
         rules.protocols,
         dataset=dataset,
         draw=rules.draws,
         distance=rules.distance or "cosine",
-        permutations=permutations_of(rules, None),
+        permutations=permutations_of(rules, root),
         rerank=rules.rerank,
         query_mode=rules.query_mode,
         device=str(place),
+        allow_incomplete=rules.allow_incomplete,
         progress=progress,
     )
     environment = describe_environment(str(place))
@@ -233,7 +249,7 @@ def score_features(
                 dataset_version=str(features[0].meta.get("dataset_version", "")),
                 run=RunInfo(features_sha256=combined(digests)),
                 cost=Cost(device=environment.gpu or environment.cpu, embedding_size=int(features[0].features.shape[1])),
-                notes=query_mode_notes(rules, "none"),
+                notes=(*dict.fromkeys(remarks), *query_mode_notes(rules, "none")),
             ),
             evaluation.per_query,
         )
@@ -241,9 +257,53 @@ def score_features(
     ]
 
 
-def read_features_files(files: Sequence[Path]) -> tuple[list[Features], list[str]]:
-    """Features files and their SHA-256."""
-    return [read_features(file) for file in files], [sha256_file(file) for file in files]
+@dataclass(frozen=True)
+class FeaturesFiles:
+    """What several files hold, one `Features` per train/test split."""
+
+    features: list[Features]
+    digests: list[str]
+    """SHA-256 of every file read."""
+    notes: list[str]
+    """What had to be concluded or was left out."""
+
+
+def read_features_files(
+    files: Sequence[Path],
+    protocols: Sequence[Protocol],
+    *,
+    galleries: Sequence[Path] = (),
+    names: Sequence[Path] = (),
+    dataset: str | None = None,
+) -> FeaturesFiles:
+    """Features files of vibench or any other code base (`vibench.scoring.foreign`), one per train/test split.
+
+    ``galleries`` are the files of the gallery images, where the first hold queries alone: as many, in their order.
+    ``names`` are files that name the images of those that do not, of ``files`` and then of ``galleries``.
+    """
+    if galleries and len(galleries) != len(files):
+        raise UsageError(f"--gallery: give one per --features, {len(files)}, not {len(galleries)}.")
+    if names and len(names) != len(files) + len(galleries):
+        raise UsageError(
+            f"--names: give one per --features and then one per --gallery, {len(files) + len(galleries)}, "
+            f"not {len(names)}."
+        )
+    of = get_dataset(dataset or protocols[0].dataset)
+    read = [
+        read_any_features(
+            file,
+            of,
+            protocols,
+            gallery=galleries[at] if galleries else None,
+            names=[names[at], *([names[len(files) + at]] if galleries else [])] if names else (),
+        )
+        for at, file in enumerate(files)
+    ]
+    return FeaturesFiles(
+        features=[one.features for one in read],
+        digests=[digest for one in read for digest in one.digests],
+        notes=list(dict.fromkeys(note for one in read for note in one.notes)),
+    )
 
 
 def _by_split(features: Sequence[Features]) -> dict[int, Features]:

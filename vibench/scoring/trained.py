@@ -86,7 +86,8 @@ class TrainedModel:
                 f"{self.root}: is {self.dataset.name} {version}, but {self.path} was trained on "
                 f"{self.checkpoint.dataset_version}; name that copy with --root."
             )
-        index = test_rows(self.dataset.index(self.root, self.split if self.dataset.trials > 1 else None))
+        trial = self.split if self.dataset.trials > 1 else None
+        index = test_rows(self.dataset.index(self.root, trial, missing_ok=bool(self.checkpoint.incomplete)))
         if not self.allow_leaking:
             check_test_identities(self._with_identities, self.dataset.name, index["pid"])
         return index

@@ -75,7 +75,7 @@ def _images(out: Path, training: Training, recipe: Recipe) -> int:
 @lru_cache(maxsize=64)
 def _training_images(dataset: str, root: str, trial: int | None):  # type: ignore[no-untyped-def]
     """Identities and modalities of the training images."""
-    rows = training_rows(get_dataset(dataset).index(Path(root), trial))
+    rows = training_rows(get_dataset(dataset).index(Path(root), trial, missing_ok=True))
     return rows["pid"].to_numpy(), rows["modality"].to_numpy()
 
 

@@ -150,6 +150,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
                     device=setting.device,
                     run="/".join(("runs", recipe.dataset, experiment, *((trial_name(trial),) if trial else ()))),
                     trial=trial,
+                    allow_incomplete=plan.sweep.allow_incomplete,
                 ),
             )
             for trial in trials

@@ -33,6 +33,8 @@ class Training:
     run: str
     """The run folder, relative to the sweep's."""
     trial: int | None = None
+    allow_incomplete: bool = False
+    """Of a copy whose training split is not the whole one."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vibench.errors import VibenchError
+from vibench.files.places import require_folder
 from vibench.runtime.progress import Progress, silent
 from vibench.sweep.attempts import Watch, record_failure
 from vibench.sweep.executor import Executor, Start
@@ -53,7 +54,12 @@ class Result:
 
 
 def prepare(plan: Plan, jobs: Sequence[Job]) -> None:
-    """Write the jobs and their list, from which workers and `vibench.sweep.status` work."""
+    """Write the jobs and their list, from which workers and `vibench.sweep.status` work.
+
+    Raises `UsageError` where the sweep's folder or that of the records cannot be written.
+    """
+    require_folder(plan.out, "'out' in the plan")
+    require_folder(plan.leaderboards / "records", "'leaderboards' in the plan")
     for job in jobs:
         write_job(plan.out, job)
     write_job_list(plan.out, plan.name, JobList(tuple(job.id for job in jobs), plan.sweep.lost_after))

@@ -158,7 +158,7 @@ def _logging(out: Path, job: Job) -> Iterator[None]:
     sys.stderr.flush()
     before = [os.dup(number) for number in (1, 2)]
     try:
-        with log_path(out, job.id).open("a", encoding="utf-8", buffering=1) as log:
+        with log_path(out, job.id).open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
             for number in (1, 2):
                 os.dup2(log.fileno(), number)
             # Python's own streams need not be those of the process.

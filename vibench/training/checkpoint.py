@@ -68,6 +68,8 @@ class Checkpoint:
     """Per loss, its sum over the ``step`` steps of an unfinished epoch."""
     compiled: bool = False
     """Whether `torch.compile` made the code that trained it."""
+    incomplete: str = ""
+    """What the training split lacked or had too much (`vibench.datasets.training_split`); empty for the whole one."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -76,6 +78,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises `OSError` where the file cannot be written; an older file of that name then stays.
     """
     fields = {entry.name: getattr(checkpoint, entry.name) for entry in dataclasses.fields(checkpoint)}
+    if not checkpoint.incomplete:
+        # Checkpoints of whole training splits are read by earlier versions too, and keep their bytes.
+        del fields["incomplete"]
     content = _canonical({"format": FORMAT, "format_version": FORMAT_VERSION, **fields})
     # Written through a handle, because torch.save(path) puts the (temporary) file name into the archive.
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as handle:
@@ -240,6 +245,7 @@ _MOST = 2**64
 """Seeds have 64 bits at most."""
 _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("source", "method", "variant", "dataset", "dataset_version", "pretrained", "precision"), (str,)),
+    "incomplete": (str,),
     **dict.fromkeys(("num_classes", "seed", "epoch", "step"), (int,)),
     **dict.fromkeys(("recipe", "model", "optimizer", "scaler", "loss_sums"), (dict,)),
     "compiled": (bool,),
@@ -248,7 +254,7 @@ _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-_ADDED = {"compiled": False}
+_ADDED = {"compiled": False, "incomplete": ""}
 """Entries that checkpoints of the first vibench versions lack, and what they would say."""
 
 

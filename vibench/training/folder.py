@@ -16,7 +16,6 @@ test split, as much published code does and no honest number may.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from vibench.errors import UsageError, VibenchError
 from vibench.files.json_table import read_json_table, write_json_table
+from vibench.files.lock import take
 from vibench.files.toml import read_toml
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.sections import Recipe
@@ -72,6 +72,10 @@ class RunDescription:
     """With several processes: batch norm by the statistics of the whole batch, not of each process's share."""
     deterministic: bool = False
     """Trained with `vibench.runtime.determinism.deterministic`."""
+    incomplete: str = ""
+    """What the training split of the copy lacks or has too much (`vibench.datasets.training_split`)."""
+    training_names_sha256: str = ""
+    """Of the names of the training images; empty in folders of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -169,12 +173,10 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not take(handle.fileno(), wait=False):
                 raise UsageError(
                     f"{self.path}: another process is training this run; wait for it, or choose another --out."
-                ) from None
+                )
             yield
 
     def write_description(self, description: RunDescription) -> None:

@@ -10,6 +10,7 @@ from vibench.data.heatmaps import heatmaps_file, heatmaps_of
 from vibench.data.training_inputs import Attributes, TrainingInputs
 from vibench.datasets.index import SampleIndex, training_rows
 from vibench.datasets.registry import Dataset
+from vibench.datasets.training_split import everybody
 from vibench.errors import UsageError
 from vibench.files.digests import sha256_file
 from vibench.methods.base import Method
@@ -54,7 +55,7 @@ def load_inputs(
     if "attributes" in files:
         path = Path(files["attributes"].path)
         table = read_attributes(path)
-        check_identities(table, path, dataset, index)
+        check_identities(table, path, dataset, everybody(dataset, root, index))
         bits, known = table.lookup(training["pid"], training["camera"])
         if not known.any():
             raise UsageError(f"{path}: has labels for none of the {len(training)} training images of {dataset.name}.")

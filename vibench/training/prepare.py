@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
+from vibench.datasets.passed_over import passed_over_note
 from vibench.datasets.registry import dataset_root, get_dataset
-from vibench.errors import UsageError
+from vibench.datasets.training_split import names_sha256, training_differences
+from vibench.errors import UsageError, VibenchWarning
 from vibench.files.digests import canonical_json, sha256_text
+from vibench.files.places import require_folder
 from vibench.files.writing import write_text
 from vibench.methods.recipe import recipe_dict, recipe_sha256, recipe_toml
 from vibench.runtime.determinism import deterministic
@@ -24,6 +29,10 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     Raises `UsageError` where the folder holds a run, or anything else, already.
     """
     recipe = spec.recipe
+    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
+    if os.path.lexists(run.path):
+        _require_unused(run)
+    require_folder(run.path, "--out")
     dataset = get_dataset(recipe.dataset)
     root = dataset_root(dataset.name, spec.root)
     check_trial(dataset, spec.trial)
@@ -31,6 +40,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         raise UsageError(
             f"{root}: there is no such folder for the data set {dataset.name}; name it with --root or VIBENCH_DATA."
         )
+    listing = dataset.list_root(root)
     version = dataset.version(root)
     inputs = find_inputs(training_needs(recipe), dataset, root, spec.attributes, spec.heatmaps)
     if spec.compiled and spec.processes > 1:
@@ -39,8 +49,22 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     precision = resolve_precision(spec.amp, resolved, recipe.optimizer.precision, spec.tf32).name
     with deterministic(spec.deterministic):
         environment = describe_environment(str(resolved))
+    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
+    _require_unused(run)
+    index = dataset.index(root, spec.trial, missing_ok=True)
+    incomplete = training_differences(dataset, root, index, spec.trial)
+    if incomplete and not spec.allow_incomplete:
+        trial = "" if spec.trial is None else f", trial {spec.trial}"
+        raise UsageError(
+            f"{root}: the training split of {dataset.name}{trial} {incomplete}; complete the copy (vibench data check "
+            "names every file), or train on it as it is with --allow-incomplete, into records that say so and hold no "
+            "rank."
+        )
+    passed_over = passed_over_note(dataset, root, listing)
+    if passed_over:
+        warnings.warn(f"{passed_over}.", VibenchWarning, stacklevel=2)
     description = RunDescription(
-        id=_run_id(spec, version, precision, inputs),
+        id=_run_id(spec, version, precision, inputs, names_sha256(index) if incomplete else ""),
         method=recipe.method,
         variant=recipe.variant,
         dataset=recipe.dataset,
@@ -58,9 +82,9 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         processes=spec.processes,
         sync_batch_norm=spec.sync_batch_norm,
         deterministic=spec.deterministic,
+        incomplete=incomplete,
+        training_names_sha256=names_sha256(index),
     )
-    run = RunFolder(spec.folder or default_folder(recipe, spec.seed, spec.trial))
-    _require_unused(run)
     with writing(run), run.locked():
         write_text(run.recipe_path, recipe_toml(recipe))
         run.write_description(description)
@@ -84,7 +108,7 @@ def _require_unused(run: RunFolder) -> None:
         raise UsageError(f"{run.path}: exists and is no run folder; choose a new one with --out.")
 
 
-def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[str, InputFile]) -> str:
+def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[str, InputFile], incomplete: str) -> str:
     """Readable, and different wherever anything that defines the run is."""
     recipe = spec.recipe
     defining = {
@@ -96,6 +120,7 @@ def _run_id(spec: TrainingSpec, version: str, precision: str, inputs: Mapping[st
         "precision": precision,
         **{name: file.sha256 for name, file in inputs.items()},
         **({"compiled": True} if spec.compiled else {}),
+        **({"incomplete": incomplete} if incomplete else {}),
         # How many processes share a batch changes nothing else than the order of sums, unlike what they normalise by.
         **({"shares": spec.processes} if spec.processes > 1 and not spec.sync_batch_norm else {}),
     }

@@ -15,6 +15,7 @@ from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, get_dataset
+from vibench.datasets.training_split import names_sha256, training_differences
 from vibench.distributed.world import World
 from vibench.errors import UsageError, VibenchWarning, cited
 from vibench.methods.recipe import recipe_dict
@@ -52,8 +53,9 @@ class Session:
         dataset = get_dataset(self.recipe.dataset)
         data_root = Path(root or self.description.root)
         self._check_version(dataset, data_root)
-        index = dataset.index(data_root, self.description.trial)
+        index = dataset.index(data_root, self.description.trial, missing_ok=True)
         training = training_rows(index)
+        self.incomplete = training_differences(dataset, data_root, index, self.description.trial)
         _check_split(dataset, training, test_rows(index))
         size = self.recipe.input
         images = open_cache(
@@ -64,6 +66,7 @@ class Session:
             warnings.warn(f"{data_root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
         self.train_pids = tuple(sorted({int(pid) for pid in training["pid"]}))
         self._check_identities(checkpoint)
+        self._check_images(dataset, data_root, names_sha256(index))
 
         torch.manual_seed(torch_seed(self.description.seed, "initialisation"))
         pretrained = self.description.pretrained if checkpoint is None else "none"
@@ -140,6 +143,7 @@ class Session:
             pretrained=_weights_name(described.pretrained),
             precision=described.precision,
             compiled=described.compiled,
+            incomplete=self.incomplete,
             **self.trainer.state(),
         )
 
@@ -199,6 +203,23 @@ class Session:
             raise UsageError(
                 f"{self.run.path}: was begun on {begun} process{'es' if begun > 1 else ''}, and now there "
                 f"{'are' if self.world.size > 1 else 'is'} {self.world.size}; go on {how}."
+            )
+
+    def _check_images(self, dataset: Dataset, root: Path, sha256: str) -> None:
+        begun = self.description
+        if not begun.training_names_sha256 and self.incomplete and self.world.leads:
+            warnings.warn(
+                f"{root}: the training split of {dataset.name} {self.incomplete}, which {self.run.path} does not say, "
+                "for it was begun by an earlier vibench; its records will say it, and hold no rank.",
+                VibenchWarning,
+                stacklevel=3,
+            )
+        if begun.training_names_sha256 not in ("", sha256):
+            now = f"the training split {self.incomplete}" if self.incomplete else "the training split is whole"
+            then = f"it {begun.incomplete}" if begun.incomplete else "it was whole" if self.incomplete else "it was not"
+            raise UsageError(
+                f"{root}: its training images are not those that {self.run.path} was begun with: now {now}, then "
+                f"{then}; put that copy back, or train anew into another folder with --out."
             )
 
     def _check_identities(self, checkpoint: Checkpoint | None) -> None:

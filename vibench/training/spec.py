@@ -44,6 +44,9 @@ class TrainingSpec:
     """Take algorithms that repeat themselves, on a GPU too."""
     tf32: bool = False
     """Let float32 products round to TF32 on a GPU."""
+    allow_incomplete: bool = True
+    """Train on a copy whose training split is not the whole one, which the run and its records then say; False refuses
+    it, as the command line does unless told otherwise."""
 
 
 def default_folder(recipe: Recipe, seed: int, trial: int | None = None) -> Path:

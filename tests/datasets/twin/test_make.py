@@ -142,12 +142,20 @@ def test_full_scale_has_the_real_counts() -> None:
     assert len(plan_twin("regdb", "full", 0)) == 8_240
 
 
-def test_small_scale_fits_a_demonstration() -> None:
+def test_small_scale_has_every_test_identity_in_its_cameras() -> None:
     shots = plan_twin("sysu-mm01", "small", 0)
     assert 7_000 < len(shots) < 9_000
     test = {(shot.pid, shot.camera) for shot in shots if shot.split == "test"}
     real = {(shot.pid, shot.camera) for shot in plan_twin("sysu-mm01", "full", 0) if shot.split == "test"}
     assert test == real
+
+
+def test_demo_scale_has_the_whole_single_shot_galleries_in_few_images() -> None:
+    shots = plan_twin("sysu-mm01", "demo", 0)
+    assert 5_000 < len(shots) < 6_000
+    small = plan_twin("sysu-mm01", "small", 0)
+    assert {(shot.pid, shot.camera) for shot in shots} == {(shot.pid, shot.camera) for shot in small}
+    assert [shot for shot in shots if shot.split != "test"] == [shot for shot in small if shot.split != "test"]
 
 
 def test_a_twin_that_is_there_is_kept(regdb: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vibench.datasets.twin.preview import preview_sheet, write_preview
+from vibench.datasets.twin.preview import preview_row, preview_sheet, write_preview
 from vibench.errors import UsageError
 
 
@@ -22,6 +22,15 @@ def test_a_row_per_identity_and_all_cameras() -> None:
     assert [column > 10 for column in columns] == [
         camera in (1, 2, 4, 5) for camera in (1, 2, 3, 4, 5, 6) for _ in "ab"
     ]
+
+
+def test_one_person_in_a_row_once_a_camera() -> None:
+    row = np.asarray(preview_row("sysu-mm01", 0, 2, (32, 13))).astype(int)
+    assert row.shape == (32, 6 * 13, 3)
+    chroma = np.ptp(row, axis=2).reshape(32, 6, 13).max(axis=(0, 2))
+    assert [value > 10 for value in chroma] == [True, True, False, True, True, False]
+    with pytest.raises(UsageError, match="no twin has the layout"):
+        preview_row("llcm", 0, 1, (32, 13))
 
 
 def test_the_sheet_is_written_whole(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from vibench.datasets.twin.plan import DEFAULT_SIZE, Shot, plan_twin
 from vibench.datasets.twin.render import Renderer
 from vibench.datasets.twin.truth import FOLDER, PROVENANCE, provenance, write_truth
 from vibench.errors import UsageError
+from vibench.files.lock import take
 from vibench.files.reading import parse_json, read_text
 from vibench.files.writing import atomic_path, write_json
 from vibench.runtime.parallel import default_workers, map_in_processes
@@ -142,22 +143,17 @@ def _building(out: Path) -> Iterator[Path | None]:
                 yield None
                 return
             # Who has waited for another builder may hold a folder that has become the twin, or was removed.
-            if handle is None or (part.exists() and os.path.samestat(part.stat(), os.fstat(handle))):
+            if part.exists() and os.path.samestat(part.stat(), os.fstat(handle)):
                 yield part
                 return
         finally:
-            if handle is not None:
-                os.close(handle)
+            os.close(handle)
 
 
-def _locked(folder: Path) -> int | None:
-    """A handle of the folder that has it locked, once nobody else has; None on a system without such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
+def _locked(folder: Path) -> int:
+    """A handle of the folder that has it locked, once nobody else has."""
     handle = os.open(folder, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    take(handle, wait=True)
     return handle
 
 

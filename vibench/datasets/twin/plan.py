@@ -16,8 +16,8 @@ from vibench.errors import UsageError, suggestion
 from vibench.modality import VISIBLE
 
 LAYOUTS = tuple(CAMERAS)
-SCALES = ("tiny", "small", "full")
-DEFAULT_SIZE = {"tiny": (64, 32), "small": (144, 72), "full": (288, 144)}
+SCALES = ("tiny", "demo", "small", "full")
+DEFAULT_SIZE = {"tiny": (64, 32), "demo": (96, 48), "small": (144, 72), "full": (288, 144)}
 """Scale -> nominal height and width of an image; each camera's own resolution is a share of it."""
 
 _SKELETON = Path(__file__).resolve().parent.parent / "sysu_mm01_skeleton.csv"
@@ -44,14 +44,15 @@ class _Thinning:
     training: tuple[int, int]
     """Most images of a training identity in a visible and in an infrared camera."""
     test: tuple[int, int]
-    """Likewise of a test identity; a multi-shot gallery draws ten visible ones, so there must be more than ten."""
+    """Likewise of a test identity. A multi-shot gallery draws ten visible ones: fewer serve single-shot ones alone."""
 
 
 _THINNING = {
     "tiny": _Thinning({"train": 12, "val": 4, "test": 8}, training=(4, 6), test=(11, 4)),
+    "demo": _Thinning({"train": 140, "val": 40, "test": 96}, training=(4, 7), test=(3, 4)),
     "small": _Thinning({"train": 140, "val": 40, "test": 96}, training=(4, 7), test=(12, 5)),
 }
-_REGDB_IDENTITIES = {"tiny": 16, "small": 120, "full": 412}
+_REGDB_IDENTITIES = {"tiny": 16, "demo": 60, "small": 120, "full": 412}
 
 
 def check_layout(layout: str) -> None:

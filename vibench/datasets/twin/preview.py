@@ -42,13 +42,29 @@ def preview_sheet(layout: str, seed: int, identities: int = 12, size: tuple[int,
     for row in range(identities):
         for column, (camera, number) in enumerate(columns):
             image = renderer.render(row + 1, camera.number, number).image
-            picture = Image.fromarray(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
             position = (_MARGIN + column * (width + _MARGIN), _HEADING + row * (height + _MARGIN))
-            sheet.paste(picture.resize((width, height), Image.Resampling.BICUBIC), position)
+            sheet.paste(_scaled(image, size), position)
     return sheet
 
 
-def write_preview(target: Path, layout: str, seed: int, size: tuple[int, int] | None = None) -> None:
+def preview_row(layout: str, seed: int, pid: int, size: tuple[int, int]) -> Image.Image:
+    """Draw identity ``pid`` once in every camera, side by side without margins, every image scaled to ``size`` (H, W).
+
+    Raises:
+        UsageError: an unknown layout.
+    """
+    check_layout(layout)
+    renderer = Renderer(layout, seed, SIZE)
+    height, width = size
+    row = Image.new("RGB", (width * len(renderer.cameras), height))
+    for place, camera in enumerate(renderer.cameras):
+        row.paste(_scaled(renderer.render(pid, camera.number, 1).image, size), (place * width, 0))
+    return row
+
+
+def write_preview(
+    target: Path, layout: str, seed: int, size: tuple[int, int] | None = None, identities: int = 12
+) -> None:
     """Draw the contact sheet into an image file of the kind that its ending names.
 
     Raises:
@@ -57,6 +73,11 @@ def write_preview(target: Path, layout: str, seed: int, size: tuple[int, int] | 
     if target.suffix.lower() not in Image.registered_extensions():
         raise UsageError(f"--preview {target} names no image format by its ending; write e.g. sheet.png")
     kind = Image.registered_extensions()[target.suffix.lower()]
-    sheet = preview_sheet(layout, seed, size=size)
+    sheet = preview_sheet(layout, seed, identities, size)
     with atomic_path(target) as temporary:
         sheet.save(temporary, format=kind)
+
+
+def _scaled(image: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    picture = Image.fromarray(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
+    return picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)

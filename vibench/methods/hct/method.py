@@ -63,9 +63,10 @@ class HCT(TwoStreamNetwork):
     ``metric_pooled``.
 
     Where paper and official code differ, the code is the default: L_hct is a mean over the centres, not a sum
-    (``hct_reduction``). The code fixes the exponent of the pooling at 10, the value for RegDB, and its read-me asks for
-    3 on SYSU-MM01 (``gem_p``). Until June 2021 its label-smoothing flag was inverted, so that the printed RegDB
-    numbers come from plain cross-entropy, although the script now smooths (``label_smoothing``, variant plain-ce).
+    (``hct_reduction``). The code fixes the exponent of the stripes' pooling at 10, the value for RegDB, and its
+    read-me asks for 3 on SYSU-MM01 (``gem_p``); that of the global head it fixes at 3 (variant global). Until June
+    2021 its label-smoothing flag was inverted, so that the printed RegDB numbers come from plain cross-entropy,
+    although the script now smooths (``label_smoothing``, variant plain-ce).
 
     Modules: ``stripes`` (`StripeHead`) and ``classifier`` (one per stripe); or ``pool``, ``neck``, ``classifier``.
     """

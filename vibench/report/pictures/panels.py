@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from vibench.report.pictures.figure import new_figure
 
@@ -89,8 +90,7 @@ def draw_panel(axes: Any, panel: Panel) -> None:
     image = panel.image
     if panel.heat is not None or panel.faded:
         # A heat map's colours, or a faded image, should compete with no colour of the image.
-        grey = panel.image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-        image = np.repeat(np.rint(grey)[:, :, None], 3, axis=2).astype(np.uint8)
+        image = np.asarray(Image.fromarray(panel.image).convert("L").convert("RGB"))
     axes.imshow(image, alpha=0.35 if panel.faded else None, aspect="equal")
     if panel.heat is not None:
         low, high = panel.heat_range or (float(panel.heat.min()), float(panel.heat.max()))

@@ -1,0 +1,196 @@
+"""Foreign features through the command line and ``vibench.evaluate``: the same scores, the right notes and refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+from typer.testing import CliRunner, Result
+
+import vibench
+from tests.scoring.foreign.dumps import Dump, sysu
+from vibench.cli.main import app, main
+from vibench.datasets.registry import get_dataset
+from vibench.datasets.sysu_mm01 import sysu_skeleton
+from vibench.errors import UsageError
+from vibench.evaluation.features import Features, read_features
+from vibench.records.store import read_records
+from vibench.scoring.foreign.fit import fit_to_test_split
+from vibench.scoring.foreign.sysu_features import camera_files
+
+INDOOR = ("--protocol", "sysu-indoor", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def dump() -> Dump:
+    return sysu()
+
+
+@pytest.fixture(scope="module")
+def native(dump: Dump) -> Any:
+    return vibench.evaluate(dump.features, "sysu-indoor")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> Result:
+        result = CliRunner().invoke(app, list(map(str, arguments)))
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+def record() -> dict[str, Any]:
+    found = json.loads(Path("r.json").read_text())
+    assert len(found) == 1
+    return found[0]
+
+
+def test_two_files_of_pytorch(run: Callable[..., Result], dump: Dump, native: Any) -> None:
+    for name, side in (("q", dump.side(False)), ("g", dump.side(True))):
+        paths = [f"/data/SYSU-MM01/{one}" for one in side.names.tolist()]
+        torch.save({"feat": torch.from_numpy(side.values).half().float(), "img_paths": paths, "epoch": 3}, f"{name}.pt")
+    output = run("eval", "--features", "q.pt", "--gallery", "g.pt", *INDOOR, "--json", "r.json").output
+    found = record()
+    assert found["mean"]["map"] == pytest.approx(native.mean["map"], abs=1e-3)
+    assert found["complete"] and found["fingerprint"] == native.fingerprint
+    assert "note: q.pt: left out what is not per image or not known: epoch (one value)" in output
+    assert any(note.startswith("q.pt: left out") for note in found["notes"])
+
+
+def test_more_images_than_the_test_split(run: Callable[..., Result], dump: Dump, native: Any) -> None:
+    train = sysu_skeleton().query("split == 'train'").head(5)
+    more = [f"cam{row.camera}/{row.pid:04d}/0001.jpg" for row in train.itertuples()]
+    values = np.concatenate([np.zeros((5, 4), np.float32), dump.values])
+    np.savez("all.npz", feats=values, names=np.array([*more, *dump.names]), labels=np.arange(99))
+    output = run("eval", "--features", "all.npz", *INDOOR, "--json", "r.json").output
+    found = record()
+    assert found["mean"] == native.mean and found["complete"]
+    assert "5 images of the features are not of the test split and were left out" in found["notes"]
+    assert "note: 5 images of the features" in output and "zeros" not in output
+    with pytest.raises(UsageError, match="none of the 5 images is of the test split"):
+        vibench.evaluate(Features(values[:5] + 1, tuple(more)), "sysu-indoor")
+
+
+def test_fewer_images_are_refused_by_name_or_unranked(run: Callable[..., Result], dump: Dump) -> None:
+    missing = sorted(dump.names.tolist())[0]
+    kept = dump.names != missing
+    np.savez("less.npz", feats=dump.values[kept], names=dump.names[kept])
+    with pytest.raises(UsageError, match=rf"1 of the 10578 test images .* missing \({missing}\).*--allow-incomplete"):
+        run("eval", "--features", "less.npz", *INDOOR)
+    run("eval", "--features", "less.npz", *INDOOR, "--allow-incomplete", "--json", "r.json")
+    found = record()
+    assert not found["complete"] and any(missing in note for note in found["notes"])
+    run("leaderboard")
+    (stored,), _ = read_records(Path("leaderboards"))
+    assert not stored.complete
+    board = Path("leaderboards/sysu-mm01/sysu-indoor-seeded.csv").read_text()
+    (line,) = [line for line in board.splitlines() if ",less," in line]
+    assert "incomplete" in line and line.startswith("not ranked,")
+    assert not vibench.evaluate("less.npz", "sysu-indoor", allow_incomplete=True).complete
+
+
+def test_rows_of_zeros_are_counted(dump: Dump) -> None:
+    values = dump.values.copy()
+    values[[3, 70]] = 0
+    found = vibench.evaluate(Features(values, tuple(dump.names.tolist())), "sysu-indoor")
+    assert "2 of 10578 rows of the features are zeros" in found.notes
+
+
+def test_the_official_files_one_per_camera(run: Callable[..., Result], dump: Dump, native: Any, tmp_path: Path) -> None:
+    order = np.argsort(dump.names)
+    names, values = dump.names[order], dump.values[order]
+    cameras, pids = dump.cameras[order], dump.pids[order]
+    (tmp_path / "feat").mkdir()
+    for camera in range(1, 7):
+        cells = np.empty((1, 533), dtype=object)
+        for pid in range(1, 534):
+            rows = values[(cameras == camera) & (pids == pid)].astype(float)
+            cells[0, pid - 1] = rows.T if camera == 2 else rows
+        savemat(tmp_path / "feat" / f"deep_cam{camera}.mat", {"feature": cells}, do_compression=camera % 2 == 0)
+    assert len(names) == 10578
+    for source in ("feat", "feat/deep_cam3.mat"):
+        run("eval", "--features", source, *INDOOR, "--json", "r.json")
+        assert record()["mean"] == native.mean
+    savemat(tmp_path / "feat" / "other_cam1.mat", {"feature": cells})
+    with pytest.raises(UsageError, match=r"several sets of files.*\(deep_cam\*\.mat, other_cam\*\.mat\)"):
+        camera_files(tmp_path / "feat")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no files of features such as NAME_cam1"):
+        run("eval", "--features", "empty", *INDOOR)
+    (tmp_path / "feat" / "deep_cam6.mat").unlink()
+    with pytest.raises(UsageError, match="1920 of the 10578 test images of sysu-mm01 are missing"):
+        run("eval", "--features", "feat/deep_cam3.mat", *INDOOR)
+
+
+def test_names_of_any_machine_in_memory(dump: Dump, native: Any) -> None:
+    dataset, names = get_dataset("sysu-mm01"), dump.names.tolist()
+    for form in ("D:\\sysu\\{}", "./{}", "/a/b/{}", " {}"):
+        odd = tuple(form.format(name.replace("/", "\\") if "\\" in form else name) for name in names)
+        assert fit_to_test_split(Features(dump.values, odd), dataset)[0].paths == tuple(names)
+    bare = tuple(name.removesuffix(".jpg") for name in names)
+    assert vibench.evaluate(Features(dump.values, bare), "sysu-indoor").mean == native.mean
+
+
+def test_training_images_of_llcm_are_left_out_and_foreign_names_are_not() -> None:
+    dataset = get_dataset("llcm")
+    names = ("/x/test_vis/cam1/0003/a.jpg", "nir/0001/0001_c01_s185535_f7010_nir.jpg", "test_nir/cam2/0003/b.jpg")
+    features, notes = fit_to_test_split(Features(np.eye(3, dtype=np.float32), names), dataset)
+    assert features.paths == ("test_vis/cam1/0003/a.jpg", "test_nir/cam2/0003/b.jpg")
+    assert features.features.tolist() == [[1, 0, 0], [0, 0, 1]] and len(notes) == 1
+    odd = Features(np.eye(2, dtype=np.float32), ("query/1.jpg", names[0]))
+    features, notes = fit_to_test_split(odd, dataset)
+    assert features.paths == ("query/1.jpg", names[0].removeprefix("/x/")) and not notes
+
+
+def test_a_copy_tells_the_test_split(regdb_twin: Path) -> None:
+    dataset = get_dataset("regdb-twin")
+    index = dataset.index(regdb_twin, 2)
+    features = Features(np.eye(len(index), dtype=np.float32), tuple(index["path"]))
+    found, notes = fit_to_test_split(features, dataset, 2, regdb_twin)
+    assert found.paths == tuple(index.query("split == 'test'")["path"])
+    assert notes == [
+        f"{len(index) - len(found.paths)} images of the features are not of the test split and were left out"
+    ]
+    assert len(found.features) == len(found.paths)
+
+
+def test_the_lines_of_a_recipe_stand_below_the_sentence(
+    dump: Dump, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "x.npz", x=dump.values[:5], epoch=3)
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", "--features", str(tmp_path / "x.npz"), "--protocol", "sysu-all"])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 4
+    assert "It holds x (5 x 4 float32), epoch (one value)" in lines[0]
+    assert lines[1].strip() == "import numpy as np" and lines[3].strip().startswith("np.savez('features.npz'")
+
+
+def test_options_that_do_not_fit(run: Callable[..., Result], dump: Dump) -> None:
+    np.savez("a.npz", feats=dump.values, names=dump.names)
+    for arguments, sentence in (
+        (("run", "--gallery", "g.pt"), "--gallery and --names: belong to --features"),
+        (("--features", "a.npz", "--gallery", "g.pt", "--gallery", "h.pt"), "--gallery: give one per --features, 1"),
+        (("--features", "a.npz", "--names", "g.txt", "--names", "h.txt"), "--names: give one per --features"),
+        (("--features", "a.npz", "--gallery", "absent.pt"), r"absent\.pt: there is no such file"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            run("eval", *arguments, *INDOOR)
+
+
+def test_vibenchs_own_files_are_read_as_before(dump: Dump, tmp_path: Path, native: Any) -> None:
+    np.savez(tmp_path / "f.npz", features=dump.values, paths=dump.names)
+    found = vibench.evaluate(tmp_path / "f.npz", "sysu-indoor")
+    assert found.mean == native.mean and found.notes == native.notes
+    assert read_features(tmp_path / "f.npz").paths == tuple(dump.names.tolist())

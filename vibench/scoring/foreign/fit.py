@@ -1,0 +1,72 @@
+"""Features meet the test split: names in the layout's form, images of the test split alone, rows of zeros counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from vibench.datasets.registry import Dataset, dataset_root
+from vibench.datasets.testing import images_of_tests
+from vibench.errors import UsageError, cited
+from vibench.evaluation.features import Features
+from vibench.scoring.foreign.names import relative_names
+
+
+def fit_to_test_split(
+    features: Features, dataset: Dataset, split: int = 1, root: Path | None = None
+) -> tuple[Features, list[str]]:
+    """The rows of test images, and notes on all others and on rows of zeros.
+
+    Which images are of the test split is known of SYSU-MM01 by name and of others from a copy at ``root`` or in the
+    default place; without one, the layout's folders tell. Names that are of no image of the data set stay, for
+    evaluation to refuse. Raises `UsageError` where no test image is there.
+    """
+    notes = []
+    if features.paths is not None:
+        names = relative_names(features.paths, dataset)
+        others = _others(names, dataset, split, root)
+        if len(others) == len(names):
+            raise UsageError(
+                f"features: none of the {len(names)} images is of the test split of {dataset.name} "
+                f"({cited(names, 3)}); extract the test images."
+            )
+        features = replace(features, paths=tuple(names))
+        if others:
+            notes.append(f"{len(others)} images of the features are not of the test split and were left out")
+            kept = np.ones(len(names), dtype=bool)
+            kept[others] = False
+            features = _rows(features, kept)
+    zero = int((features.features == 0).all(axis=1).sum()) if features.features.ndim == 2 else 0
+    if zero:
+        notes.append(f"{zero} of {len(features.features)} rows of the features are zeros")
+    return features, notes
+
+
+def _others(names: list[str], dataset: Dataset, split: int, root: Path | None) -> list[int]:
+    """Rows of images of the data set that are not of the test split, as far as that is known."""
+    folder = dataset_root(dataset.name, root)
+    if folder.is_dir() or dataset.name == "sysu-mm01":
+        index = images_of_tests(dataset, folder, split if dataset.trials > 1 else None)[split]
+        test = set(index["path"])
+        return [row for row, name in enumerate(names) if name not in test and dataset.is_image(name)]
+    return [row for row, name in enumerate(names) if dataset.is_image(name) and not dataset.is_test_form(name)]
+
+
+def _rows(features: Features, kept: np.ndarray) -> Features:
+    """The features of some rows."""
+
+    def column(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else np.asarray(values)[kept]
+
+    names = features.paths
+    return replace(
+        features,
+        features=features.features[kept],
+        paths=None if names is None else tuple(name for name, keep in zip(names, kept, strict=True) if keep),
+        pids=column(features.pids),
+        cameras=column(features.cameras),
+        modalities=column(features.modalities),
+        extras={name: np.asarray(values)[kept] for name, values in features.extras.items()},
+    )
