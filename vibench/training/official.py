@@ -78,8 +78,9 @@ def import_official(
         raise UsageError(f"--out {out}: is the official file itself; give the checkpoint another name.")
     trial = _trial(file, data, trial)
     found = fit(file.state, outline_of(recipe))
-    _check_fit(file, found)
+    # First, because a method's network may differ between data sets.
     pids, classes, told = _identities(file, found, data, root, trial)
+    _check_fit(file, found)
     weights, widened = _weights(file, found, classes)
     checkpoint = Checkpoint(
         source="imported",
