@@ -55,7 +55,7 @@ def read_torch(path: Path) -> Named:
                 "arrays and plain containers of them are read. Where you trust it, convert it.",
                 recipe=unpickle(path, "torch.load(FILE, map_location='cpu', weights_only=False)", "import torch"),
             ) from None
-        raise UsageError(f"{path}: is no file that PyTorch wrote, or a damaged one ({error}); save it again.") from None
+        raise UsageError(f"{path}: {error}.") from None
     size = path.stat().st_size
     walk = _Walk(Budget(size), values=max(size, 1 << 16))
     try:
