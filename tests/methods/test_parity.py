@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,8 @@ from tests.conftest import REPOSITORY
 from tests.methods.built_in import BUILT_IN
 from tests.methods.steps.reference import REFERENCES, read_reference
 from vibench.errors import UsageError
-from vibench.methods.parity import Parity, parity_table, read_parity
+from vibench.methods.parity import Parity, deviation_list, parity_table, read_parity
 from vibench.methods.registry import method_entry
-
-BEGIN, END = "<!-- parity -->\n", "<!-- /parity -->"
 
 
 def stated() -> dict[str, Parity]:
@@ -54,13 +53,13 @@ def test_the_table_has_a_row_for_every_reference() -> None:
     assert f"| [{repository}](https://github.com/{repository}/tree/{commit}) | 3 on regdb |" in row
 
 
-def test_the_methods_read_me_holds_the_table() -> None:
-    path = REPOSITORY / "vibench" / "methods" / "README.md"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if BEGIN not in text:
-        pytest.skip(f"{path.name} of the methods has no place for the table")
-    table = text.partition(BEGIN)[2].partition(END)[0]
-    assert table.strip() == parity_table().strip(), "write what vibench.methods.parity.parity_table() returns"
+@pytest.mark.parametrize(("what", "made"), [("parity", parity_table), ("deviations", deviation_list)])
+def test_the_methods_read_me_holds_what_is_stated(what: str, made: Callable[[], str]) -> None:
+    text = (REPOSITORY / "vibench" / "methods" / "README.md").read_text(encoding="utf-8")
+    held = text.partition(f"<!-- {what} -->")[2].partition(f"<!-- /{what} -->")[0]
+    assert made().strip() and held.strip() == made().strip(), (
+        f"write what vibench.methods.parity.{made.__name__}() returns"
+    )
 
 
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:

@@ -92,6 +92,14 @@ def parity_table() -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def deviation_list() -> str:
+    """What vibench does otherwise than the official codes on purpose, as a Markdown list."""
+    found = {name: read_parity(entry.folder) for name, entry in method_entries().items()}
+    return "".join(
+        f"- `{name}`: {' '.join(parity.deviations)}\n" for name, parity in found.items() if parity and parity.deviations
+    )
+
+
 def figures(largest: Largest) -> dict[str, str]:
     """The differences by kind as they are written, such as ``2e-10``."""
     return {kind: f"{getattr(largest, kind):.0e}".replace("e-0", "e-") for kind in KINDS}
