@@ -39,7 +39,7 @@ def test_a_plan_is_taken_again_and_no_other_begun_in_its_place(tmp_path: Path) -
     write_json_table(tmp_path / "demo.json", PLAN)
     assert demo.begun_plan(tmp_path, None, "demo", 3) == PLAN == demo.begun_plan(tmp_path, 2.0, "demo", 3)
     for asked, sentence in (
-        ((5.0, "demo", 3), "--minutes 2, not 5; go on with --minutes 2, or begin another in a folder of its own"),
+        ((5.0, "demo", 3), "was begun with --minutes 2, not 5; repeat that, or name another folder with --out"),
         ((None, "tiny", 3), "--scale demo, not tiny"),
         ((2.0, "demo", 0), "--seed 3, not 0"),
     ):
@@ -81,6 +81,12 @@ def test_a_machine_too_slow_for_the_budget_is_told_so(begun: Path, monkeypatch: 
     plan = demo._measured_plan(session(begun, said.append), 0.5, time.monotonic())
     assert plan.batches_per_epoch == demo.FEWEST_BATCHES
     assert f"only {plan.steps} steps of training fit into 0.5 minutes here, too few to learn much" in said[-1]
+
+
+def test_nothing_is_measured_where_the_budget_is_spent(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "measure_pace", lambda *_: pytest.fail("measured"))
+    plan = demo._measured_plan(session(begun, lambda line: None), 0.5, time.monotonic() - 30.0)
+    assert plan == demo.Plan("demo", 0, 0.5, demo.FEWEST_BATCHES)
 
 
 def test_stopped_by_hand_it_says_how_to_go_on(begun: Path) -> None:

@@ -56,7 +56,6 @@ EPOCHS = 8
 """Each ends with a checkpoint; how many steps it has is what the budget decides."""
 FEWEST_BATCHES, ENOUGH_BATCHES = 2, 4
 """Per epoch: trained even where the budget has no room for them, and below which scores stay near those of guessing."""
-_MEASURED_BATCHES = 3
 _REST_SHARE, _MOST_REST = 0.05, 10.0
 """Of the budget, and seconds at most: for evaluation, boards and page."""
 
@@ -124,7 +123,7 @@ class _Session:
 
     def specification(self, method: str, changes: tuple[str, ...], folder: Path) -> TrainingSpec:
         recipe = load_recipe(method, "", DATASET, changes)
-        return TrainingSpec(recipe, self.root, None, self.seed, self.amp, "none", folder)
+        return TrainingSpec(recipe, self.root, seed=self.seed, amp=self.amp, pretrained="none", folder=folder)
 
 
 def run_demo(
@@ -190,8 +189,7 @@ def begun_plan(out: Path, minutes: float | None, scale: str, seed: int) -> Plan 
     ):
         if asked != begun:
             raise UsageError(
-                f"{out}: holds a demo begun with --{name} {begun}, not {asked}; go on with --{name} {begun}, or begin "
-                "another in a folder of its own, --out."
+                f"{out}: was begun with --{name} {begun}, not {asked}; repeat that, or name another folder with --out."
             )
     return plan
 
@@ -230,20 +228,15 @@ def _measured_plan(session: _Session, minutes: float, start: float) -> Plan:
     """See how long first steps of every method take, and how many fit into what the budget has left since ``start``."""
     if session.scale == "tiny":
         return Plan(session.scale, session.seed, minutes, 1)
-    session.say("measuring how fast this machine learns")
-    dataset = get_dataset(DATASET)
-    changes = (*settings(_MEASURED_BATCHES), "schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
-    first_steps = [session.specification(method, changes, session.out / "first-steps") for method in METHODS]
-    recipe = first_steps[0].recipe
-    kind, cache = recipe.input.interpolation, session.cache
-    # Made once, so that it is no part of what every start costs.
-    open_cache(dataset, session.root, HEIGHT, WIDTH, kind, folder=cache, progress=session.progress)
-    paces = [measure_pace(spec, session.device, cache) for spec in first_steps]
-    sampler, tests = recipe.sampler, test_rows(dataset.index(session.root))
-    work = Work(EPOCHS, 2 * sampler.identities * sampler.images, len(tests))
-    left = 60.0 * minutes - min(_REST_SHARE * 60.0 * minutes, _MOST_REST) - (time.monotonic() - start)
-    batches = max(FEWEST_BATCHES, work.fitting_batches(left, paces))
-    plan = Plan(session.scale, session.seed, minutes, batches, dict(zip(METHODS, paces, strict=True)))
+    end = start + 60.0 * minutes - min(60.0 * minutes * _REST_SHARE, _MOST_REST)
+    paces: dict[str, Pace] = {}
+    batches = FEWEST_BATCHES
+    # Where the budget is spent already, there is nothing to find out.
+    if time.monotonic() < end:
+        session.say("measuring how fast this machine learns")
+        paces, work = _measure(session)
+        batches = max(batches, work.fitting_batches(end - time.monotonic(), list(paces.values())))
+    plan = Plan(session.scale, session.seed, minutes, batches, paces)
     if batches < ENOUGH_BATCHES:
         session.say(
             f"only {plan.steps} steps of training fit into {minutes:g} minutes here, too few to learn much:\n"
@@ -252,13 +245,27 @@ def _measured_plan(session: _Session, minutes: float, start: float) -> Plan:
     return plan
 
 
+def _measure(session: _Session) -> tuple[dict[str, Pace], Work]:
+    """The pace of every method, and what is to be done with each."""
+    dataset, cache = get_dataset(DATASET), session.cache
+    changes = (*settings(3), "schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
+    specs = {method: session.specification(method, changes, session.out / "first-steps") for method in METHODS}
+    recipe = specs[METHODS[0]].recipe
+    kind, sampler = recipe.input.interpolation, recipe.sampler
+    # Made once, so that it is no part of what every start costs.
+    open_cache(dataset, session.root, HEIGHT, WIDTH, kind, folder=cache, progress=session.progress)
+    paces = {method: measure_pace(spec, session.device, cache) for method, spec in specs.items()}
+    tests = test_rows(dataset.index(session.root))
+    return paces, Work(EPOCHS, 2 * sampler.identities * sampler.images, len(tests))
+
+
 def _train_and_score(session: _Session, method: str, plan: Plan) -> TrainedModel:
     """Train and evaluate a method, as far as that is not done yet; the records lie in the leaderboards."""
-    folder = RunFolder(session.folder(method))
-    if not folder.finished():
+    folder = session.folder(method)
+    if not RunFolder(folder).finished():
         pace = plan.pace.get(method)
         session.say(f"training {method}: {plan.steps} steps" + (f", {plan.steps * pace.step:.0f} s" if pace else ""))
-    specification = session.specification(method, settings(plan.batches_per_epoch), folder.path)
+    specification = session.specification(method, settings(plan.batches_per_epoch), folder)
     run = train_or_resume(specification, session.device, session.cache, session.progress)
     (model,) = models_of_run(run.path, session.root)
     done = [record for _, record in _records(session, model).values()]
