@@ -195,7 +195,10 @@ def begun_plan(out: Path, minutes: float | None, scale: str, seed: int) -> Plan 
 
 
 def settings(batches_per_epoch: int) -> tuple[str, ...]:
-    """The changes of every recipe: a small network and a schedule with which few steps from scratch teach something."""
+    """The changes of every recipe: a small network and a schedule with which few steps from scratch teach something.
+
+    Of the rates 0.0007, 0.003 and 0.005 the middle one had the lowest training loss after 72 steps.
+    """
     return (
         'model.backbone="resnet18"',
         f"input.height={HEIGHT}",
