@@ -110,10 +110,10 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path):
     with pytest.raises(UsageError, match=r"--weights .*weights\.pth: there is no such file"):
         load_network(path)
     path.write_bytes(b"no weights")
-    with pytest.raises(UsageError, match=r"is no file that torch\.save wrote"):
+    with pytest.raises(UsageError, match="is a text that begins with 'no weights'"):
         load_network(path)
     torch.save([1, 2], path)
-    with pytest.raises(UsageError, match="holds no plain state dict"):
+    with pytest.raises(UsageError, match="holds a single list, no state dict"):
         load_network(path)
     torch.save({"backbone.x": torch.zeros(1)}, path)
     with pytest.raises(UsageError, match=r"does not fit torchvision's keypointrcnn_resnet50_fpn \(Missing key"):

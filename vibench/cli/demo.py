@@ -36,8 +36,10 @@ def demo(
     from vibench.cli.comparison_tables import brief_verdict
     from vibench.cli.console import err, progress
     from vibench.cli.console import out as console
+    from vibench.cli.console import show as show_table
     from vibench.cli.half_blocks import half_blocks
     from vibench.demo import PROTOCOLS, run_demo
+    from vibench.files.places import require_folder
     from vibench.leaderboard.terminal import terminal_table
 
     def say(line: str) -> None:
@@ -52,12 +54,13 @@ def demo(
                 "".join(caption.center(picture.width // len(captions)) for caption in captions) + "\n", style="dim"
             )
 
+    require_folder(out, "--out")
     done = run_demo(
         out, minutes=minutes, scale=scale, seed=seed, device=device, amp=amp, progress=progress, say=say, show=show
     )
     for board in done.boards:
         console.print()
-        console.print(terminal_table(board, console.width))
+        show_table(terminal_table(board, console.width))
         if board.protocol in done.comparisons:
             console.print(brief_verdict(done.comparisons[board.protocol]))
     identities = done.comparisons[PROTOCOLS[0]].identities
