@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training.test_run import interrupting_progress
 from vibench import demo
@@ -20,7 +21,7 @@ from vibench.files.json_table import read_json_table, write_json_table
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.pace import Pace, Work
 
-PLAN = demo.Plan("demo", 3, 2.0, 20, {"baseline": Pace(0.25, 1.5)})
+PLAN = demo.Plan("demo", 3, 2.0, 20, 1, {"baseline": Pace(0.25, 1.5)})
 
 
 @pytest.fixture
@@ -54,19 +55,21 @@ def test_a_budget_out_of_bounds_is_refused(tmp_path: Path, minutes: float) -> No
 
 
 def test_a_damaged_plan_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "demo.json").write_text(json.dumps({"scale": "demo", "seed": 0, "minutes": 2, "batches_per_epoch": 0}))
-    with pytest.raises(UsageError, match=r"demo\.json.*'batches_per_epoch' must be at least 1"):
+    (tmp_path / "demo.json").write_text(
+        json.dumps({"scale": "demo", "seed": 0, "minutes": 2, "batches_per_epoch": 0, "threads": 1})
+    )
+    with pytest.raises(UsageError, match=r"demo\.json.*'batches_per_epoch' and 'threads' must be at least 1"):
         demo.begun_plan(tmp_path, None, "demo", 0)
 
 
 def test_the_plan_fills_what_the_budget_has_left(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paces = {"baseline": Pace(0.05, 1.0), "agw": Pace(0.07, 1.0)}
-    monkeypatch.setattr(demo, "measure_pace", lambda spec, *_: paces[spec.recipe.method])
+    monkeypatch.setattr(demo, "measure_paces", lambda *_: (2, paces))
     said: list[str] = []
     start = time.monotonic()
     plan = demo._measured_plan(session(begun, said.append), 2.0, start - 30.0)
     took = time.monotonic() - start
-    assert plan == replace(PLAN, seed=0, batches_per_epoch=plan.batches_per_epoch, pace=paces)
+    assert plan == replace(PLAN, seed=0, batches_per_epoch=plan.batches_per_epoch, threads=2, pace=paces)
     tests = len(rows_of_test(get_dataset(demo.DATASET).index(begun / "data" / demo.DATASET)))
     work = Work(demo.EPOCHS, 32, tests)
     # 30 s are spent, and 6 are kept for evaluation, boards and page.
@@ -76,7 +79,7 @@ def test_the_plan_fills_what_the_budget_has_left(begun: Path, monkeypatch: pytes
 
 
 def test_a_machine_too_slow_for_the_budget_is_told_so(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "measure_pace", lambda *_: Pace(5.0, 1.0))
+    monkeypatch.setattr(demo, "measure_paces", lambda *_: (1, {"baseline": Pace(5.0, 1.0)}))
     said: list[str] = []
     plan = demo._measured_plan(session(begun, said.append), 0.5, time.monotonic())
     assert plan.batches_per_epoch == demo.FEWEST_BATCHES
@@ -84,9 +87,9 @@ def test_a_machine_too_slow_for_the_budget_is_told_so(begun: Path, monkeypatch: 
 
 
 def test_nothing_is_measured_where_the_budget_is_spent(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "measure_pace", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(demo, "measure_paces", lambda *_: pytest.fail("measured"))
     plan = demo._measured_plan(session(begun, lambda line: None), 0.5, time.monotonic() - 30.0)
-    assert plan == demo.Plan("demo", 0, 0.5, demo.FEWEST_BATCHES)
+    assert plan == demo.Plan("demo", 0, 0.5, demo.FEWEST_BATCHES, torch.get_num_threads())
 
 
 def test_stopped_by_hand_it_says_how_to_go_on(begun: Path) -> None:
@@ -101,4 +104,6 @@ def test_stopped_by_hand_it_says_how_to_go_on(begun: Path) -> None:
             show=lambda picture, captions: drawn.append((picture.size, captions)),
         )
     assert drawn == [((78, 32), ["day 1", "day 2", "night 3", "day 4", "day 5", "night 6"])]
-    assert read_json_table(demo.Plan, begun / "demo.json") == demo.Plan("tiny", 0, demo.MINUTES, 1)
+    assert read_json_table(demo.Plan, begun / "demo.json") == demo.Plan(
+        "tiny", 0, demo.MINUTES, demo.FEWEST_BATCHES, torch.get_num_threads()
+    )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from vibench.data.cache import open_cache
@@ -40,7 +41,7 @@ from vibench.scoring.score import score_models
 from vibench.scoring.trained import TrainedModel, models_of_run
 from vibench.training.folder import RunFolder
 from vibench.training.interrupt import TrainingInterrupted
-from vibench.training.pace import Pace, Work, measure_pace
+from vibench.training.pace import Pace, Work, measure_paces, torch_threads
 from vibench.training.run import train_or_resume
 from vibench.training.spec import TrainingSpec
 
@@ -54,7 +55,7 @@ MINUTES, LEAST_MINUTES, MOST_MINUTES = 2.0, 0.5, 60.0
 HEIGHT, WIDTH = 64, 32
 EPOCHS = 8
 """Each ends with a checkpoint; how many steps it has is what the budget decides."""
-FEWEST_BATCHES, ENOUGH_BATCHES = 2, 4
+FEWEST_BATCHES, ENOUGH_BATCHES = 1, 4
 """Per epoch: trained even where the budget has no room for them, and below which scores stay near those of guessing."""
 _REST_SHARE, _MOST_REST = 0.05, 10.0
 """Of the budget, and seconds at most: for evaluation, boards and page."""
@@ -68,12 +69,14 @@ class Plan:
     seed: int
     minutes: float
     batches_per_epoch: int
+    threads: int
+    """Of PyTorch, on a CPU."""
     pace: dict[str, Pace] = field(default_factory=dict)
     """Per method; empty where nothing was measured."""
 
     def __post_init__(self) -> None:
-        if self.batches_per_epoch < 1:
-            raise ValueError("'batches_per_epoch' must be at least 1.")
+        if min(self.batches_per_epoch, self.threads) < 1:
+            raise ValueError("'batches_per_epoch' and 'threads' must be at least 1.")
 
     @property
     def steps(self) -> int:
@@ -164,7 +167,8 @@ def run_demo(
         if plan is None:
             plan = _measured_plan(session, minutes, start)
             write_json_table(out / "demo.json", plan)
-        models = {method: _train_and_score(session, method, plan) for method in METHODS}
+        with torch_threads(plan.threads):
+            models = {method: _train_and_score(session, method, plan) for method in METHODS}
     except TrainingInterrupted:
         raise TrainingInterrupted(f"stopped; the same command goes on with what is in {out}.") from None
     return _outcome(session, models)
@@ -229,37 +233,33 @@ def _introduction(minutes: float) -> str:
 
 def _measured_plan(session: _Session, minutes: float, start: float) -> Plan:
     """See how long first steps of every method take, and how many fit into what the budget has left since ``start``."""
+    plan = Plan(session.scale, session.seed, minutes, FEWEST_BATCHES, torch.get_num_threads())
     if session.scale == "tiny":
-        return Plan(session.scale, session.seed, minutes, 1)
+        return plan
     end = start + 60.0 * minutes - min(60.0 * minutes * _REST_SHARE, _MOST_REST)
-    paces: dict[str, Pace] = {}
-    batches = FEWEST_BATCHES
     # Where the budget is spent already, there is nothing to find out.
     if time.monotonic() < end:
         session.say("measuring how fast this machine learns")
-        paces, work = _measure(session)
-        batches = max(batches, work.fitting_batches(end - time.monotonic(), list(paces.values())))
-    plan = Plan(session.scale, session.seed, minutes, batches, paces)
-    if batches < ENOUGH_BATCHES:
-        session.say(
-            f"only {plan.steps} steps of training fit into {minutes:g} minutes here, too few to learn much:\n"
-            "give it more --minutes, in another folder"
-        )
+        threads, paces, work = _measure(session)
+        fitting = work.fitting_batches(end - time.monotonic(), list(paces.values()))
+        plan = replace(plan, batches_per_epoch=max(FEWEST_BATCHES, fitting), threads=threads, pace=paces)
+    if plan.batches_per_epoch < ENOUGH_BATCHES:
+        few = f"only {plan.steps} steps of training fit into {minutes:g} minutes here, too few to learn much:"
+        session.say(f"{few}\ngive it more --minutes, in another folder")
     return plan
 
 
-def _measure(session: _Session) -> tuple[dict[str, Pace], Work]:
-    """The pace of every method, and what is to be done with each."""
+def _measure(session: _Session) -> tuple[int, dict[str, Pace], Work]:
+    """Threads and pace of every method, and what is to be done with each."""
     dataset, cache = get_dataset(DATASET), session.cache
-    changes = (*settings(3), "schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
+    changes = (*settings(2), "schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
     specs = {method: session.specification(method, changes, session.out / "first-steps") for method in METHODS}
     recipe = specs[METHODS[0]].recipe
-    kind, sampler = recipe.input.interpolation, recipe.sampler
+    kind, batch_size = recipe.input.interpolation, 2 * recipe.sampler.identities * recipe.sampler.images
     # Made once, so that it is no part of what every start costs.
     open_cache(dataset, session.root, HEIGHT, WIDTH, kind, folder=cache, progress=session.progress)
-    paces = {method: measure_pace(spec, session.device, cache) for method, spec in specs.items()}
     tests = test_rows(dataset.index(session.root))
-    return paces, Work(EPOCHS, 2 * sampler.identities * sampler.images, len(tests))
+    return *measure_paces(specs, session.device, cache), Work(EPOCHS, batch_size, len(tests))
 
 
 def _train_and_score(session: _Session, method: str, plan: Plan) -> TrainedModel:

@@ -442,7 +442,7 @@ def _write_ready_heatmaps(folder: Path) -> None:
 
 
 def _write_demo(folder: Path) -> None:
-    write_json_table(folder / "demo.json", Plan("demo", 0, 2.0, 20, {"agw": Pace(0.25, 1.5)}))
+    write_json_table(folder / "demo.json", Plan("demo", 0, 2.0, 20, 1, {"agw": Pace(0.25, 1.5)}))
 
 
 def _write_run(folder: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibench.training.pace import Pace, Work, measure_pace
+from vibench.training import pace as pace_module
+from vibench.training.pace import Pace, Work, measure_pace, measure_paces, torch_threads
 from vibench.training.spec import TrainingSpec
 
 TWO_EPOCHS = ("schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
@@ -33,9 +35,9 @@ def test_more_time_and_faster_steps_never_fit_less(one: float, other: float, pac
 
 def test_training_embedding_and_overhead_are_counted() -> None:
     work = Work(epochs=8, batch_size=32, test_images=800)
-    # 80 steps and 0.35 x 25 batches of embedding, and three times the overhead of a short training.
-    assert work.seconds(10, [Pace(0.5, 2.0)]) == pytest.approx(80 * 0.5 + 0.35 * 25 * 0.5 + 3 * 2.0)
-    assert work.fitting_batches(50.0, [Pace(0.5, 2.0)]) == 9
+    # 80 steps and 0.35 x 25 batches of embedding, and twice the overhead of a short training.
+    assert work.seconds(10, [Pace(0.5, 2.0)]) == pytest.approx(80 * 0.5 + 0.35 * 25 * 0.5 + 2 * 2.0)
+    assert work.fitting_batches(48.0, [Pace(0.5, 2.0)]) == 9
 
 
 def test_a_measured_training_is_thrown_away(make_spec: Callable[..., TrainingSpec]) -> None:
@@ -56,3 +58,25 @@ def test_a_pace_is_that_of_two_epochs_in_a_folder_of_their_own(make_spec: Callab
     ):
         with pytest.raises(ValueError, match="two epochs of a given length, in a folder of their own"):
             measure_pace(spec, "cpu")
+
+
+@pytest.mark.parametrize(("alone", "together", "best"), [(0.4, 2.6, 1), (0.4, 0.25, 2)])
+def test_the_first_method_decides_with_how_many_threads_all_train(
+    make_spec: Callable[..., TrainingSpec], monkeypatch: pytest.MonkeyPatch, alone: float, together: float, best: int
+) -> None:
+    asked = []
+
+    def measured(spec: TrainingSpec, device: str, cache: object) -> Pace:
+        assert spec.folder is not None
+        asked.append((spec.folder.name, torch.get_num_threads()))
+        return Pace({1: alone, 2: together}[torch.get_num_threads()])
+
+    monkeypatch.setattr(pace_module, "measure_pace", measured)
+    before = torch.get_num_threads()
+    with torch_threads(2):
+        threads, paces = measure_paces({"one": make_spec("one"), "other": make_spec("other")}, "cpu")
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == before
+    step = min(alone, together)
+    assert (threads, paces) == (best, {"one": Pace(step), "other": Pace(step)})
+    assert sorted(asked) == [("one", 1), ("one", 2), ("other", best)]

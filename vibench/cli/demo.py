@@ -67,8 +67,8 @@ def demo(
     console.print(
         "\nIn brackets, 95 % intervals: how far a difference moves with other people to find. Each method was trained "
         f"once; another seed may turn their order around. Guessing puts the right person first in one of {identities} "
-        "searches. All people are synthetic: compare these rows with each other, not with papers; "
-        "'vibench train --help' says how to train on real ones.\n"
+        "searches. All people are synthetic: compare these rows with each other, not with papers. For real images "
+        "see 'vibench train --help'.\n"
     )
     again = f"vibench eval {done.run} --protocol sysu-all --rerank k-reciprocal --leaderboards {done.leaderboards}"
     console.print(f"[bold]All on one page:[/] {escape(str(done.page))}", soft_wrap=True)
