@@ -169,7 +169,7 @@ FORMS: dict[str, Callable[[str, str], str]] = {
     "blanks": lambda path, label: f"  {path}   {label} \n",
     "backslashes": lambda path, label: path.replace("/", "\\") + f" {label}\n",
     "dot": lambda path, label: f"./{path} {label}\n",
-    "absolute": lambda path, label: f"/home/a b/RegDB/{path} {label}\n",
+    "absolute": lambda path, label: f"/data/a b/RegDB/{path} {label}\n",
     "windows": lambda path, label: "D:\\data\\" + path.replace("/", "\\") + f" {label}\r\n",
     "prefix": lambda path, label: f"../../data/{path} {label}\n".replace("../../", ""),
     "upper": lambda path, label: f"{path.upper()} {label}\n",
