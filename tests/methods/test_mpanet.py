@@ -253,6 +253,7 @@ def test_recipes_per_data_set():
     assert (sysu.input.height, sysu.input.width, sysu.input.interpolation) == (384, 128, "bilinear")
     assert (sysu.sampler.kind, sysu.sampler.identities, sysu.sampler.images) == ("exhaustive", 16, 4)
     assert (sysu.schedule.milestones, regdb.schedule.milestones) == ((80, 120), (110,))
+    assert sysu.model.margin == regdb.model.margin == 0.7  # no official step comes near it
     assert (regdb.input.height, regdb.sampler.identities, regdb.sampler.images) == (256, 12, 5)
     weights = {"identity": 1.0, "metric": 1.0, "separability": 0.5, "modality": 1.0, "mutual": 2.5}
     assert sysu.loss_weights == regdb.loss_weights == weights
