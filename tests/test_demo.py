@@ -64,7 +64,8 @@ def test_a_damaged_plan_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_plan_fills_what_the_budget_has_left(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paces = {"baseline": Pace(0.05, 1.0), "agw": Pace(0.07, 1.0)}
-    monkeypatch.setattr(demo, "measure_paces", lambda *_: (2, paces))
+    monkeypatch.setattr(demo, "quickest_threads", lambda: 2)
+    monkeypatch.setattr(demo, "measure_pace", lambda spec, *_: paces[spec.recipe.method])
     said: list[str] = []
     start = time.monotonic()
     plan = demo._measured_plan(session(begun, said.append), 2.0, start - 30.0)
@@ -79,7 +80,7 @@ def test_the_plan_fills_what_the_budget_has_left(begun: Path, monkeypatch: pytes
 
 
 def test_a_machine_too_slow_for_the_budget_is_told_so(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "measure_paces", lambda *_: (1, {"baseline": Pace(5.0, 1.0)}))
+    monkeypatch.setattr(demo, "measure_pace", lambda *_: Pace(5.0, 1.0))
     said: list[str] = []
     plan = demo._measured_plan(session(begun, said.append), 0.5, time.monotonic())
     assert plan.batches_per_epoch == demo.FEWEST_BATCHES
@@ -87,7 +88,7 @@ def test_a_machine_too_slow_for_the_budget_is_told_so(begun: Path, monkeypatch: 
 
 
 def test_nothing_is_measured_where_the_budget_is_spent(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "measure_paces", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(demo, "measure_pace", lambda *_: pytest.fail("measured"))
     plan = demo._measured_plan(session(begun, lambda line: None), 0.5, time.monotonic() - 30.0)
     assert plan == demo.Plan("demo", 0, 0.5, demo.FEWEST_BATCHES, torch.get_num_threads())
 

@@ -41,7 +41,7 @@ from vibench.scoring.score import score_models
 from vibench.scoring.trained import TrainedModel, models_of_run
 from vibench.training.folder import RunFolder
 from vibench.training.interrupt import TrainingInterrupted
-from vibench.training.pace import Pace, Work, measure_paces, torch_threads
+from vibench.training.pace import Pace, Work, measure_pace, quickest_threads, torch_threads
 from vibench.training.run import train_or_resume
 from vibench.training.spec import TrainingSpec
 
@@ -223,7 +223,7 @@ def settings(batches_per_epoch: int) -> tuple[str, ...]:
 def _introduction(minutes: float) -> str:
     return (
         f"In about {minutes:g} minutes this will\n"
-        "1. render synthetic people, as four cameras by day and two by night see them,\n"
+        "1. render synthetic people, as six cameras see them by day and by night,\n"
         f"2. train {' and '.join(METHODS)} to find by day who was seen by night,\n"
         "3. evaluate both by the rules of SYSU-MM01, and say whether they differ,\n"
         "4. put every board, chart and training curve on one page.\n"
@@ -250,7 +250,7 @@ def _measured_plan(session: _Session, minutes: float, start: float) -> Plan:
 
 
 def _measure(session: _Session) -> tuple[int, dict[str, Pace], Work]:
-    """Threads and pace of every method, and what is to be done with each."""
+    """With how many threads to train, the pace of every method then, and what is to be done with each."""
     dataset, cache = get_dataset(DATASET), session.cache
     changes = (*settings(2), "schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
     specs = {method: session.specification(method, changes, session.out / "first-steps") for method in METHODS}
@@ -259,7 +259,10 @@ def _measure(session: _Session) -> tuple[int, dict[str, Pace], Work]:
     # Made once, so that it is no part of what every start costs.
     open_cache(dataset, session.root, HEIGHT, WIDTH, kind, folder=cache, progress=session.progress)
     tests = test_rows(dataset.index(session.root))
-    return *measure_paces(specs, session.device, cache), Work(EPOCHS, batch_size, len(tests))
+    threads = quickest_threads()
+    with torch_threads(threads):
+        paces = {method: measure_pace(spec, session.device, cache) for method, spec in specs.items()}
+    return threads, paces, Work(EPOCHS, batch_size, len(tests))
 
 
 def _train_and_score(session: _Session, method: str, plan: Plan) -> TrainedModel:

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibench.training import pace as pace_module
-from vibench.training.pace import Pace, Work, measure_pace, measure_paces, torch_threads
+from vibench.training import pace
+from vibench.training.pace import Pace, Work, measure_pace, quickest_threads, torch_threads
 from vibench.training.spec import TrainingSpec
 
 TWO_EPOCHS = ("schedule.epochs=2", "schedule.warmup_epochs=0", "schedule.milestones=[]")
@@ -45,8 +45,8 @@ def test_a_measured_training_is_thrown_away(make_spec: Callable[..., TrainingSpe
     assert spec.folder is not None
     spec.folder.mkdir()
     (spec.folder / "left").write_text("by a measurement that was killed")
-    pace = measure_pace(spec, "cpu")
-    assert 0 < pace.step < 60 and 0 < pace.overhead < 60
+    found = measure_pace(spec, "cpu")
+    assert 0 < found.step < 60 and 0 < found.overhead < 60
     assert not spec.folder.exists()
 
 
@@ -60,23 +60,25 @@ def test_a_pace_is_that_of_two_epochs_in_a_folder_of_their_own(make_spec: Callab
             measure_pace(spec, "cpu")
 
 
-@pytest.mark.parametrize(("alone", "together", "best"), [(0.4, 2.6, 1), (0.4, 0.25, 2)])
-def test_the_first_method_decides_with_how_many_threads_all_train(
-    make_spec: Callable[..., TrainingSpec], monkeypatch: pytest.MonkeyPatch, alone: float, together: float, best: int
+@pytest.mark.parametrize(
+    ("usual", "rates", "best"),
+    [(2, {1: 350, 2: 31}, 1), (2, {1: 350, 2: 600}, 2), (6, {1: 300, 2: 500, 4: 700, 6: 650}, 4), (1, {}, 1)],
+)
+def test_the_number_of_threads_is_the_one_that_convolves_most(
+    monkeypatch: pytest.MonkeyPatch, usual: int, rates: dict[int, float], best: int
 ) -> None:
-    asked = []
+    tried = []
+    monkeypatch.setattr(pace, "_convolutions_per_second", lambda threads: tried.append(threads) or rates[threads])
+    with torch_threads(usual):
+        assert quickest_threads() == best
+    assert sorted(tried) == sorted(rates)
 
-    def measured(spec: TrainingSpec, device: str, cache: object) -> Pace:
-        assert spec.folder is not None
-        asked.append((spec.folder.name, torch.get_num_threads()))
-        return Pace({1: alone, 2: together}[torch.get_num_threads()])
 
-    monkeypatch.setattr(pace_module, "measure_pace", measured)
+def test_a_try_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_PROBE_SECONDS", 0.01)
     before = torch.get_num_threads()
-    with torch_threads(2):
-        threads, paces = measure_paces({"one": make_spec("one"), "other": make_spec("other")}, "cpu")
-        assert torch.get_num_threads() == 2
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        assert pace._convolutions_per_second(1) > 0
+        assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
-    step = min(alone, together)
-    assert (threads, paces) == (best, {"one": Pace(step), "other": Pace(step)})
-    assert sorted(asked) == [("one", 1), ("one", 2), ("other", best)]

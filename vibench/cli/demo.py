@@ -65,10 +65,10 @@ def demo(
             console.print(brief_verdict(done.comparisons[board.protocol]))
     identities = done.comparisons[PROTOCOLS[0]].identities
     console.print(
-        "\nIn brackets, 95 % intervals: how far a difference moves with other people to find. Each method was trained "
-        f"once; another seed may turn their order around. Guessing puts the right person first in one of {identities} "
-        "searches. All people are synthetic: compare these rows with each other, not with papers. For real images "
-        "see 'vibench train --help'.\n"
+        "\nNoise here is what other people to be found would change; in brackets, 95 % intervals of it. Each method "
+        "was trained once: another seed may still turn their order around. Guessing puts the right person first in "
+        f"one of {identities} searches. All people are synthetic: compare these rows with each other, not with papers. "
+        "For real images see 'vibench train --help'.\n"
     )
     again = f"vibench eval {done.run} --protocol sysu-all --rerank k-reciprocal --leaderboards {done.leaderboards}"
     console.print(f"[bold]All on one page:[/] {escape(str(done.page))}", soft_wrap=True)

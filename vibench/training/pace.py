@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from vibench.runtime.devices import resolve_device
 from vibench.training.log import read_log
 from vibench.training.run import train
 from vibench.training.spec import TrainingSpec
@@ -20,6 +19,7 @@ _EMBEDDING_SHARE = 0.35
 """Time to embed an image, as a share of the time to train on one: 0.27 to 0.33 on CPUs."""
 _OVERHEADS = 2.0
 """How often a whole training pays what the measured one, of two epochs, paid outside of its steps."""
+_PROBE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,26 @@ def measure_pace(spec: TrainingSpec, device: str, cache: Path | None = None) -> 
     return Pace(second / batches, overhead)
 
 
-def measure_paces(
-    specs: Mapping[str, TrainingSpec], device: str, cache: Path | None = None
-) -> tuple[int, dict[str, Pace]]:
-    """With how many of PyTorch's threads to train on a CPU, all that it takes by itself or one, and every pace then.
+def quickest_threads() -> int:
+    """With how many threads PyTorch works fastest on the CPU now, up to as many as it takes by itself.
 
-    Threads wait for one another at every layer: on busy or lent processors one alone can be several times as fast. The
-    first method decides. Errors as `measure_pace`.
+    Threads wait for one another at every layer: on busy or lent processors one alone can be many times as fast.
     """
     usual = torch.get_num_threads()
-    (decisive, first), *others = specs.items()
-    found = {}
-    for count in {1, usual} if resolve_device(device).type == "cpu" else {usual}:
-        with torch_threads(count):
-            found[count] = measure_pace(first, device, cache)
-    best = min(found, key=lambda count: found[count].step)
-    with torch_threads(best):
-        return best, {decisive: found[best], **{name: measure_pace(spec, device, cache) for name, spec in others}}
+    counts = [usual, *(2**power for power in range(usual.bit_length()) if 2**power < usual)]
+    return max(counts, key=_convolutions_per_second) if len(counts) > 1 else usual
+
+
+def _convolutions_per_second(threads: int) -> float:
+    """Of a layer as small networks have them."""
+    layer, images = torch.nn.Conv2d(64, 64, 3, padding=1), torch.zeros(32, 64, 16, 8)
+    with torch_threads(threads), torch.inference_mode():
+        layer(images)
+        done, start = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - start) < _PROBE_SECONDS:
+            layer(images)
+            done += 1
+    return done / seconds
 
 
 @contextmanager
