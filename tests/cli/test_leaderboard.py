@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from tests.conftest import REPOSITORY
 from tests.records.made import make_per_query, make_record
 from vibench.cli.main import app
+from vibench.files.shipped import published_folder
 from vibench.records.schema import Cost, RunInfo
 from vibench.records.store import alone, write_record
 
@@ -86,11 +88,14 @@ def test_findings_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     conflicts = CliRunner().invoke(app, ["leaderboard", "--conflicts"])
     assert conflicts.exit_code == 0
     paragraphs = [part for part in conflicts.output.split("\n\n") if part.strip()]
-    assert len(paragraphs) == 80
+    assert len(paragraphs) == 145
+    assert any("log-vs-paper" in part and "90.96" in part for part in paragraphs)
     assert any("value-mismatch" in part and "61.06" in part for part in paragraphs)
     audits = CliRunner().invoke(app, ["leaderboard", "--audits"])
     assert audits.exit_code == 0
-    assert audits.output.index("(major)") < audits.output.index("(minor)") < audits.output.index("(note)")
+    words = " ".join(audits.output.split())
+    assert words.index("(major;") < words.index("(minor;") < words.index("(note;")
+    assert "1KK077/IDKL@8676b62 IDKL/engine/__init__.py:39" in words
     # Lists alone write nothing.
     assert list(tmp_path.iterdir()) == []
 
@@ -114,6 +119,11 @@ def test_audits_can_be_ignored_on_the_terminal_only(tmp_path: Path, monkeypatch:
         (("--by", "memry"), "did you mean 'memory'"),
         (("--by", "memory", "--conflicts"), "give one of them"),
         (("--audits", "--conflicts"), "give one of them"),
+        (("--latex", "--bibtex"), "give one of them"),
+        (("published",), "--check-published alone"),
+        (("--only", "backbon=resnet50"), "did you mean 'backbone'"),
+        (("--only", "backbone="), "has no value"),
+        (("--latex",), "no row is shown"),
     ],
 )
 def test_bad_usage(
@@ -122,6 +132,45 @@ def test_bad_usage(
     done = vibench("leaderboard", *arguments)
     assert done.returncode == 2
     assert words in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+def test_rows_are_chosen_by_what_they_say_of_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    arguments = ["leaderboard", "--leaderboards", str(tmp_path), "--protocol", "sysu-all"]
+    output = (
+        CliRunner().invoke(app, [*arguments, "--only", "pretrained=clip", "--only", "supervision=supervised"]).output
+    )
+    assert "csdn" in output and "mscmnet" not in output and "ceil" not in output
+    nothing = CliRunner().invoke(app, [*arguments, "--only", "method=nobody"])
+    assert nothing.exit_code == 0 and "No board has such a row." in nothing.output
+
+
+def test_tables_and_papers_for_an_article(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_record(tmp_path / "leaderboards", make_record("agw"), OUTCOMES)
+    before = sorted(tmp_path.rglob("*"))
+    table = CliRunner().invoke(app, ["leaderboard", "--latex", "--only", "method=agw,mpanet", "--protocol", "sysu-all"])
+    assert table.exit_code == 0 and table.stdout.startswith("% needs") and "\\cite{agw}" in table.stdout
+    papers = CliRunner().invoke(
+        app, ["leaderboard", "--bibtex", "--only", "method=agw,mpanet", "--protocol", "sysu-all"]
+    )
+    assert papers.exit_code == 0 and papers.stdout.startswith("@")
+    assert papers.stdout.count("\n@") == 1 and "Survey and Outlook" in papers.stdout
+    # They only read.
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_published_numbers_are_checked_in_words(tmp_path: Path) -> None:
+    own = CliRunner().invoke(app, ["leaderboard", "--check-published"])
+    assert own.exit_code == 0 and "749" not in own.stderr and "0 errors" in own.stdout
+    folder = tmp_path / "published"
+    shutil.copytree(published_folder(), folder)
+    with (folder / "results.csv").open("a", encoding="utf-8") as handle:
+        handle.write("agw,AGW,TPAMI,2021,sysu-mm01,all,single,,99.99,,,,47.65,,ddag-eccv2020,Table 4,typed wrongly\n")
+    done = CliRunner().invoke(app, ["leaderboard", "--check-published", str(folder), "--only", "method=cal"])
+    assert done.exit_code == 1
+    assert "agw: sysu-all" in done.stderr and "contradict each other" in done.stderr and "99.99" in done.stderr
+    assert "cal: backbone, input or pretraining" in done.stdout and "hcml" not in done.stdout
 
 
 def test_rendering_waits_for_another_process_that_renders(tmp_path: Path) -> None:

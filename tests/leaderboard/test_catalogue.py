@@ -58,4 +58,12 @@ def test_recipes_name_rows_that_are_printed() -> None:
     printed |= {f"{row.method}/{row.variant}" for row in published.ablations}
     for method, file in CATALOGUE.methods.items():
         for variant in ("", *file.variants):
-            assert set(CATALOGUE.printed_names(method, variant)) <= printed | {row.method for row in published.recent}
+            assert set(CATALOGUE.printed_names(method, variant)) <= printed
+
+
+def test_what_is_proven_of_printed_rows() -> None:
+    proven = CATALOGUE.proven()
+    assert proven["agw"] == ("parity proven", "weights import and evaluate")
+    assert proven["paenet"][0] == "parity proven of the variant official"
+    assert proven["cal"] == proven["cm-ssft"] == ()
+    assert "agw-pae-aal/plus-pae-aal" in proven and "nfs" not in proven

@@ -88,7 +88,7 @@ def test_own_paper_and_more_digits_win() -> None:
 
 def test_no_print_is_lost(rows: list[PublishedRow]) -> None:
     published = load_published()
-    for printed in (*published.results, *published.recent):
+    for printed in published.results:
         holders = [
             row
             for row in rows
@@ -118,17 +118,22 @@ def test_own_paper_is_the_headline_of_cm_ssft(rows: list[PublishedRow]) -> None:
 
 
 def test_secondary_rows_are_marked_unless_a_paper_prints_the_same(rows: list[PublishedRow]) -> None:
-    assert [row.secondary for row in _find(rows, "deen", "sysu-all")] == [True]
-    # recent.csv calls MPANet's RegDB numbers secondary, CAL prints them.
-    printed = {row.values["r1"]: row.secondary for row in _find(rows, "mpanet", "regdb-v2t")}
-    assert printed == {"83.70": False, "82.80": False}
+    assert [row.secondary for row in _find(rows, "mfen", "sysu-all")] == [True]
+    # Of LCNL a list alone has numbers on SYSU-MM01; on RegDB a paper prints the same.
+    assert [row.secondary for row in _find(rows, "lcnl", "sysu-all")] == [True]
+    assert [row.secondary for row in _find(rows, "lcnl", "regdb-t2v")] == [False]
+    printed = {row.values["r1"]: row.quoted for row in _find(rows, "mpanet", "regdb-v2t")}
+    assert printed == {"83.70": True, "82.80": True}
+    assert [row.quoted for row in _find(rows, "deen", "sysu-all")] == [False]
 
 
 def test_every_contradiction_reaches_a_row() -> None:
     published = load_published()
     flags = flag_conflicts((*published.results, *published.ablations), published.conflicts)
     reached = {conflict for found in flags.values() for _, conflict in found}
-    assert reached == set(published.conflicts)
+    # Two were noted about tables from which nothing was taken.
+    loose = [conflict.methods for conflict in published.conflicts if conflict not in reached]
+    assert loose == [("cm-nas",), ("pmwgcn",)]
 
 
 def test_a_contradiction_concerns_the_cells_with_its_values() -> None:
@@ -170,7 +175,7 @@ def test_ablations_keep_their_variants_and_the_order_of_their_tables() -> None:
 
 def test_a_row_has_the_findings_of_all_its_prints_and_no_others(rows: list[PublishedRow]) -> None:
     found = {row.values["r1"]: [audit.kind for audit in row.audits] for row in _find(rows, "mpanet", "regdb-t2v")}
-    assert found["83.70"][0] == "swapped-directions" and "swapped-directions" not in found["82.80"]
+    assert found["83.70"].count("swapped-directions") == 2 and found["82.80"].count("swapped-directions") == 1
     (glmc,) = _find(rows, "glmc", "regdb-t2v")
     assert glmc.audits == ()
 

@@ -23,29 +23,31 @@ def test_markdown_of_a_small_board() -> None:
     record = next(row.evidence for row in board.rows if row.source == "trained")
     header = (
         "| rank | method | source | seeds | r1 | r5 | r10 | r20 | mAP | mINP | test-time information | draw "
-        "| query mode | input | extra labels | date | evidence | marks |"
+        "| query mode | input | extra labels | date | reproduction | evidence | marks |"
     )
+    proven = "parity proven; weights import and evaluate; measured here: r1 +7.00"
     scores = "54.50 ± 2.87 | 90.00 ± 0.00 | 95.00 ± 0.00 | 99.00 ± 0.00 | 40.00 ± 0.00 | 20.00 ± 0.00"
     expected = f"""\
 # sysu-mm01: sysu-all, seeded draw
 
 Protocol `sysu-all`, draw `seeded`, fingerprint `{REAL[:16]}`. Scores in percent, published rows as printed (–: not \
 printed, not measured or not known). Measured rows as mean ± standard deviation, over seeds where there are several \
-(n - 1), else over trials. Ranks count within a section, by r1, then mAP. Printed rows with an audit finding (minor) \
-rank below every row without, those with a grave one (major) hold no rank; no finding means that none is known, not \
-that the number was checked.
+(n - 1), else over trials. Ranks count within a section, by r1, then mAP. Rows are supervised unless their section or \
+they themselves say otherwise. Printed rows with an audit finding (minor) rank below every row without, those with a \
+grave one (major) hold no rank; no finding means that none is known, not that the number was checked, and a ranked row \
+of which nobody looked at anything says 'not audited'. 'quoted': printed by others alone.
 
 ## Test-time information: none
 
 {header}
-| 1 | agw | trained | 1 | {scores} | none | seeded | all | 288x144 | none | 2025-01-31 | {record} | 1 seed |
-| 2 | agw | published | – | 47.50 | – | – | – | 47.65 [1] | – | none | seeded | – | – | – | 2021 | a-2020 Table 1 \
-| test-set-checkpoint [A1] |
+| 1 | agw | trained | 1 | {scores} | none | seeded | all | 288x144 | none | 2025-01-31 | – | {record} | 1 seed |
+| 2 | agw | published | – | 47.50 | – | – | – | 47.65 [1] | – | none | seeded | – | – | – | 2021 | {proven} \
+| a-2020 Table 1 | test-set-checkpoint [A1] |
 
 ## Shown, not ranked
 
 {header}
-| – | cal | published | – | 74.66 | – | – | – | – | – | none | unknown | – | – | – | 2021 | cal\\|x | draw unknown |
+| – | cal | published | – | 74.66 | – | – | – | – | – | none | unknown | – | – | – | 2021 | – | cal\\|x | draw unknown |
 
 ## Measured beside published
 

@@ -9,7 +9,7 @@ import pytest
 from tests.leaderboard.boards import PRINTED, lines_of, real_record, rows_of
 from tests.records.made import make_evaluation, make_record, seeded_run
 from vibench.leaderboard.board import build_boards
-from vibench.leaderboard.published import Setup
+from vibench.leaderboard.method_facts import Setup
 from vibench.leaderboard.row import LEAKING, UNRANKED
 from vibench.records.schema import RunInfo
 

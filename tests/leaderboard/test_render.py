@@ -61,6 +61,6 @@ def test_committed_boards_are_rendered_from_the_committed_files(tmp_path: Path) 
     published = load_published()
     boards = build_boards(read_records(folder)[0], [*published_rows(published), *ablation_rows(published)])
     profiles, _ = read_profile_tables(folder)
-    for path in write_boards(tmp_path, boards, ablation_boards(boards, published.papers), profiles):
+    for path in write_boards(tmp_path, boards, ablation_boards(boards, published.papers), profiles, published.audits):
         committed = folder / path.relative_to(tmp_path)
         assert committed.read_bytes() == path.read_bytes(), f"run 'vibench leaderboard': {committed} is not up to date"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,25 @@ from vibench.cli.options import Leaderboards
 
 
 def leaderboard(
+    published_folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="With --check-published: the folder to check, by default vibench's own.",
+            show_default=False,
+        ),
+    ] = None,
     protocol: Annotated[
         list[str] | None, typer.Option("--protocol", help="Show only the boards of this protocol; repeatable.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="KEY=VALUE",
+            help="Show only rows with this value, or one of several with commas; repeatable. Keys: dataset, method, "
+            "source, supervision, information, backbone, pretrained (imagenet, clip, other), input, extra-labels.",
+        ),
     ] = None,
     by: Annotated[
         str,
@@ -31,7 +49,20 @@ def leaderboard(
     ] = False,
     conflicts: Annotated[bool, typer.Option("--conflicts", help="List where papers contradict each other.")] = False,
     audits: Annotated[
-        bool, typer.Option("--audits", help="List what is wrong or unfair with printed numbers.")
+        bool, typer.Option("--audits", help="List what is wrong or unfair with printed numbers, by kind.")
+    ] = False,
+    check_published: Annotated[
+        bool,
+        typer.Option(
+            "--check-published",
+            help="Say what is wrong, doubtful or missing in the published numbers; exit 1 where something is wrong.",
+        ),
+    ] = False,
+    latex: Annotated[
+        bool, typer.Option("--latex", help="Print the rows shown as LaTeX tables; write nothing.")
+    ] = False,
+    bibtex: Annotated[
+        bool, typer.Option("--bibtex", help="Print the papers of the rows shown as BibTeX; write nothing.")
     ] = False,
     leaderboards: Leaderboards = None,
     recompute: Annotated[
@@ -44,9 +75,9 @@ def leaderboard(
 ) -> None:
     """Render leaderboards/ from evaluation records and published numbers.
 
-    Every board is written whole as CSV and Markdown, and so are the ablations of every method. The terminal shows the
-    boards that hold a measured row, without published rows that hold no rank; with --protocol, all boards and rows of
-    those protocols.
+    Every board is written whole as CSV and Markdown, and so are the ablations of every method and the audits. The
+    terminal shows the boards that hold a measured row, without published rows that hold no rank; with --protocol or
+    --only, all boards and rows of those. Rows keep the ranks that they have on the whole board.
 
     Example: vibench leaderboard --protocol sysu-all
     """
@@ -55,21 +86,36 @@ def leaderboard(
     from vibench.cli.console import err, out, show
     from vibench.errors import UsageError
     from vibench.files.places import require_folder
+    from vibench.leaderboard.audit_board import audit_list
     from vibench.leaderboard.board import build_boards
     from vibench.leaderboard.cells import board_title
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.render import INDEX
-    from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
-    from vibench.leaderboard.update import update_boards
+    from vibench.leaderboard.selection import parse_filter, selected
+    from vibench.leaderboard.terminal import conflict_list, cost_terminal_table, terminal_table
+    from vibench.leaderboard.update import read_boards, update_boards
     from vibench.protocols import load_protocol
     from vibench.records.store import leaderboards_folder
 
-    if sum((bool(by), conflicts, audits, recompute)) > 1:
-        raise UsageError("--by, --conflicts, --audits and --recompute exclude each other; give one of them.")
+    if sum((bool(by), conflicts, audits, check_published, latex, bibtex, recompute)) > 1:
+        raise UsageError(
+            "--by, --conflicts, --audits, --check-published, --latex, --bibtex and --recompute exclude each other; "
+            "give one of them."
+        )
+    if published_folder is not None and not check_published:
+        raise UsageError(
+            f"'{published_folder}' is a folder for --check-published alone; give it, or --leaderboards FOLDER."
+        )
     for name in protocol or []:
         load_protocol(name)
+    filters = [parse_filter(text) for text in only or []]
     kinds = cost_kinds(by) if by else ()
+    if check_published:
+        from vibench.cli.published_check import report_published
+
+        named = [one for one in filters if one.key == "method"]
+        return report_published(published_folder, sorted({value for one in named for value in one.values}))
     published = load_published()
     if conflicts or audits:
         for paragraph in conflict_list(published.conflicts) if conflicts else audit_list(published.audits):
@@ -80,29 +126,34 @@ def leaderboard(
         from vibench.cli.recompute import report_recomputation
 
         return report_recomputation(folder)
-    require_folder(folder, "--leaderboards")
-    update = update_boards(folder, published)
+    if not (latex or bibtex):
+        require_folder(folder, "--leaderboards")
+    update = read_boards(folder, published) if latex or bibtex else update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
         boards = build_boards(update.records, update.printed, ignore_audits=True)
-    shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
+    whole = bool(protocol or filters)
+    shown = [selected(board, filters) for board in boards if not protocol or board.protocol in protocol]
+    shown = [board for board in shown if (board.sections if whole else board.measured)]
+    for problem in update.problems:
+        err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
+    if latex or bibtex:
+        from vibench.cli.citations import print_citations
+
+        return print_citations(shown, published, as_table=latex)
     for board in shown:
         if kinds:
             for table in cost_tables(board):
                 for kind in (kind for kind in kinds if kind in table.kinds):
                     show(cost_terminal_table(board, table, kind))
         else:
-            show(terminal_table(board, out.width, whole=bool(protocol), unfold=unfold))
+            show(terminal_table(board, out.width, whole=whole, unfold=unfold))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)
         out.print()
     if not shown:
-        out.print(
-            "No measured rows yet. Boards of published numbers:" if not protocol else "No board of this protocol."
-        )
-        for board in [] if protocol else boards:
+        out.print("No measured rows yet. Boards of published numbers:" if not whole else "No board has such a row.")
+        for board in [] if whole else boards:
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
-    for problem in update.problems:
-        err.print(f"[bold yellow]attention:[/] {escape(problem)}", soft_wrap=True)
     if update.failure is not None:
         raise update.failure
     out.print(escape(f"{len(boards)} boards in {len(update.written)} files; start at {folder / INDEX}"), soft_wrap=True)

@@ -4,10 +4,10 @@ A finding names the rows it concerns by selectors, joined by ``'; '``::
 
     TABLE[/VARIANT]:PROTOCOL[@SOURCE]      results:regdb-*@paenet-mm2022 Table 2
                                            ablations/drm-hs-6:sysu-all
-                                           recent:*
 
-TABLE is ``results``, ``ablations``, ``recent`` or ``*`` for all three; VARIANT is the ablation's and SOURCE the paper
-and table that print the row. Every part may hold the wildcards of file names.
+TABLE is ``results``, ``ablations`` or ``*`` for both; VARIANT is the ablation's and SOURCE the source and place in it
+that print the row. Every part may hold the wildcards of file names. A finding about code of which no number was read
+ends in ``(none read)``: its selectors say which rows it would concern.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
-from vibench.errors import UsageError
-from vibench.leaderboard.csv_schema import SLUG, SLUGS, TEXT, matching, one_of, read_rows
+from vibench.leaderboard.csv_schema import SLUG, SLUGS, TEXT, Fail, matching, one_of, read_rows, refuse
 
 SEVERITIES = ("major", "minor", "note")
 """``major``: the number is not what it is called, and holds no rank. ``minor``: it was got by a favour or a doubtful
 step, and ranks below every clean row of its section. ``note``: worth knowing, of no consequence for ranks."""
 
-TABLES = ("results", "ablations", "recent")
+TABLES = ("results", "ablations")
 
-_SELECTOR = r"(\*|results|ablations|recent)(/[^\s:;@]+)?:[^\s:;@]+(@[^:;@]+)?"
+_NONE_READ = " (none read)"
+_SELECTOR = r"(\*|results|ablations)(/[^\s:;@]+)?:[^\s:;@()]+(@[^:;@()]+)?"
+_PLACE = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{7,40}|(?:[\w.*-]+/)*[\w.*-]+\.(?:py|log|txt|yml|yaml|md)\b")
 _SCHEMA = {
     "method": SLUGS,
     "kind": SLUG,
     "rows": matching(
-        rf"{_SELECTOR}(; {_SELECTOR})*", "selectors TABLE[/VARIANT]:PROTOCOL[@SOURCE] joined by '; ' (results:regdb-*)"
+        rf"{_SELECTOR}(; {_SELECTOR})*( \(none read\))?",
+        "selectors TABLE[/VARIANT]:PROTOCOL[@SOURCE] joined by '; ' (results:regdb-*)",
     ),
     "finding": TEXT,
     "evidence": TEXT,
@@ -87,35 +89,64 @@ class Audit:
     evidence: str
     severity: str
     """One of `SEVERITIES`."""
+    none_read: bool = False
+    """The finding is about code of which no printed number was read."""
+
+    @property
+    def names_code(self) -> bool:
+        """Whether the evidence names a file of a repository."""
+        return _PLACE.search(self.evidence) is not None
 
     def concerns(self, table: str, printed: Printed) -> bool:
         """Whether the finding is about this row of one of `TABLES`."""
         return printed.method in self.methods and any(found.matches(table, printed) for found in self.selectors)
 
 
-def read_audits(path: Path, tables: Mapping[str, Sequence[Printed]]) -> Iterator[Audit]:
-    """The findings of a file about the rows of ``tables``, keyed by `TABLES`.
+def read_audits(
+    path: Path, tables: Mapping[str, Sequence[Printed]], methods: Sequence[str], fail: Fail = refuse
+) -> Iterator[Audit]:
+    """The findings of a file about the rows of ``tables``, keyed by `TABLES`, and about the code of ``methods``.
 
-    `UsageError` names file, line and value of a cell that breaks the schema, of a method that its selectors find no
-    row of, and of a selector that finds no row.
+    ``fail`` is told file, line and value of a cell that breaks the schema, of a method that its selectors find no row
+    of, and of a selector that finds no row.
     """
-    for where, row in read_rows(path, _SCHEMA):
+    for where, row in read_rows(path, _SCHEMA, fail):
+        selectors = row["rows"].removesuffix(_NONE_READ).split("; ")
         audit = Audit(
             methods=tuple(row["method"].split(" / ")),
             kind=row["kind"],
-            selectors=tuple(parse_selector(text) for text in row["rows"].split("; ")),
+            selectors=tuple(parse_selector(text) for text in selectors),
             finding=row["finding"],
             evidence=row["evidence"],
             severity=row["severity"],
+            none_read=row["rows"].endswith(_NONE_READ),
         )
-        places = [(table, printed) for table in TABLES for printed in tables[table] if printed.method in audit.methods]
-        for method in audit.methods:
-            if not any(audit.concerns(table, printed) for table, printed in places if printed.method == method):
-                raise UsageError(f"{where}: column 'rows' selects no printed row of '{method}': '{row['rows']}'.")
-        for text, selector in zip(row["rows"].split("; "), audit.selectors, strict=True):
-            if not any(selector.matches(table, printed) for table, printed in places):
-                raise UsageError(f"{where}: column 'rows' has a selector that finds no printed row: '{text}'.")
-        yield audit
+        problem = _problem(audit, row["rows"], selectors, tables, methods)
+        if problem:
+            fail(f"{where}: {problem}.")
+        else:
+            yield audit
+
+
+def _problem(
+    audit: Audit, rows: str, texts: Sequence[str], tables: Mapping[str, Sequence[Printed]], methods: Sequence[str]
+) -> str:
+    """What is wrong with the selectors of a finding, in words; empty where nothing is."""
+    places = [(table, printed) for table in TABLES for printed in tables[table] if printed.method in audit.methods]
+    found = {printed.method for table, printed in places if audit.concerns(table, printed)}
+    if audit.none_read:
+        if strangers := [method for method in audit.methods if method not in methods]:
+            return f"column 'method' names '{strangers[0]}', which methods.csv does not hold"
+        if found:
+            return f"column 'rows' says that no row was read, but '{min(found)}' has one: '{rows}'"
+        return ""
+    for method in audit.methods:
+        if method not in found:
+            return f"column 'rows' selects no printed row of '{method}': '{rows}'"
+    for text, selector in zip(texts, audit.selectors, strict=True):
+        if not any(selector.matches(table, printed) for table, printed in places):
+            return f"column 'rows' has a selector that finds no printed row: '{text}'"
+    return ""
 
 
 def parse_selector(text: str) -> Selector:

@@ -2,13 +2,13 @@
 
 A board holds one data set (of a twin: one version of it), one protocol and one fingerprint, so all its measured rows
 were scored by the same rules on the same galleries. Runs that differ in nothing but the seed are one row
-(`vibench.records.seeds`). Inside a board, rows of equal test-time information form a section and are ranked among
-themselves: by rank-1, then mAP; equal scores share a rank. Published rows with a minor audit finding rank below every
-clean row of their section.
+(`vibench.records.seeds`). Inside a board, rows of equal supervision and test-time information form a section and are
+ranked among themselves: by rank-1, then mAP; equal scores share a rank. Published rows with a minor audit finding rank
+below every clean row of their section; a ranked one without any finding is marked as not audited.
 
 Not ranked: measured rows on incomplete data, of too few trials, or of a model that knew test identities; published
-rows whose draw is not that of the board, whose provenance is secondary, that print no rank-1, that are not their
-method's headline, or that have a major audit finding.
+rows whose draw is not that of the board, that come second-hand, that print no rank-1, that are not their method's
+headline, or that have a major audit finding.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from vibench.datasets.registry import is_synthetic
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.measured_rows import measured_rows
-from vibench.leaderboard.row import LEAKING, OTHER_PRINT, Row, Score
+from vibench.leaderboard.method_facts import OTHER_DRAW, UNKNOWN
+from vibench.leaderboard.reproduction import with_reproduction
+from vibench.leaderboard.row import LEAKING, NOT_AUDITED, OTHER_PRINT, QUOTED, Row, Score, section_of
 from vibench.leaderboard.sections import Section, sections_of
 from vibench.protocols import load_protocol
 from vibench.records.schema import Record
@@ -81,9 +83,9 @@ def build_boards(
 ) -> list[Board]:
     """All boards, by data set and name.
 
-    A published row stands on the board of its authors' draw; one whose draw is unknown stands, unranked, on every
-    draw's board of its protocol. ``catalogue`` defaults to the registered methods. With ``ignore_audits`` findings are
-    shown and change no rank.
+    A published row stands on the board of its authors' draw; one whose draw is unknown, or no protocol's, stands,
+    unranked, on every draw's board of its protocol. ``catalogue`` defaults to the registered methods. With
+    ``ignore_audits`` findings are shown and change no rank.
     """
     catalogue = registered_methods() if catalogue is None else catalogue
     measured: dict[_Key, list[Record]] = {}
@@ -103,10 +105,9 @@ def build_boards(
         stem = _stem(protocol, draw, version)
         name = stem if stems[dataset, stem] == 1 else f"{stem}-{fingerprint[:8]}"
         beside = printed.get(key, [])
-        rows = [
-            *measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside),
-            *(row for row in beside if not row.variant),
-        ]
+        again = measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside)
+        beside = with_reproduction(beside, again, catalogue)
+        rows = [*again, *(row for row in beside if not row.variant)]
         variants = tuple(row for row in beside if row.variant)
         boards.append(
             Board(dataset, version, protocol, draw, fingerprint, name, sections_of(rows, ignore_audits), variants)
@@ -115,7 +116,7 @@ def build_boards(
 
 
 def _draws(row: PublishedRow) -> tuple[str, ...]:
-    if row.draw != "unknown":
+    if row.draw not in (UNKNOWN, OTHER_DRAW):
         return (row.draw,)
     return ("seeded", "official") if row.dataset == "sysu-mm01" else ("seeded",)
 
@@ -127,13 +128,15 @@ def _stem(protocol: str, draw: str, version: str) -> str:
 def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:
     leaking = any(audit.kind == _LEAKING_AUDIT for audit in row.audits)
     obstacles = {
-        "draw unknown": row.draw == "unknown",
+        "draw unknown": row.draw == UNKNOWN,
+        "another draw": row.draw == OTHER_DRAW,
         "secondary source": row.secondary,
         "no rank-1 printed": "r1" not in row.values,
         OTHER_PRINT: not row.headline,
     }
     if not ignore_audits:
         obstacles |= {audit.kind: True for audit in row.audits if audit.severity == "major"}
+    marks = {QUOTED: row.quoted, NOT_AUDITED: not row.audits and not any(obstacles.values())}
     return Row(
         method=row.method,
         variant=row.variant,
@@ -146,13 +149,15 @@ def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:
             for metric, value in row.values.items()
         },
         obstacles=tuple(text for text, holds in obstacles.items() if holds),
-        marks=(),
+        marks=tuple(text for text, holds in marks.items() if holds),
         date=row.year,
         evidence="; ".join(row.sources),
         notes=row.notes,
         conflicts=tuple(found for name, found in row.conflicts if not name),
         setup=row.setup,
         draw=row.draw,
-        section=LEAKING if leaking and not ignore_audits else row.test_time_information,
+        section=LEAKING if leaking and not ignore_audits else section_of(row.supervision, row.test_time_information),
         audits=row.audits,
+        supervision=row.supervision,
+        reproduction=(f"not reproducible: {row.not_reproducible}",) if row.not_reproducible else (),
     )

@@ -1,18 +1,26 @@
-"""What boards know of the methods behind records: their printed rows, and the labels they train on.
+"""What boards know of the methods behind records: their printed rows, the labels they train on, what is proven of them.
 
-Reads ``recipe.toml`` files only; a method that is not registered here, such as somebody's features, is unknown.
+Reads ``recipe.toml`` and ``parity.toml`` files only; a method that is not registered here, such as somebody's features,
+is unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from vibench.errors import UsageError
+from vibench.methods.parity import read_parity
 from vibench.methods.recipe_file import RecipeFile
 from vibench.methods.registry import method_entries
 from vibench.records.schema import Record
+from vibench.training.official_names import importable_methods
 
+PARITY = "parity proven"
+"""Training steps equal those of the official code (``parity.toml``)."""
+WEIGHTS = "weights import and evaluate"
+"""The authors' weights are read by ``vibench import``."""
 _SINGLE_QUERY = "-single-query"
 """Suffix of the published rows that rank one query at a time, of a method that otherwise ranks all together."""
 
@@ -22,6 +30,8 @@ class Catalogue:
     """The registered methods, by name."""
 
     methods: Mapping[str, RecipeFile]
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Where their recipes lie."""
 
     def printed_name(self, record: Record) -> str:
         """The published row that a record re-measures, as ``METHOD`` or ``METHOD/VARIANT``; empty where none is known.
@@ -49,6 +59,25 @@ class Catalogue:
         """Labels in training beside identities: ``none``, kinds joined by ``+``, or empty where nothing is known."""
         return self._of_method(method, lambda file: "+".join(file.needs(variant)) or "none", "")
 
+    def proven(self) -> dict[str, tuple[str, ...]]:
+        """What is proven of printed rows, by their name: training steps that equal the official code's, weights that
+        are imported. A row is known by every recipe that names it; the proofs of all of them count."""
+        found: dict[str, dict[str, None]] = {}
+        importable = importable_methods()
+        for method, folder in self.folders.items():
+            parity = read_parity(folder)
+            steps = {compared.variant for compared in parity.steps.values()} if parity else set()
+            for variant in ("", *self.methods[method].variants):
+                for name in self.printed_names(method, variant):
+                    proofs = found.setdefault(name, {})
+                    if variant in steps:
+                        proofs[PARITY] = None
+                    elif variant == "" and steps:
+                        proofs[f"{PARITY} of the variant {', '.join(sorted(steps))}"] = None
+                    if method in importable and variant == "":
+                        proofs[WEIGHTS] = None
+        return {name: tuple(proofs) for name, proofs in found.items()}
+
     def _of_method(self, method: str, of: Callable[[RecipeFile], str], otherwise: str) -> str:
         try:
             return of(self.methods[method])
@@ -59,10 +88,11 @@ class Catalogue:
 
 def registered_methods() -> Catalogue:
     """The catalogue of this installation's methods; one whose recipe cannot be read is left out."""
-    methods = {}
+    methods, folders = {}, {}
     for name, entry in method_entries().items():
         try:
             methods[name] = entry.recipe_file
         except UsageError:
             continue
-    return Catalogue(methods)
+        folders[name] = entry.folder
+    return Catalogue(methods, folders)

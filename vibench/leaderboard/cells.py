@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cost import CostKind, CostTable
+from vibench.leaderboard.method_facts import UNKNOWN
 from vibench.leaderboard.published import Conflict
 from vibench.leaderboard.row import LEAKING, RERANKED, UNRANKED, Row, Score
 from vibench.leaderboard.sections import Section
@@ -23,13 +24,16 @@ def board_title(board: Board) -> str:
 
 def section_title(section: Section) -> str:
     """The heading of a section."""
-    titles = {
+    whole = {
         UNRANKED: "Shown, not ranked",
-        "unknown": "Test-time information: not stated",
-        RERANKED: "Test-time information: gallery and queries, by re-ranking",
         LEAKING: "Leaking split: test identities were training identities, or an audit says so; not ranked",
     }
-    return titles.get(section.title, f"Test-time information: {section.title}")
+    if section.title in whole:
+        return whole[section.title]
+    supervision, parted, information = section.title.rpartition(": ")
+    words = {UNKNOWN: "not stated", RERANKED: "gallery and queries, by re-ranking"}
+    learnt = f"{supervision.capitalize()}. " if parted else ""
+    return f"{learnt}Test-time information: {words.get(information, information)}"
 
 
 def cost_title(table: CostTable) -> str:

@@ -2,7 +2,7 @@
 
 Most numbers are reprinted by paper after paper. Two prints agree when every metric that both print is equal, or
 equal but for rounding where one prints fewer digits. Of several rows of a method in one setting, one is its
-headline and may be ranked: the one from the method's own paper, else the one most papers print.
+headline and may be ranked: the one printed by whoever measured it, else the one most papers print.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.audits import Audit, by_severity
-from vibench.leaderboard.published import Conflict, PrintedRow, Published, Setup
+from vibench.leaderboard.method_facts import SUPERVISED, Setup
+from vibench.leaderboard.published import Conflict, PrintedRow, Published
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class PublishedRow:
     dataset: str
     protocol: str
     draw: str
-    """The authors' draw; ``unknown`` where nobody says or it cannot be repeated."""
+    """The authors'; ``unknown`` where nobody says or it cannot be repeated, ``other`` where it is no protocol's."""
     test_time_information: str
     year: str
     values: Mapping[str, str]
@@ -41,11 +42,16 @@ class PublishedRow:
     """Of an ablation table's row; empty for the method itself."""
     label: str = ""
     """The row's name as first printed."""
+    supervision: str = SUPERVISED
+    quoted: bool = False
+    """Printed by others alone, none of whom measured it."""
+    not_reproducible: str = ""
+    """Why nobody can repeat it, where that is so."""
 
 
 def published_rows(published: Published) -> list[PublishedRow]:
-    """The rows of ``results.csv`` and ``recent.csv``, by data set, protocol and method."""
-    rows = _consensus(published, {"results": published.results, "recent": published.recent})
+    """The rows of ``results.csv``, by data set, protocol and method."""
+    rows = _consensus(published, {"results": published.results})
     return sorted(rows, key=lambda row: (row.dataset, row.protocol, row.method))
 
 
@@ -67,9 +73,9 @@ def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]])
     for (dataset, protocol, method, variant), group in prints.items():
         clusters = agreeing(group)
         headline = min(range(len(clusters)), key=lambda at: _standing(clusters[at], at))
-        practice = published.practice(method, variant, dataset)
+        facts = published.facts(method, variant, dataset)
         for at, cluster in enumerate(clusters):
-            conflicts = {found: None for printed in cluster for found in flags.get(_key(printed), ())}
+            conflicts = {found: None for printed in cluster for found in flags.get(print_key(printed), ())}
             audits = {audit: None for printed in cluster for audit in findings[id(printed)]}
             rows.append(
                 PublishedRow(
@@ -77,8 +83,8 @@ def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]])
                     variant=variant,
                     dataset=dataset,
                     protocol=protocol,
-                    draw=practice.draw,
-                    test_time_information=practice.test_time_information,
+                    draw=facts.practice.draw,
+                    test_time_information=facts.practice.test_time_information,
                     year=min((printed.year for printed in cluster if printed.year), default=""),
                     values=best_values(cluster),
                     sources=tuple(dict.fromkeys(printed.source for printed in cluster)),
@@ -87,8 +93,11 @@ def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]])
                     notes=tuple(dict.fromkeys(printed.note for printed in cluster if printed.note)),
                     conflicts=tuple(conflicts),
                     audits=tuple(by_severity(audits)),
-                    setup=published.setup(method, variant, dataset),
+                    setup=facts.setup,
                     label=cluster[0].label,
+                    supervision=facts.supervision,
+                    not_reproducible=facts.not_reproducible,
+                    quoted=not any(printed.own for printed in cluster),
                 )
             )
     return rows
@@ -142,7 +151,7 @@ def best_values(cluster: Iterable[PrintedRow]) -> dict[str, str]:
 def flag_conflicts(
     prints: Iterable[PrintedRow], conflicts: Iterable[Conflict]
 ) -> dict[tuple[str, ...], list[tuple[str, Conflict]]]:
-    """Which prints each contradiction concerns, by `_key`: the cells that show one of its two values.
+    """Which prints each contradiction concerns, by `print_key`: the cells that show one of its two values.
 
     A contradiction about no printed cell of its methods concerns all their rows in its setting, with an empty
     metric.
@@ -159,7 +168,7 @@ def flag_conflicts(
             and any(_same_number(printed.values[metric], value) for value in (conflict.value_a, conflict.value_b))
         ]
         for printed, metric in cells or [(printed, "") for printed in concerned]:
-            known = flags.setdefault(_key(printed), [])
+            known = flags.setdefault(print_key(printed), [])
             if (metric, conflict) not in known:
                 known.append((metric, conflict))
     return flags
@@ -172,7 +181,8 @@ def _standing(cluster: Sequence[PrintedRow], at: int) -> tuple[bool, bool, int, 
     return secondary, not any(printed.own for printed in cluster), -len(papers), at
 
 
-def _key(printed: PrintedRow) -> tuple[str, ...]:
+def print_key(printed: PrintedRow) -> tuple[str, ...]:
+    """What tells a print from every other."""
     return printed.method, printed.variant, printed.protocol, printed.source, *printed.values.values()
 
 

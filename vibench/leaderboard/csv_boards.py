@@ -36,13 +36,14 @@ def to_csv(board: Board) -> str:
     writer = csv.writer(text, lineterminator="\n")
     fronts = pareto(board)
     writer.writerow(
-        ["section", "rank", "level", "method", "variant", "source", "seeds", "test_time_information", "draw"]
+        ["section", "rank", "level", "method", "variant", "source", "seeds", "supervision"]
+        + ["test_time_information", "draw"]
         + ["query_mode", "input", "backbone", "pretrained", "extra_labels"]
         + [name for metric in METRICS for name in (metric, f"{metric}_std")]
         + [f"{what}_{metric}" for what in ("published", "difference") for metric in METRICS]
         + [name for name, _ in _COSTS]
         + ["pareto", "precision", "training_precision", "recipe", "seed", "run", "date", "evidence"]
-        + ["not_ranked_because", "marks", "audits", "conflicts", "notes"]
+        + ["not_ranked_because", "marks", "reproduction", "audits", "conflicts", "notes"]
     )
     for section in board.sections:
         for rank, row in section.rows:
@@ -50,7 +51,8 @@ def to_csv(board: Board) -> str:
             for level, held, one in levels:
                 writer.writerow(
                     [section.title, "" if held is None else held, level, one.method, one.variant, one.source]
-                    + [one.seeds or "", one.test_time_information, one.draw, one.setup.query_mode]
+                    + [one.seeds or "", one.supervision]
+                    + [one.test_time_information, one.draw, one.setup.query_mode]
                     + [one.setup.input, one.setup.backbone, one.setup.pretrained, one.setup.extra_labels]
                     + [cell for metric in METRICS for cell in _score(one, metric)]
                     + [_score(one.published, metric)[0] if one.published else "" for metric in METRICS]
@@ -59,6 +61,7 @@ def to_csv(board: Board) -> str:
                     + ["; ".join(sorted(fronts.get(id(one), ()))), one.run.precision, one.run.training_precision]
                     + [one.run.recipe, _plain(one.run.seed)]
                     + [one.run.id, one.date, one.evidence, "; ".join(one.obstacles), "; ".join(one.marks)]
+                    + ["; ".join(one.reproduction)]
                     + ["; ".join(f"{audit.kind}: {audit.severity}" for audit in one.audits)]
                     + ["; ".join(f"{metric or 'row'}: {found.kind}" for metric, found in row_conflicts(one))]
                     + [" | ".join(one.notes)]

@@ -8,9 +8,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from vibench.errors import UsageError
 from vibench.files.reading import read_text
+
+Fail: TypeAlias = Callable[[str], None]
+"""What becomes of a problem, a sentence: an error, or an entry of a list."""
+
+
+def refuse(problem: str) -> None:
+    """Make a problem an error: `UsageError`."""
+    raise UsageError(problem)
 
 
 @dataclass(frozen=True)
@@ -36,29 +45,36 @@ TEXT = matching(r".+", "a text")
 ANY = matching(r"[^\x00-\x08]*", "a text or empty")
 SLUG = matching(r"[a-z0-9][a-z0-9-]*", "a slug of small letters, digits and '-'")
 SLUGS = matching(r"[a-z0-9-]+( / [a-z0-9-]+)*", "slugs joined by ' / '")
-YEAR = matching(r"(19|20)\d\d", "a year")
+YEAR = matching(r"((19|20)\d\d)?", "a year or empty")
 
 
-def read_rows(path: Path, schema: Mapping[str, Column]) -> Iterator[tuple[str, dict[str, str]]]:
+def read_rows(path: Path, schema: Mapping[str, Column], fail: Fail = refuse) -> Iterator[tuple[str, dict[str, str]]]:
     """The checked rows of a file, each with its place in words.
 
-    `UsageError` names file, line, column and value of the first cell that breaks the schema.
+    ``fail`` is told file, line, column and value of a row's first cell that breaks the schema; where it returns, the
+    row is left out.
     """
     try:
         reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
         header = next(reader, [])
         if header != list(schema):
-            raise UsageError(f"{path}, line 1: the columns must be {', '.join(schema)}, not {', '.join(header)}.")
+            return fail(f"{path}, line 1: the columns must be {', '.join(schema)}, not {', '.join(header)}.")
         for cells in reader:
             where = f"{path}, line {reader.line_num}"
             if len(cells) != len(schema):
-                raise UsageError(f"{where}: has {len(cells)} cells and the header {len(schema)}; quote commas.")
+                fail(f"{where}: has {len(cells)} cells and the header {len(schema)}; quote commas.")
+                continue
             row = dict(zip(schema, cells, strict=True))
-            for name, column in schema.items():
-                if not (column.accepts(row[name]) and row[name].isprintable()):
-                    raise UsageError(f"{where}: column '{name}' must be {column.expectation}, not '{row[name]}'.")
+            wrong = next((name for name in schema if not _accepted(schema[name], row[name])), "")
+            if wrong:
+                fail(f"{where}: column '{wrong}' must be {schema[wrong].expectation}, not '{row[wrong]}'.")
+                continue
             yield where, row
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
+        fail(f"{path}: cannot be read ({error.strerror}).")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: is not a CSV file in UTF-8 ({error}).") from None
+        fail(f"{path}: is not a CSV file in UTF-8 ({error}).")
+
+
+def _accepted(column: Column, value: str) -> bool:
+    return column.accepts(value) and value.isprintable()

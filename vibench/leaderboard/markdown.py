@@ -24,7 +24,8 @@ from vibench.leaderboard.cells import (
 )
 from vibench.leaderboard.cost import CostLine, CostTable, cost_tables
 from vibench.leaderboard.footnotes import Footnotes, escaped
-from vibench.leaderboard.row import Row
+from vibench.leaderboard.method_facts import SUPERVISED
+from vibench.leaderboard.row import NOT_AUDITED, QUOTED, Row
 
 _TITLES = tuple(METRIC_TITLES[metric] for metric in METRICS)
 _HEADERS = (
@@ -34,6 +35,7 @@ _HEADERS = (
     "source",
     "seeds",
     *_TITLES,
+    "supervision",
     "test-time information",
     "draw",
     "query mode",
@@ -42,6 +44,7 @@ _HEADERS = (
     "pretrained",
     "extra labels",
     "date",
+    "reproduction",
     "evidence",
     "marks",
 )
@@ -94,8 +97,10 @@ def _preamble(board: Board) -> str:
     about += "Ranks count within a section, by r1, then mAP."
     if any(row.source == "published" for row in board.rows):
         about += (
-            " Printed rows with an audit finding (minor) rank below every row without, those with a grave one (major) "
-            "hold no rank; no finding means that none is known, not that the number was checked."
+            " Rows are supervised unless their section or they themselves say otherwise. Printed rows with an audit "
+            "finding (minor) rank below every row without, those with a grave one (major) hold no rank; no finding "
+            "means that none is known, not that the number was checked, and a ranked row of which nobody looked at "
+            f"anything says '{NOT_AUDITED}'. '{QUOTED}': printed by others alone."
         )
     return "\n\n".join([*([_SYNTHETIC] if board.synthetic else []), about])
 
@@ -109,6 +114,7 @@ def _cells(rank: int | None, row: Row, footnotes: Footnotes) -> list[str]:
         row.source,
         str(row.seeds or ""),
         *(_score(row, metric, footnotes) for metric in METRICS),
+        "" if row.supervision == SUPERVISED else row.supervision,
         row.test_time_information,
         "" if row.draw == "none" else row.draw,
         setup.query_mode,
@@ -117,6 +123,7 @@ def _cells(rank: int | None, row: Row, footnotes: Footnotes) -> list[str]:
         setup.pretrained,
         setup.extra_labels,
         row.date,
+        "; ".join(row.reproduction),
         row.evidence,
         ", ".join(_remarks(row, footnotes)),
     ]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.catalogue import Catalogue
-from vibench.leaderboard.published import Setup
+from vibench.leaderboard.method_facts import Setup
 from vibench.leaderboard.row import LEAKING, OTHER_PRINT, RERANKED, SUPERSEDED, Row, Score
 from vibench.protocols import load_protocol, protocol_names
 from vibench.records.schema import OFFICIAL, Cost, Record

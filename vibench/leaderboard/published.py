@@ -1,35 +1,41 @@
-"""Published numbers: the CSV files of ``leaderboards/published/``, read strictly.
+"""Published numbers: the files of ``leaderboards/published/``, read strictly.
 
-``results.csv`` and ``ablations.csv`` hold what five papers print, ``recent.csv`` newer rows with their provenance,
-``conflicts.csv`` where prints contradict each other, ``draws.csv`` which galleries a method's authors drew and what
-their method looks at in testing, ``setups.csv`` what the row was trained with, ``audits.csv`` what is wrong or unfair
-with a printed number, ``sources.csv`` the papers. Printed numbers stay texts: precision is information.
+``results.csv`` and ``ablations.csv`` hold what papers, repositories and lists print, each print in one row;
+``sources.csv`` where that is, ``methods.csv`` what is known of a method beside its numbers
+(`vibench.leaderboard.method_facts`), ``conflicts.csv`` where prints contradict each other, ``audits.csv`` what is wrong
+or unfair with a printed number, ``papers.bib`` the papers of the methods (`vibench.leaderboard.papers_bib`). Printed
+numbers stay texts: precision is information.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from vibench.errors import UsageError
 from vibench.evaluation.result import METRICS
 from vibench.files.shipped import published_folder
 from vibench.leaderboard.audits import Audit, read_audits
-from vibench.leaderboard.csv_schema import ANY, SLUG, SLUGS, TEXT, YEAR, Column, matching, one_of, read_rows
+from vibench.leaderboard.csv_schema import (
+    ANY,
+    SLUG,
+    SLUGS,
+    TEXT,
+    YEAR,
+    Column,
+    Fail,
+    matching,
+    one_of,
+    read_rows,
+    refuse,
+)
+from vibench.leaderboard.method_facts import DATASETS, MethodFacts, MethodTable, read_methods
+from vibench.leaderboard.papers_bib import Bibliography, read_papers
 
-_RECENT_SETTINGS = {
-    "sysu_all_ss": ("sysu-mm01", "sysu-all"),
-    "sysu_indoor_ss": ("sysu-mm01", "sysu-indoor"),
-    "regdb_v2i": ("regdb", "regdb-v2t"),
-    "regdb_i2v": ("regdb", "regdb-t2v"),
-    "llcm_v2i": ("llcm", "llcm-v2i"),
-    "llcm_i2v": ("llcm", "llcm-i2v"),
-}
-_RECENT_SLUGS = {"cm-SSFT (all queries)": "cm-ssft", "MMD-ReID": "mmd", "PAENet (+MMD)": "paenet"}
-_PRIMARY_IN_PART = "primary for SYSU-all and RegDB v2i; rest secondary"
-_PRIMARY_PROTOCOLS = ("sysu-all", "regdb-v2t")
+PAPER, REPOSITORY, SECOND_HAND, WITHHELD = "paper", "repository", "second-hand", "withheld"
+"""Kinds of sources: tables of a paper; an authors' README or log; quoted by somebody who is neither; not to be shown
+until it is confirmed."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,11 @@ class PrintedRow:
     values: Mapping[str, str]
     """Percent as printed, per metric; a metric that was not printed is absent."""
     source: str
-    """Paper and table, such as ``cal-iccv2023 Table 1``; ``recent.csv``, whose own source is in the note."""
+    """Source and place in it, such as ``cal-iccv2023 Table 1``."""
     own: bool
-    """Printed by the method's own paper."""
+    """Printed by whoever measured it."""
     secondary: bool
-    """Quoted from somewhere that is not a paper's table; never ranked."""
+    """Quoted from somewhere that is no paper's table; never ranked."""
     note: str
 
 
@@ -75,37 +81,19 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Practice:
-    """How a method's authors tested it on one data set."""
-
-    draw: str
-    """``seeded`` | ``official`` | ``none`` | ``unknown``."""
-    test_time_information: str
-    """As in a record, or ``unknown``."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a method was trained and ranked with on one data set; an empty text where no source says."""
-
-    input: str = ""
-    """Height and width of the network input, such as ``288x144``."""
-    backbone: str = ""
-    pretrained: str = ""
-    extra_labels: str = ""
-    """Labels in training beside identities: ``none``, or `vibench.methods.recipe_file.NEEDS` joined by ``+``."""
-    query_mode: str = ""
-    """Whether the ranking of one query saw the others: ``all`` | ``single``."""
-
-
-@dataclass(frozen=True)
 class Paper:
-    """A paper whose tables were transcribed."""
+    """A paper, repository or list whose numbers were transcribed."""
 
+    kind: str
+    """`PAPER`, `REPOSITORY`, `SECOND_HAND` or `WITHHELD`."""
     title: str
     venue: str
     year: str
+    address: str
+    """Where a person finds it; empty where that was not noted, which ``remark`` then says."""
     own_methods: tuple[str, ...]
+    """Those whose numbers in it were measured by whoever wrote it."""
+    remark: str
 
 
 @dataclass(frozen=True)
@@ -114,62 +102,45 @@ class Published:
 
     results: tuple[PrintedRow, ...]
     ablations: tuple[PrintedRow, ...]
-    recent: tuple[PrintedRow, ...]
     conflicts: tuple[Conflict, ...]
-    practices: Mapping[tuple[str, str], Practice]
-    """Per (method, data set); of an ablation that differs from its method, per (method/variant, data set)."""
-    setups: Mapping[tuple[str, str], Setup]
-    """Likewise; absent where nothing is known."""
+    methods: MethodTable
     audits: tuple[Audit, ...]
     papers: Mapping[str, Paper]
+    bibliography: Bibliography = field(default_factory=dict)
+    withheld: tuple[PrintedRow, ...] = ()
+    """Rows of ``results.csv`` that are not to be shown."""
 
-    def practice(self, method: str, variant: str, dataset: str) -> Practice:
-        """How a method, or an ablation of it, was tested."""
-        own = self.practices.get((f"{method}/{variant}", dataset))
-        return own or self.practices[method, dataset]
-
-    def setup(self, method: str, variant: str, dataset: str) -> Setup:
-        """What a method, or an ablation of it, was trained with, as far as it is known."""
-        own = self.setups.get((f"{method}/{variant}", dataset))
-        return own or self.setups.get((method, dataset), Setup())
+    def facts(self, method: str, variant: str, dataset: str) -> MethodFacts:
+        """What is known of a method, or an ablation of it, on a data set."""
+        return self.methods.facts(method, variant, dataset)
 
 
-def load_published(folder: Path | None = None) -> Published:
+def load_published(folder: Path | None = None, fail: Fail = refuse) -> Published:
     """Read and check the published files, by default those that travel with vibench.
 
-    `UsageError` names file, line, column and value of the first cell that breaks the schema.
+    ``fail`` is told file, line, column and value of what breaks the schema, and by default raises `UsageError`; where
+    it returns, the row is left out.
     """
     folder = published_folder() if folder is None else Path(folder)
-    papers = {
-        row["source"]: Paper(row["title"], row["venue"], row["year"], tuple(row["own_methods"].split()))
-        for _, row in read_rows(folder / "sources.csv", _SOURCES)
-    }
-    practices: dict[tuple[str, str], Practice] = {}
-    for where, row in read_rows(folder / "draws.csv", _DRAWS):
-        key = (row["method"], row["dataset"])
-        if key in practices:
-            raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
-        if (row["draw"] == "none") != (row["dataset"] == "regdb"):
-            raise UsageError(f"{where}: column 'draw' must be none on regdb and only there, not '{row['draw']}'.")
-        practices[key] = Practice(row["draw"], row["test_time_information"])
+    papers = _papers(folder / "sources.csv", fail)
+    bibliography = read_papers(folder / "papers.bib", fail)
+    methods = read_methods(folder / "methods.csv", fail)
+    for method in methods.methods:
+        if (key := methods.cell("paper", method)) and key not in bibliography:
+            fail(f"{folder / 'methods.csv'}: '{method}' names the paper '{key}', which papers.bib does not hold.")
     tables = {
-        "results": tuple(_printed(folder / "results.csv", _RESULTS, papers)),
-        "ablations": tuple(_printed(folder / "ablations.csv", _ABLATIONS, papers)),
-        "recent": tuple(_recent(folder / "recent.csv")),
+        name: tuple(_printed(folder / f"{name}.csv", schema, papers, methods, fail))
+        for name, schema in (("results", _RESULTS), ("ablations", _ABLATIONS))
     }
-    for printed in (row for table in tables.values() for row in table):
-        if (printed.method, printed.dataset) not in practices:
-            raise UsageError(
-                f"{folder / 'draws.csv'}: has no row for '{printed.method}' on {printed.dataset}, which "
-                f"{printed.source} prints; add one (draw 'unknown' where nobody says)."
-            )
     return Published(
-        **tables,
-        conflicts=tuple(_conflicts(folder / "conflicts.csv")),
-        practices=practices,
-        setups=_setups(folder / "setups.csv", practices),
-        audits=tuple(read_audits(folder / "audits.csv", tables)),
+        results=tuple(row for row in tables["results"] if _kind(row, papers) != WITHHELD),
+        ablations=tables["ablations"],
+        conflicts=tuple(_conflicts(folder / "conflicts.csv", fail)),
+        methods=methods,
+        audits=tuple(read_audits(folder / "audits.csv", tables, methods.methods, fail)),
         papers=papers,
+        bibliography=bibliography,
+        withheld=tuple(row for row in tables["results"] if _kind(row, papers) == WITHHELD),
     )
 
 
@@ -184,37 +155,30 @@ def _is_percent(value: str) -> bool:
     return value == "" or (re.fullmatch(r"\d{1,3}(\.\d+)?", value) is not None and float(value) <= 100)
 
 
+_DIRECTIONS = {"regdb": ("v2t", "t2v"), "llcm": ("v2i", "i2v", "v2i-as-scripted"), "sysu-mm01": ("",)}
+"""The directions of each data set: those of its protocols."""
+_EVERY_DIRECTION = tuple(direction for directions in _DIRECTIONS.values() for direction in directions)
 _PERCENT = Column("a percentage such as 54.75, or empty", _is_percent)
 _METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {
-    "dataset": one_of("sysu-mm01", "regdb"),
+    "dataset": one_of(*DATASETS),
     "search": one_of("all", "indoor", ""),
     "shot": one_of("single", "multi", ""),
-    "direction": one_of("v2t", "t2v", ""),
+    "direction": one_of(*_EVERY_DIRECTION),
 }
-_IDENTITY = {"method_label": TEXT, "venue": TEXT, "year": YEAR}
-_ORIGIN = {"source": SLUG, "table": matching(r"Table \w+", "a table such as 'Table 4'"), "note": ANY}
+_IDENTITY = {"method_label": TEXT, "venue": ANY, "year": YEAR}
+_ORIGIN = {"source": SLUG, "table": TEXT, "note": ANY}
 _RESULTS = {"method": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
 _ABLATIONS = {"method": SLUG, "variant": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
-_RECENT = {
-    "method": TEXT,
-    "venue": TEXT,
-    "backbone_or_input": TEXT,
-    **{f"{setting}_{metric}": _PERCENT for setting in _RECENT_SETTINGS for metric in ("r1", "map")},
-    "setting": TEXT,
-    "provenance": matching(
-        r"(primary|secondary|author repository).*", "a text that begins with primary, secondary or author repository"
-    ),
-    "source": TEXT,
-    "caveat": ANY,
-}
+_METRIC = "|".join(METRICS)
+_DIRECTION = "|".join(filter(None, _EVERY_DIRECTION))
 _CONFLICTS = {
     "method": SLUGS,
-    "dataset": one_of("sysu-mm01", "regdb", ""),
+    "dataset": one_of(*DATASETS, ""),
     "search": one_of("all", "indoor", ""),
     "shot": one_of("single", "multi", "single / multi", ""),
-    "direction": one_of("v2t", "t2v", "v2t / t2v", ""),
-    "metric": matching(rf"({'|'.join(METRICS)})( / ({'|'.join(METRICS)}))*|label|protocol", "metrics or label"),
+    "direction": matching(rf"((?:{_DIRECTION})( / (?:{_DIRECTION}))*)?", "directions joined by ' / ', or empty"),
+    "metric": matching(rf"({_METRIC})( / ({_METRIC}))*|label|protocol", "metrics or label"),
     "value_a": TEXT,
     "source_a": TEXT,
     "value_b": ANY,
@@ -222,57 +186,76 @@ _CONFLICTS = {
     "kind": SLUG,
     "comment": TEXT,
 }
-_METHOD_OR_VARIANT = matching(r"[a-z0-9][a-z0-9-]*(/[a-z0-9-]+)?", "a slug, or METHOD/VARIANT of an ablation")
-_DRAWS = {
-    "method": _METHOD_OR_VARIANT,
-    "dataset": one_of("sysu-mm01", "regdb", "llcm"),
-    "draw": one_of("seeded", "official", "none", "unknown"),
-    "draw_evidence": TEXT,
-    "test_time_information": matching(r"[a-z]+(\+[a-z]+)*", "none, unknown, or kinds joined by '+'"),
-    "information_evidence": TEXT,
+_SOURCES = {
+    "source": SLUG,
+    "kind": one_of(PAPER, REPOSITORY, SECOND_HAND, WITHHELD),
+    "title": TEXT,
+    "venue": ANY,
+    "year": YEAR,
+    "address": matching(r"(https?://\S+)?", "a web address, or empty"),
+    "own_methods": matching(r"([a-z0-9-]+( [a-z0-9-]+)*)?", "methods with spaces between them, or empty"),
+    "remark": ANY,
 }
-_SETUPS = {
-    "method": _METHOD_OR_VARIANT,
-    "dataset": one_of("sysu-mm01", "regdb", "llcm"),
-    "input": matching(r"(\d+x\d+)?", "height and width such as 288x144, or empty"),
-    "backbone": matching(r"[a-z0-9-]*", "a slug or empty"),
-    "pretrained": matching(r"[a-z0-9-]*", "a slug or empty"),
-    "extra_labels": matching(r"(none|[a-z]+(\+[a-z]+)*)?", "none, kinds joined by '+', or empty"),
-    "query_mode": one_of("all", "single", ""),
-    "evidence": TEXT,
-}
-_SOURCES = {"source": SLUG, "title": TEXT, "venue": TEXT, "year": YEAR, "own_methods": TEXT}
 
 
-def _setups(path: Path, practices: Mapping[tuple[str, str], Practice]) -> dict[tuple[str, str], Setup]:
-    setups: dict[tuple[str, str], Setup] = {}
-    for where, row in read_rows(path, _SETUPS):
-        key = (row["method"], row["dataset"])
-        if key in setups:
-            raise UsageError(f"{where}: '{key[0]}' on {key[1]} is listed twice; keep one row.")
-        if (row["method"].partition("/")[0], row["dataset"]) not in practices:
-            raise UsageError(
-                f"{where}: '{key[0]}' on {key[1]} is no row of draws.csv; correct the name or add it there."
-            )
-        setups[key] = Setup(row["input"], row["backbone"], row["pretrained"], row["extra_labels"], row["query_mode"])
-    return setups
+def _papers(path: Path, fail: Fail) -> dict[str, Paper]:
+    papers: dict[str, Paper] = {}
+    for where, row in read_rows(path, _SOURCES, fail):
+        if row["source"] in papers:
+            fail(f"{where}: '{row['source']}' is listed twice; keep one row.")
+        if not row["address"] and not row["remark"]:
+            fail(f"{where}: column 'address' must say where '{row['source']}' is found, or 'remark' why nobody can.")
+        papers[row["source"]] = Paper(
+            row["kind"],
+            row["title"],
+            row["venue"],
+            row["year"],
+            row["address"],
+            tuple(row["own_methods"].split()),
+            row["remark"],
+        )
+    return papers
 
 
-def _check_setting(where: str, row: Mapping[str, str]) -> None:
+def _kind(printed: PrintedRow, papers: Mapping[str, Paper]) -> str:
+    return papers[printed.source.split()[0]].kind
+
+
+def _wrong_setting(row: Mapping[str, str]) -> str:
+    """What of a row's setting does not go with its data set, in words; empty where all does."""
     on_sysu = row["dataset"] == "sysu-mm01"
     for name, needed in (("search", on_sysu), ("shot", on_sysu), ("direction", not on_sysu)):
         if bool(row[name]) != needed:
             state = "filled" if needed else "empty"
-            raise UsageError(f"{where}: column '{name}' must be {state} on {row['dataset']}, not '{row[name]}'.")
+            return f"column '{name}' must be {state} on {row['dataset']}, not '{row[name]}'"
+    if row["direction"] not in _DIRECTIONS[row["dataset"]]:
+        return (
+            f"column 'direction' must be one of {', '.join(_DIRECTIONS[row['dataset']])} on {row['dataset']}, "
+            f"not '{row['direction']}'"
+        )
+    return ""
 
 
-def _printed(path: Path, schema: Mapping[str, Column], papers: Mapping[str, Paper]) -> Iterator[PrintedRow]:
-    for where, row in read_rows(path, schema):
-        _check_setting(where, row)
-        if row["source"] not in papers:
-            raise UsageError(
-                f"{where}: column 'source' must be one of {', '.join(papers)} (sources.csv), not '{row['source']}'."
-            )
+def _printed(
+    path: Path, schema: Mapping[str, Column], papers: Mapping[str, Paper], methods: MethodTable, fail: Fail
+) -> Iterator[PrintedRow]:
+    seen: dict[tuple[str, ...], str] = {}
+    for where, row in read_rows(path, schema, fail):
+        problem = _wrong_setting(row)
+        if not problem and row["source"] not in papers:
+            problem = f"column 'source' must be one of {', '.join(papers)} (sources.csv), not '{row['source']}'"
+        if not problem and (row["method"], "") not in methods.rows:
+            problem = f"column 'method' must be a method of methods.csv, not '{row['method']}'; add a row there"
+        if not problem and not any(row[metric] for metric in METRICS):
+            problem = "holds no number"
+        place = tuple(row.get(name, "") for name in ("method", "variant", *_SETTING, *METRICS, "source", "table"))
+        if not problem and place in seen:
+            problem = f"is the same print as {seen[place]}; keep one"
+        if problem:
+            fail(f"{where}: {problem}.")
+            continue
+        seen[place] = where.rpartition(", ")[2]
+        paper = papers[row["source"]]
         yield PrintedRow(
             method=row["method"],
             variant=row.get("variant", ""),
@@ -283,51 +266,14 @@ def _printed(path: Path, schema: Mapping[str, Column], papers: Mapping[str, Pape
             protocol=protocol_name(row["dataset"], row["search"], row["shot"], row["direction"]),
             values={metric: row[metric] for metric in METRICS if row[metric]},
             source=f"{row['source']} {row['table']}",
-            own=row["method"] in papers[row["source"]].own_methods,
-            secondary=False,
+            own=row["method"] in paper.own_methods,
+            secondary=paper.kind == SECOND_HAND,
             note=row["note"],
         )
 
 
-def _recent(path: Path) -> Iterator[PrintedRow]:
-    for where, row in read_rows(path, _RECENT):
-        if row["caveat"].startswith("do not show"):
-            continue
-        year = re.search(r"(19|20)\d\d", row["venue"])
-        for setting, (dataset, protocol) in _RECENT_SETTINGS.items():
-            values = {metric: row[f"{setting}_{metric}"] for metric in ("r1", "map") if row[f"{setting}_{metric}"]}
-            if not values:
-                continue
-            primary = row["provenance"].startswith("primary")
-            if row["provenance"] == _PRIMARY_IN_PART:
-                primary = protocol in _PRIMARY_PROTOCOLS
-            yield PrintedRow(
-                method=_recent_slug(row["method"], where),
-                variant="",
-                label=row["method"],
-                venue=row["venue"],
-                year=year.group() if year else "",
-                dataset=dataset,
-                protocol=protocol,
-                values=values,
-                source="recent.csv",
-                own=False,
-                secondary=not primary,
-                note="; ".join(
-                    part for part in (row["setting"], row["provenance"], row["source"], row["caveat"]) if part
-                ),
-            )
-
-
-def _recent_slug(label: str, where: str) -> str:
-    slug = _RECENT_SLUGS.get(label) or re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
-    if not slug:
-        raise UsageError(f"{where}: column 'method' must name a method, not '{label}'.")
-    return slug
-
-
-def _conflicts(path: Path) -> Iterator[Conflict]:
-    for _, row in read_rows(path, _CONFLICTS):
+def _conflicts(path: Path, fail: Fail) -> Iterator[Conflict]:
+    for _, row in read_rows(path, _CONFLICTS, fail):
         protocols = {
             protocol_name(row["dataset"], search, shot, direction)
             for search in row["search"].split(" / ")

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vibench.files.writing import write_text
+from vibench.leaderboard import audit_board
 from vibench.leaderboard.ablations import AblationBoard
+from vibench.leaderboard.audits import Audit
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title
 from vibench.leaderboard.csv_boards import ablation_csv, to_csv
@@ -25,6 +27,7 @@ def write_boards(
     boards: Sequence[Board],
     ablations: Sequence[AblationBoard] = (),
     profiles: Sequence[ProfileTable] = (),
+    audits: Sequence[Audit] = (),
 ) -> list[Path]:
     """Write every board and table as CSV and Markdown, and the index; files of boards that are gone are removed.
 
@@ -41,16 +44,30 @@ def write_boards(
     for table in profiles:
         path = folder / FOLDER / table.name
         texts |= {_with(path, ".csv"): profiles_csv(table), _with(path, ".md"): profiles_markdown(table)}
+    if audits:
+        path = folder / audit_board.NAME
+        texts |= {
+            _with(path, ".csv"): audit_board.audits_csv(audits),
+            _with(path, ".md"): audit_board.audits_markdown(audits),
+        }
     for path, text in texts.items():
         write_text(path, text)
     for path in _listed(folder) - set(texts):
         path.unlink(missing_ok=True)
-    write_text(folder / INDEX, _index(boards, ablations, profiles))
+    write_text(folder / INDEX, _index(boards, ablations, profiles, audits))
     return [*texts, folder / INDEX]
 
 
-def _index(boards: Sequence[Board], ablations: Sequence[AblationBoard], profiles: Sequence[ProfileTable]) -> str:
+def _index(
+    boards: Sequence[Board],
+    ablations: Sequence[AblationBoard],
+    profiles: Sequence[ProfileTable],
+    audits: Sequence[Audit],
+) -> str:
     lines = ["# Leaderboards", "", "Rendered by `vibench leaderboard` from `records/`, `profiles/` and `published/`."]
+    if audits:
+        name = audit_board.NAME
+        lines += ["", f"[Audits of printed numbers]({name}.md) ([CSV]({name}.csv)): {len(audits)} findings"]
     for synthetic, title in ((False, "Real data"), (True, "Synthetic twins")):
         chosen = [board for board in boards if board.synthetic == synthetic]
         if chosen:

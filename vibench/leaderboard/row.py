@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vibench.leaderboard.audits import Audit
-from vibench.leaderboard.published import Conflict, Setup
+from vibench.leaderboard.method_facts import SUPERVISED, Setup
+from vibench.leaderboard.published import Conflict
 from vibench.records.schema import Cost, RunInfo
 
 UNRANKED = "not ranked"
@@ -18,6 +19,10 @@ OTHER_PRINT = "other print"
 """Obstacle of a print that is not its method's headline."""
 SUPERSEDED = "superseded"
 """Obstacle of a run whose seed was trained again later."""
+QUOTED = "quoted"
+"""Mark of a printed number that none of its sources measured."""
+NOT_AUDITED = "not audited"
+"""Mark of a ranked printed number about which there is no finding of any severity."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,10 @@ class Row:
     """Of a measured row: the published row it re-measures, as ``METHOD`` or ``METHOD/VARIANT``."""
     published: Row | None = None
     """That row, where the board's protocol and draw have it."""
+    supervision: str = SUPERVISED
+    """What the method learns from, one of `vibench.leaderboard.method_facts.SUPERVISION`."""
+    reproduction: tuple[str, ...] = ()
+    """Of a printed row: what of it is proven here, or why nobody can repeat it."""
 
     @property
     def place(self) -> str:
@@ -93,6 +102,11 @@ class Row:
     def difference(self, metric: str) -> float | None:
         """Measured minus published, in percent points; None where either is missing."""
         return None if self.published is None else difference(self, self.published, metric)
+
+
+def section_of(supervision: str, information: str) -> str:
+    """Title of the section of a kind of supervision and of test-time information: the latter alone where supervised."""
+    return information if supervision == SUPERVISED else f"{supervision}: {information}"
 
 
 def difference(measured: Row, printed: Row, metric: str) -> float | None:

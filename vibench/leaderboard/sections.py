@@ -1,19 +1,24 @@
-"""Sections of a board: rows of equal test-time information, ranked among themselves, and those that hold no rank."""
+"""Sections of a board: rows of equal supervision and test-time information, ranked among themselves, and the unranked.
+
+Supervised rows come first; within a kind of supervision, those whose rankings look at least.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vibench.leaderboard.method_facts import SUPERVISION, UNKNOWN
 from vibench.leaderboard.row import LEAKING, RERANKED, UNRANKED, Row
 
-_INFORMATION_ORDER = ("none", "gallery", "gallery+queries", "attributes")
-_LAST_SECTIONS = (RERANKED, "unknown", LEAKING, UNRANKED)
+_INFORMATION_ORDER = ("none", "gallery", "gallery+queries", "attributes", "text")
+_LAST_INFORMATION = (RERANKED, UNKNOWN)
+_LAST_SECTIONS = (LEAKING, UNRANKED)
 
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of equal test-time information, or the rows that are not ranked."""
+    """Rows of equal supervision and test-time information, or the rows that are not ranked."""
 
     title: str
     rows: tuple[tuple[int | None, Row], ...]
@@ -30,11 +35,16 @@ def sections_of(rows: Iterable[Row], ignore_audits: bool) -> tuple[Section, ...]
     )
 
 
-def _section_order(title: str) -> tuple[int, str]:
-    for titles, start in ((_INFORMATION_ORDER, 0), (_LAST_SECTIONS, len(_INFORMATION_ORDER) + 1)):
-        if title in titles:
-            return start + titles.index(title), title
-    return len(_INFORMATION_ORDER), title
+def _section_order(title: str) -> tuple[int, int, str]:
+    if title in _LAST_SECTIONS:
+        return len(SUPERVISION), _LAST_SECTIONS.index(title), title
+    supervision, parted, information = title.partition(": ")
+    learnt = SUPERVISION.index(supervision) if parted else 0
+    information = information if parted else title
+    for titles, start in ((_INFORMATION_ORDER, 0), (_LAST_INFORMATION, len(_INFORMATION_ORDER) + 1)):
+        if information in titles:
+            return learnt, start + titles.index(information), title
+    return learnt, len(_INFORMATION_ORDER), title
 
 
 def _ranked(rows: Iterable[Row], ignore_audits: bool) -> tuple[tuple[int | None, Row], ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from vibench.leaderboard.audits import Audit, by_severity
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import (
     ABSENT,
@@ -20,7 +19,7 @@ from vibench.leaderboard.cells import (
     signed,
 )
 from vibench.leaderboard.cost import COSTS, CostKind, CostTable, cost_of
-from vibench.leaderboard.footnotes import audit_sentence, conflict_values
+from vibench.leaderboard.footnotes import conflict_values
 from vibench.leaderboard.published import Conflict
 from vibench.leaderboard.row import Row
 
@@ -172,14 +171,6 @@ def conflict_list(conflicts: Iterable[Conflict]) -> list[RenderableType]:
         head = f"{', '.join(conflict.methods)} ({place}), {conflict.kind}: "
         paragraphs.append(_paragraph(head, f"{conflict_values(conflict)}. {conflict.comment}."))
     return paragraphs
-
-
-def audit_list(audits: Iterable[Audit]) -> list[RenderableType]:
-    """All audit findings, worst first, a paragraph each."""
-    return [
-        _paragraph(f"{', '.join(audit.methods)}, {audit.kind} ({audit.severity}): ", audit_sentence(audit))
-        for audit in by_severity(audits)
-    ]
 
 
 def row_marks(row: Row) -> list[str]:

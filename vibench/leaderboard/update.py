@@ -31,6 +31,13 @@ class Update:
     """Why not all could be written."""
 
 
+def read_boards(folder: Path, published: Published) -> Update:
+    """The boards of ``folder`` from its records and the published numbers; nothing is written."""
+    printed = [*published_rows(published), *ablation_rows(published)]
+    records, problems = read_records(folder)
+    return Update(build_boards(records, printed), records, printed, [], problems)
+
+
 def update_boards(folder: Path, published: Published) -> Update:
     """Write all boards of ``folder`` from its records and the published numbers, and the tables of its profiles.
 
@@ -44,7 +51,9 @@ def update_boards(folder: Path, published: Published) -> Update:
         boards = build_boards(records, printed)
         written, failure = [], None
         try:
-            written = write_boards(folder, boards, ablation_boards(boards, published.papers), profiles)
+            written = write_boards(
+                folder, boards, ablation_boards(boards, published.papers), profiles, published.audits
+            )
         except OSError as error:
             failure = error
     return Update(boards, records, printed, written, [*problems, *unsound], failure)
