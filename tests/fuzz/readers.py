@@ -42,6 +42,7 @@ from vibench.evaluation.features import Features, named_feature, read_features, 
 from vibench.files.json_table import write_json_table
 from vibench.files.shipped import protocols_folder, published_folder
 from vibench.leaderboard.published import load_published
+from vibench.leaderboard.published_check import check_published
 from vibench.methods.plugin import find_plugin
 from vibench.methods.pose.refinement import load_refinement
 from vibench.methods.recipe import (
@@ -507,6 +508,13 @@ def _reader_of_cache(*names: str) -> Callable[[Path], object]:
     return read
 
 
+def _read_published(folder: Path) -> None:
+    """As ``vibench leaderboard --check-published``, which goes on behind a mistake, and as every other command."""
+    _, remarks = check_published(folder / "published")
+    assert all(remark.text.isprintable() for remark in remarks)
+    load_published(folder / "published")
+
+
 FINISHED = ("images.npy", "index.csv", "cache.json")
 INTERRUPTED = ("images.partial.npy", "chunks.partial")
 CACHE_FORMS = {FINISHED: ("npy", "csv", "json"), INTERRUPTED: ("npy", "lines")}
@@ -643,14 +651,14 @@ READERS: tuple[Reader, ...] = (
     *(
         Reader(
             f"published {name}",
-            "csv",
+            "csv" if name.endswith(".csv") else "text",
             f"published/{name}",
             lambda folder: shutil.copytree(published_folder(), folder / "published"),
-            lambda folder: load_published(folder / "published"),
+            _read_published,
             # The tables refer to one another.
             names_file=False,
         )
-        for name in sorted(path.name for path in published_folder().glob("*.csv"))
+        for name in sorted(path.name for path in published_folder().iterdir())
     ),
     Reader("demo.json", "json", "demo.json", _write_demo, lambda folder: begun_plan(folder, None, "demo", 0)),
     Reader("run.json", "json", "run.json", _write_run, lambda folder: RunFolder(folder).description()),

@@ -20,13 +20,13 @@ def report_published(folder: Path | None, methods: Sequence[str]) -> None:
     from rich.markup import escape
 
     from vibench.cli.console import err, out
+    from vibench.errors import cited
     from vibench.leaderboard.published_check import ERROR, by_text, check_published
 
     published, remarks = check_published(folder)
     shown = [remark for remark in remarks if not methods or remark.kind == ERROR or remark.subject in methods]
     for (kind, text), subjects in by_text(shown).items():
-        more = f" and {len(subjects) - NAMES} more" if len(subjects) > NAMES else ""
-        about = f"{', '.join(subjects[:NAMES])}{more}: " if subjects else ""
+        about = f"{cited(subjects, NAMES)}: " if subjects else ""
         console = err if kind == ERROR else out
         console.print(f"[{_COLOURS[kind]}]{kind}:[/] {escape(about + text)}", soft_wrap=True)
     rows = len(published.results) + len(published.ablations) + len(published.withheld)

@@ -29,7 +29,7 @@ TABLES = ("results", "ablations")
 
 _NONE_READ = " (none read)"
 _SELECTOR = r"(\*|results|ablations)(/[^\s:;@]+)?:[^\s:;@()]+(@[^:;@()]+)?"
-_PLACE = re.compile(r"[\w.-]+/[\w.-]+@[0-9a-f]{7,40}|(?:[\w.*-]+/)*[\w.*-]+\.(?:py|log|txt|yml|yaml|md)\b")
+_PLACE = re.compile(r"[\w.-]{1,80}/[\w.-]{1,80}@[0-9a-f]{7,40}|[\w./*-]{1,200}\.(py|log|txt|yml|yaml|md)(:\d.*)?")
 _SCHEMA = {
     "method": SLUGS,
     "kind": SLUG,
@@ -95,7 +95,7 @@ class Audit:
     @property
     def names_code(self) -> bool:
         """Whether the evidence names a file of a repository."""
-        return _PLACE.search(self.evidence) is not None
+        return any(_PLACE.fullmatch(word) for word in re.split(r"[\s,;()]+", self.evidence))
 
     def concerns(self, table: str, printed: Printed) -> bool:
         """Whether the finding is about this row of one of `TABLES`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from pathlib import Path
 
+from vibench.errors import one_line
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.consensus import agreeing, equal_as_printed, flag_conflicts, print_key
 from vibench.leaderboard.method_facts import UNKNOWN
@@ -36,7 +37,7 @@ def check_published(folder: Path | None = None) -> tuple[Published, list[Remark]
     """The sound part of a folder of published files, and all remarks about it, errors first."""
     errors: list[str] = []
     published = load_published(folder, errors.append)
-    remarks = [Remark(ERROR, text) for text in errors]
+    remarks = [Remark(ERROR, one_line(text)) for text in errors]
     remarks += _contradictions(published)
     remarks += _implausible(published)
     remarks += _loose_conflicts(published)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vibench.leaderboard.catalogue import Catalogue
 from vibench.leaderboard.row import OTHER_PRINT, Row, difference
 
 
-def with_reproduction(published: Sequence[Row], measured: Sequence[Row], catalogue: Catalogue) -> list[Row]:
-    """The printed rows of a board with their status; that which says why nobody can repeat a row stands already."""
-    proven = catalogue.proven()
+def with_reproduction(
+    published: Sequence[Row], measured: Sequence[Row], proven: Mapping[str, Sequence[str]]
+) -> list[Row]:
+    """The printed rows of a board with their status, ``proven`` telling what is of rows by their names.
+
+    That which says why nobody can repeat a row stands already.
+    """
     rows = []
     for row in published:
         name = f"{row.method}/{row.variant}" if row.variant else row.method
