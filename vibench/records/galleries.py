@@ -23,7 +23,7 @@ from vibench.files.digests import sha256_text
 from vibench.protocols import Protocol, load_protocol, protocol_names
 from vibench.records.schema import Record
 
-_TWIN_VERSION = re.compile(r"(tiny|small|full)-s([0-9]{1,18})-r([0-9]{1,9})")
+_TWIN_VERSION = re.compile(r"(tiny|demo|small|full)-s([0-9]{1,18})-r([0-9]{1,9})(-[a-z-]+[1-3])?")
 
 
 def gallery_problems(records: Mapping[Path, Record]) -> list[str]:
