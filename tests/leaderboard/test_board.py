@@ -13,6 +13,7 @@ from tests.records.made import make_record
 from vibench.leaderboard.board import OFFICIAL_PERMUTATIONS, Board, build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import load_published
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import UNRANKED, Row
 from vibench.protocols import load_protocol
 
@@ -97,12 +98,12 @@ def test_real_boards_hold_every_published_row_once_per_draw() -> None:
     assert not ranked["regdb-t2v"] & {"mmd", "paenet", "agw", "xmodal", "deen"}
     for board in boards:
         for section in board.sections:
-            clean = [rank for rank, row in section.rows if rank and not row.audits]
-            audited = [rank for rank, row in section.rows if rank and any(a.severity != "note" for a in row.audits)]
+            clean = [rank.high for rank, row in section.rows if rank and not row.audits]
+            audited = [rank.low for rank, row in section.rows if rank and any(a.severity != "note" for a in row.audits)]
             assert not clean or not audited or max(clean) < min(audited)
 
 
-def _flat(board: Board) -> list[tuple[str, int | None, Row]]:
+def _flat(board: Board) -> list[tuple[str, Rank | None, Row]]:
     return [(section.title, rank, row) for section in board.sections for rank, row in section.rows]
 
 

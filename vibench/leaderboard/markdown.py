@@ -24,6 +24,7 @@ from vibench.leaderboard.cells import (
 )
 from vibench.leaderboard.cost import CostLine, CostTable, cost_tables
 from vibench.leaderboard.footnotes import Footnotes, escaped
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
 
 _TITLES = tuple(METRIC_TITLES[metric] for metric in METRICS)
@@ -100,7 +101,7 @@ def _preamble(board: Board) -> str:
     return "\n\n".join([*([_SYNTHETIC] if board.synthetic else []), about])
 
 
-def _cells(rank: int | None, row: Row, footnotes: Footnotes) -> list[str]:
+def _cells(rank: Rank | None, row: Row, footnotes: Footnotes) -> list[str]:
     setup = row.setup
     return [
         ABSENT if rank is None else str(rank),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vibench.leaderboard.rank import Rank, plain
 from vibench.leaderboard.row import LEAKING, RERANKED, UNRANKED, Row
 
 _INFORMATION_ORDER = ("none", "gallery", "gallery+queries", "attributes")
@@ -16,7 +17,7 @@ class Section:
     """Rows of equal test-time information, or the rows that are not ranked."""
 
     title: str
-    rows: tuple[tuple[int | None, Row], ...]
+    rows: tuple[tuple[Rank | None, Row], ...]
     """Rank and row."""
 
 
@@ -37,7 +38,7 @@ def _section_order(title: str) -> tuple[int, str]:
     return len(_INFORMATION_ORDER), title
 
 
-def _ranked(rows: Iterable[Row], ignore_audits: bool) -> tuple[tuple[int | None, Row], ...]:
+def _ranked(rows: Iterable[Row], ignore_audits: bool) -> tuple[tuple[Rank | None, Row], ...]:
     """Ranked rows by standing, then those without rank by score."""
 
     def standing(row: Row) -> tuple[bool, bool, float, float]:
@@ -45,10 +46,10 @@ def _ranked(rows: Iterable[Row], ignore_audits: bool) -> tuple[tuple[int | None,
         return bool(row.obstacles), found_wanting and not ignore_audits and not row.obstacles, *_merit(row)
 
     ordered = sorted(rows, key=lambda row: (standing(row), row.order))
-    ranks: list[int | None] = []
+    ranks: list[Rank | None] = []
     for at, row in enumerate(ordered):
         tied = at > 0 and standing(ordered[at - 1]) == standing(row)
-        ranks.append(None if row.obstacles else ranks[-1] if tied else at + 1)
+        ranks.append(None if row.obstacles else ranks[-1] if tied else plain(at + 1))
     return tuple(zip(ranks, ordered, strict=True))
 
 

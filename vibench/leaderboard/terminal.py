@@ -22,6 +22,7 @@ from vibench.leaderboard.cells import (
 from vibench.leaderboard.cost import COSTS, CostKind, CostTable, cost_of
 from vibench.leaderboard.footnotes import audit_sentence, conflict_values
 from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     for title, _ in details:
         table.add_column(title, overflow="fold", min_width=20 if title in ("marks", "about") else 9)
 
-    def cells(rank: int | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
+    def cells(rank: Rank | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
         scores = []
         for metric, top in zip(metrics, best, strict=True):
             score = row.scores.get(metric)
