@@ -72,9 +72,9 @@ def test_published_rows_without_rank(change: dict[str, object], obstacle: str) -
         assert rows_of(board)["agw"].obstacles == (obstacle,)
 
 
-def test_published_and_measured_rows_are_ranked_together() -> None:
+def test_published_and_measured_rows_are_ranked_apart() -> None:
     (board,) = build_boards([real_record("mine", 0.42), real_record("better", 0.6)], [PRINTED])
-    assert lines_of(board) == [("none", 1, "better"), ("none", 2, "agw"), ("none", 3, "mine")]
+    assert lines_of(board) == [("none", 1, "better"), ("none", 2, "mine"), ("none", 1, "agw")]
     assert rows_of(board)["agw"].scores["r1"].printed == "47.50"
 
 

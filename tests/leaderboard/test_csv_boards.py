@@ -19,7 +19,7 @@ def test_csv_holds_plain_numbers_and_printed_precision() -> None:
     measured, printed, unknown = rows
     assert (measured["rank_low"], measured["r1"], measured["r1_std"]) == ("1", "54.5000", "2.8723")
     assert (measured["peak_memory_mib"], measured["gflops_per_image"], measured["run"]) == ("3072", "10.4", "run-1")
-    assert (printed["rank_low"], printed["rank_high"], printed["r1"], printed["r5"]) == ("2", "2", "47.50", "")
+    assert (printed["rank_low"], printed["rank_high"], printed["r1"], printed["r5"]) == ("1", "1", "47.50", "")
     assert printed["conflicts"] == "map: value-mismatch"
     assert (unknown["rank_low"], unknown["not_ranked_because"]) == ("", "draw unknown")
     assert (measured["published_r1"], measured["difference_r1"]) == ("47.50", "7.0000")

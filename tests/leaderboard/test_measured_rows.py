@@ -93,10 +93,10 @@ def test_conditions_are_those_of_the_run_or_of_the_paper() -> None:
         real_record("mine", 0.1, source="features"),
     ]
     (board,) = build_boards(records, [printed])
-    assert [row.setup.extra_labels for row in board.rows] == ["heatmaps", "heatmaps", "none", ""]
-    assert [row.setup.input for row in board.rows] == ["288x144", "288x144", "288x144", ""]
+    assert [row.setup.extra_labels for row in board.rows] == ["heatmaps", "none", "", "heatmaps"]
+    assert [row.setup.input for row in board.rows] == ["288x144", "288x144", "", "288x144"]
     assert [row.draw for row in board.rows] == ["seeded"] * 4
-    assert [row.setup.query_mode for row in board.rows] == ["", "all", "all", "all"]
+    assert [row.setup.query_mode for row in board.rows] == ["all", "all", "all", ""]
 
 
 def test_runs_of_unequal_seeds_are_one_row_with_the_deviation_over_seeds() -> None:

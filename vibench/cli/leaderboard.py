@@ -84,7 +84,7 @@ def leaderboard(
     update = update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
-        boards = build_boards(update.records, update.printed, ignore_audits=True)
+        boards = build_boards(update.records, update.printed, ignore_audits=True, certainty=update.certainty)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
         if kinds:

@@ -104,7 +104,7 @@ def _score(row: Row, metric: str) -> tuple[str, str]:
         return "", ""
     if score.printed:
         return score.printed, ""
-    return f"{score.value:.4f}", f"{score.deviation or 0.0:.4f}"
+    return f"{score.value:.4f}", _plain(score.deviation, ".4f")
 
 
 def _scaled(value: int | None, unit: float) -> float | None:

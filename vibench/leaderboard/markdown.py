@@ -26,6 +26,7 @@ from vibench.leaderboard.cost import CostLine, CostTable, cost_tables
 from vibench.leaderboard.footnotes import Footnotes, escaped
 from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
+from vibench.leaderboard.sections import Section
 
 _TITLES = tuple(METRIC_TITLES[metric] for metric in METRICS)
 _HEADERS = (
@@ -50,13 +51,21 @@ _SYNTHETIC = (
     "**The images are synthetic.** These numbers compare methods with each other on rendered people; "
     "they say nothing about scores on the real data set and must not stand beside them."
 )
+_GAP: list[str] = []
+"""In place of the cells of a row: an empty line."""
 _MEASURED = "Measured rows as mean ± standard deviation, over seeds where there are several (n - 1), else over trials."
+_RANKS = (
+    "Ranks count within a section, by r1. A measured row holds the places from one plus the rows that are surely "
+    "better to the rows that are not surely worse, itself included. Sure is what neither other test identities (Holm "
+    "over the section) nor other seeds, where a row has several, would turn over; an empty line shows where a section "
+    "parts for sure."
+)
 
 
 def to_markdown(board: Board) -> str:
     """The board: a table per section, measured beside published, costs, then the footnotes."""
     footnotes = Footnotes()
-    tables = [[_cells(rank, row, footnotes) for rank, row in section.rows] for section in board.sections]
+    tables = [_lines(section, footnotes) for section in board.sections]
     used = _used(line for table in tables for line in table)
     parts = [f"# {board_title(board)}", _preamble(board)]
     for section, table in zip(board.sections, tables, strict=True):
@@ -91,14 +100,27 @@ def _preamble(board: Board) -> str:
         f"Protocol `{board.protocol}`, draw `{board.draw}`, fingerprint `{board.fingerprint[:16]}`. Scores in percent, "
         f"published rows as printed ({ABSENT}: not printed, not measured or not known). "
     )
-    about += f"{_MEASURED} " if board.measured else ""
-    about += "Ranks count within a section, by r1, then mAP."
-    if any(row.source == "published" for row in board.rows):
+    printed = any(row.source == "published" for row in board.rows)
+    if board.measured:
+        about += f"{_MEASURED}\n\n{_RANKS}"
+        if board.chance:
+            levels = ", ".join(f"{METRIC_TITLES[metric]} {level:.2f}" for metric, level in board.chance.items())
+            about += f" A random order scores {levels}: a row not surely above that r1 is not learnt and not ranked."
+        about += " Printed rows rank among themselves, by r1, then mAP." if printed else ""
+    else:
+        about += "Ranks count within a section, by r1, then mAP."
+    if printed:
         about += (
             " Printed rows with an audit finding (minor) rank below every row without, those with a grave one (major) "
             "hold no rank; no finding means that none is known, not that the number was checked."
         )
     return "\n\n".join([*([_SYNTHETIC] if board.synthetic else []), about])
+
+
+def _lines(section: Section, footnotes: Footnotes) -> list[list[str]]:
+    """The cells of the rows, with an empty line between groups."""
+    groups = [[_cells(rank, row, footnotes) for rank, row in group] for group in section.groups]
+    return [line for at, group in enumerate(groups) for line in ([_GAP] if at else []) + group]
 
 
 def _cells(rank: Rank | None, row: Row, footnotes: Footnotes) -> list[str]:
@@ -192,7 +214,7 @@ def _ablation_cells(line: AblationLine, footnotes: Footnotes) -> list[str]:
 
 def _used(lines: Iterable[Sequence[str]]) -> list[bool]:
     """Per column, whether any line says something there; the last, of marks, stays."""
-    columns = list(zip(*lines, strict=True))
+    columns = list(zip(*filter(None, lines), strict=True))
     return [*(any(cell not in ("", ABSENT) for cell in column) for column in columns[:-1]), True]
 
 
@@ -203,7 +225,7 @@ def _table(headers: Sequence[str], lines: Sequence[Sequence[str]], used: Sequenc
     used = used or _used(lines)
     cells = [[escaped(cell) or ABSENT for cell in compress(line, used)] for line in lines]
     for line, whole in zip(cells, lines, strict=True):
-        line[-1] = escaped(whole[-1])
+        line[-1:] = [escaped(whole[-1])] if whole else [""] * sum(used)
     return tabulate(cells, list(compress(headers, used)), tablefmt="pipe", disable_numparse=True)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,28 @@ class Rank:
 def plain(place: int) -> Rank:
     """The one place."""
     return Rank(place, place)
+
+
+def ranks(rows: int, better: Collection[tuple[int, int]]) -> list[Rank]:
+    """The ranks of so many rows, from the pairs (A, B) of which A is surely better than B.
+
+    From one plus the number of rows that are surely better to the number of rows that are not surely worse.
+    """
+    above = Counter(worse for _, worse in better)
+    below = Counter(superior for superior, _ in better)
+    return [Rank(1 + above[row], rows - below[row]) for row in range(rows)]
+
+
+def sure_cuts(order: Sequence[Rank]) -> list[int]:
+    """Where ranks in the order of their rows part: no row before a cut can change places with one behind it.
+
+    Rows that are sure of their one place are not parted from one another.
+    """
+    found, highest = [], 0
+    for at in range(1, len(order)):
+        highest = max(highest, order[at - 1].high)
+        if highest <= at < min(rank.low for rank in order[at:]):
+            found.append(at)
+    ends = [0, *found, len(order)]
+    alone = [end - start == 1 for start, end in pairwise(ends)]
+    return [cut for cut, (one, other) in zip(found, pairwise(alone), strict=True) if not (one and other)]

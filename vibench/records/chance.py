@@ -36,13 +36,13 @@ def reach(protocol: Protocol | None, trial: TrialScore, outcome: PerQuery) -> tu
     held = np.zeros((len(people), reached.shape[1]), dtype=bool)
     np.logical_or.at(held, codes.reshape(-1), reached)
     skipped = [
-        (np.equal(outcome.camera, query_camera), np.equal(cameras, gallery_camera))
+        (np.asarray(outcome.camera == query_camera), np.asarray(cameras == gallery_camera))
         for query_camera, gallery_camera in protocol.skip.cameras
     ]
     if protocol.skip.identities == "same":
         images = everything
         for asking, column in skipped:
-            images = images - protocol.shots * (held[:, column].any(axis=1)[codes.reshape(-1)] & asking)
+            images = images - protocol.shots * (np.any(held[codes.reshape(-1)] & column, axis=1) & asking)
     else:
         # What no query reaches lies on the cameras that are skipped.
         within = np.ones(reached.shape, dtype=bool)
