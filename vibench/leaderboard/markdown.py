@@ -47,7 +47,7 @@ _HEADERS = (
     "evidence",
     "marks",
 )
-_SYNTHETIC = (
+SYNTHETIC = (
     "**The images are synthetic.** These numbers compare methods with each other on rendered people; "
     "they say nothing about scores on the real data set and must not stand beside them."
 )
@@ -69,7 +69,7 @@ def to_markdown(board: Board) -> str:
     used = _used(line for table in tables for line in table)
     parts = [f"# {board_title(board)}", _preamble(board)]
     for section, table in zip(board.sections, tables, strict=True):
-        parts += [f"## {section_title(section)}", _table(_HEADERS, table, used)]
+        parts += [f"## {section_title(section)}", pipe_table(_HEADERS, table, used)]
     parts += _comparison(board, footnotes) + _costs(board)
     return "\n\n".join([*parts, *footnotes.markdown()]) + "\n"
 
@@ -79,7 +79,7 @@ def ablation_markdown(ablation: AblationBoard) -> str:
     footnotes, board = Footnotes(), ablation.board
     headers = ["variant", *(f"printed {title}" for title in _TITLES), "measured as", "seeds", *_TITLES]
     headers += [f"difference {title}" for title in _TITLES] + ["printed in", "evidence", "marks"]
-    table = _table(headers, [_ablation_cells(line, footnotes) for line in ablation.lines])
+    table = pipe_table(headers, [_ablation_cells(line, footnotes) for line in ablation.lines])
     about = (
         f"The variants of `{ablation.method}` under protocol `{board.protocol}`, draw `{board.draw}`, fingerprint "
         f"`{board.fingerprint[:16]}`. Scores in percent. "
@@ -91,7 +91,7 @@ def ablation_markdown(ablation: AblationBoard) -> str:
             "Differences in percent points: measured minus printed. Printed rows stand in the order of their tables "
             f"({ABSENT}: not printed or not measured)."
         )
-    parts = [f"# Ablations of {ablation.method}, {board_title(board)}", *([_SYNTHETIC] if board.synthetic else [])]
+    parts = [f"# Ablations of {ablation.method}, {board_title(board)}", *([SYNTHETIC] if board.synthetic else [])]
     return "\n\n".join([*parts, about.rstrip(), table, *footnotes.markdown()]) + "\n"
 
 
@@ -114,7 +114,7 @@ def _preamble(board: Board) -> str:
             " Printed rows with an audit finding (minor) rank below every row without, those with a grave one (major) "
             "hold no rank; no finding means that none is known, not that the number was checked."
         )
-    return "\n\n".join([*([_SYNTHETIC] if board.synthetic else []), about])
+    return "\n\n".join([*([SYNTHETIC] if board.synthetic else []), about])
 
 
 def _lines(section: Section, footnotes: Footnotes) -> list[list[str]]:
@@ -164,7 +164,7 @@ def _comparison(board: Board, footnotes: Footnotes) -> list[str]:
         lines.append([*cells, published.evidence, row.evidence, ", ".join(remarks)])
     if not lines:
         return []
-    table = _table([*headers, "printed in", "evidence", "marks"], lines)
+    table = pipe_table([*headers, "printed in", "evidence", "marks"], lines)
     return ["## Measured beside published", "Differences in percent points: measured minus published.", table]
 
 
@@ -174,7 +174,7 @@ def _costs(board: Board) -> list[str]:
         if table.kinds:
             headers = ["method", "section", "r1", "mAP", *(kind.heading for kind in table.kinds), "runs"]
             lines = [_cost_cells(line, table) for line in table.lines]
-            parts += [f"## {escaped(cost_title(table))}", _table(headers, lines)]
+            parts += [f"## {escaped(cost_title(table))}", pipe_table(headers, lines)]
     if parts:
         parts.insert(
             1,
@@ -218,7 +218,7 @@ def _used(lines: Iterable[Sequence[str]]) -> list[bool]:
     return [*(any(cell not in ("", ABSENT) for cell in column) for column in columns[:-1]), True]
 
 
-def _table(headers: Sequence[str], lines: Sequence[Sequence[str]], used: Sequence[bool] = ()) -> str:
+def pipe_table(headers: Sequence[str], lines: Sequence[Sequence[str]], used: Sequence[bool] = ()) -> str:
     """A table without the columns that are not ``used``, by default those that say nothing in these lines."""
     from tabulate import tabulate
 

@@ -53,11 +53,12 @@ def sections_of(
         by_title.setdefault(row.place, []).append(row)
     return tuple(
         Section(title, _ranked(by_title[title], ignore_audits, certainty))
-        for title in sorted(by_title, key=_section_order)
+        for title in sorted(by_title, key=section_order)
     )
 
 
-def _section_order(title: str) -> tuple[int, str]:
+def section_order(title: str) -> tuple[int, str]:
+    """Sort key of sections by their titles."""
     for titles, start in ((_INFORMATION_ORDER, 0), (_LAST_SECTIONS, len(_INFORMATION_ORDER) + 1)):
         if title in titles:
             return start + titles.index(title), title
