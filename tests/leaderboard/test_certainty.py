@@ -206,6 +206,20 @@ def test_a_damaged_file_of_verdicts_is_made_anew(tmp_path: Path) -> None:
         assert kept.read_text() == sound
 
 
+def test_outcomes_damaged_after_they_were_judged(tmp_path: Path) -> None:
+    for name, skill in (("a", 0.9), ("b", 0.85)):
+        put(tmp_path, name, skill)
+    (lost,) = put(tmp_path, "lost", 0.6)
+    update_boards(tmp_path, NOTHING)
+    records, _ = find_records(tmp_path)
+    path = next(path for path, record in records.items() if record == lost).with_suffix(".npz")
+    path.write_bytes(bytes(path.stat().st_size))
+    put(tmp_path, "new", 0.3)
+    (board,) = (board for board in update_boards(tmp_path, NOTHING).boards if board.measured)
+    assert shown(board) == {"a": "1–2", "b": "1–2", "lost": "3", "new": "4"}
+    assert BY_SCORE in rows_of(board)["lost"].marks
+
+
 def test_a_file_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     put(tmp_path, "a", 0.9)
     put(tmp_path, "b", 0.4)

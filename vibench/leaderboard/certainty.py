@@ -111,15 +111,15 @@ class Certainty:
         layouts = Counter(found.layout for found in standings if found is not None)
         usual = max(layouts, key=lambda layout: (layouts[layout], layout), default="")
         places = [at for at, found in enumerate(standings) if found is not None and found.layout == usual]
-        # Verdicts must not depend on the order of rows.
-        places.sort(key=lambda at: self._key(rows[at]))
-        key = sha256_text("\n".join(self._key(rows[at]) for at in places))
-        if key not in self._better:
-            found = self._found.better.get(key)
-            if found is None or any(not 0 <= place < len(places) for pair in found for place in pair):
-                found = self._compared([rows[at] for at in places])
-            self._better[key] = found
-        return set(places), {(places[one], places[other]) for one, other in self._better[key]}
+        key, known = self._known([rows[at] for at in places])
+        if known is None:
+            # A file may have been damaged since its row was judged.
+            places = [at for at in places if self._read(rows[at]) is not None]
+            key, known = self._known([rows[at] for at in places])
+        if known is None:
+            known = self._compared([rows[at] for at in places])
+        self._better[key] = known
+        return set(places), {(places[one], places[other]) for one, other in known}
 
     def keep(self) -> None:
         """Write what was found or read back since the beginning, and nothing else, if it is not what is there."""
@@ -159,15 +159,20 @@ class Certainty:
                 self._asked[ids] = None
         return self._asked[ids]
 
+    def _known(self, rows: Sequence[Ids]) -> tuple[str, list[tuple[int, int]] | None]:
+        """What a verdict on these rows, in this order, is kept under, and the pairs where it is known."""
+        key = sha256_text("\n".join(self._key(ids) for ids in rows))
+        pairs = self._better.get(key, self._found.better.get(key))
+        sound = pairs is not None and all(0 <= place < len(rows) for pair in pairs for place in pair)
+        return key, pairs if sound else None
+
     def _compared(self, rows: Sequence[Ids]) -> list[tuple[int, int]]:
-        asked = [self._read(ids) for ids in rows]
-        sides = [found.scored for found in asked if found is not None]
-        assert len(sides) == len(rows), "a row that has a standing can be read"
-        found = zip(combinations(range(len(rows)), 2), differences(LEADING, sides, self._resampling), strict=True)
+        sides = [asked.scored for ids in rows if (asked := self._read(ids)) is not None]
+        pairs = combinations(range(len(rows)), 2)
         return [
-            pair if difference.difference > 0 else (pair[1], pair[0])
-            for pair, difference in found
-            if not difference.within_noise
+            pair if found.difference > 0 else (pair[1], pair[0])
+            for pair, found in zip(pairs, differences(LEADING, sides, self._resampling), strict=True)
+            if not found.within_noise
         ]
 
 
