@@ -46,7 +46,7 @@ def sure_cuts(order: Sequence[Rank]) -> list[int]:
     found, highest = [], 0
     for at in range(1, len(order)):
         highest = max(highest, order[at - 1].high)
-        if highest <= at < min(rank.low for rank in order[at:]):
+        if highest < min(rank.low for rank in order[at:]):
             found.append(at)
     ends = [0, *found, len(order)]
     alone = [end - start == 1 for start, end in pairwise(ends)]
