@@ -18,6 +18,7 @@ from vibench.leaderboard.latex import PAGE, latex
 from vibench.leaderboard.latex_text import escaped
 from vibench.leaderboard.papers_bib import EXPECTED, KIND, read_papers
 from vibench.leaderboard.published import load_published
+from vibench.leaderboard.rank import Rank
 
 PUBLISHED = load_published()
 HOSTILE = "a_b%c&d#e$f{g}h~i^j\\k<l>m|n"
@@ -62,12 +63,21 @@ def test_a_table_has_sections_intervals_and_findings_below() -> None:
     text = latex([board], PUBLISHED)
     _structure(text)
     assert "1 & agw~\\cite{agw} & trained & 54.50 \\textpm{} 2.87 &" in text
-    assert "2 & agw\\textsuperscript{A1}~\\cite{agw} & published & 47.50 & --" in text
+    assert "\\addlinespace\n1 & agw\\textsuperscript{A1}~\\cite{agw} & published & 47.50 & --" in text
     assert "\\textsuperscript{A1}~agw, test-set-checkpoint, minor: finding of test-set-checkpoint." in text
     # A note changes no rank and is left out.
     assert "several-heads" not in text
     assert text.index("\\emph{Test-time information: none}") < text.index("\\emph{Unsupervised. Test-time")
     assert "\\toprule" in text and "\\midrule" in text and "\\bottomrule" in text
+
+
+def test_a_range_of_ranks_is_set_as_one() -> None:
+    (board,) = build_boards([real_record("agw"), real_record("caj", 0.4)], [])
+    (section,) = board.sections
+    ranged = replace(section, rows=tuple((Rank(1, 2), row) for _, row in section.rows))
+    text = latex([replace(board, sections=(ranged,))], PUBLISHED)
+    _structure(text)
+    assert "1--2 & agw" in text and "1--2 & caj" in text
 
 
 def test_hostile_names_break_no_table() -> None:

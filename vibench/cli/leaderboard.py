@@ -79,6 +79,9 @@ def leaderboard(
     terminal shows the boards that hold a measured row, without published rows that hold no rank; with --protocol or
     --only, all boards and rows of those. Rows keep the ranks that they have on the whole board.
 
+    A rank such as 1–3 is a range: no row is surely better, and three, this one included, are not surely worse. Measured
+    and published rows rank apart.
+
     Example: vibench leaderboard --protocol sysu-all
     """
     from rich.markup import escape
@@ -131,7 +134,7 @@ def leaderboard(
     update = read_boards(folder, published) if latex or bibtex else update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
-        boards = build_boards(update.records, update.printed, ignore_audits=True)
+        boards = build_boards(update.records, update.printed, ignore_audits=True, certainty=update.certainty)
     whole = bool(protocol or filters)
     shown = [selected(board, filters) for board in boards if not protocol or board.protocol in protocol]
     shown = [board for board in shown if (board.sections if whole else board.measured)]

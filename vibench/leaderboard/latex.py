@@ -34,11 +34,13 @@ def _table(board: Board, published: Published) -> str:
     for section in board.sections:
         heading = escaped(section_title(section))
         lines += ["\\midrule", f"\\multicolumn{{{len(headers)}}}{{@{{}}l}}{{\\emph{{{heading}}}}} \\\\"]
-        for rank, row in section.rows:
-            cells = ["--" if rank is None else escaped(str(rank)), _name(row, published, findings)]
-            cells += [escaped(row.source)] if sources else []
-            cells += [escaped(score_text(row.scores.get(metric))) for metric in metrics]
-            lines.append(f"{' & '.join(cells)} \\\\")
+        for at, group in enumerate(section.groups):
+            lines += ["\\addlinespace"] if at else []
+            for rank, row in group:
+                cells = ["--" if rank is None else escaped(str(rank)), _name(row, published, findings)]
+                cells += [escaped(row.source)] if sources else []
+                cells += [escaped(score_text(row.scores.get(metric))) for metric in metrics]
+                lines.append(f"{' & '.join(cells)} \\\\")
     columns = f"@{{}}rl{'l' if sources else ''}{'r' * len(metrics)}@{{}}"
     head = ["\\toprule", f"{' & '.join(headers)} \\\\"]
     notes = [f"\\textsuperscript{{A{number}}}~{_finding(audit)}" for audit, number in findings.items()]
@@ -56,7 +58,8 @@ def _table(board: Board, published: Published) -> str:
 
 _ABOUT = (
     "Scores in percent, published ones as printed, measured ones as mean ± standard deviation over seeds where there "
-    "are several, else over trials. Ranks count within a section."
+    "are several, else over trials. Ranks count within a section, those of measured and of published rows apart; a "
+    "range of ranks holds the places that a measured row may have."
 )
 
 

@@ -60,7 +60,10 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         variant=record.variant,
         source=record.source,
         test_time_information=record.test_time_information,
-        scores={metric: Score(100.0 * record.mean[metric], 100.0 * record.std[metric]) for metric in METRICS},
+        scores={
+            metric: Score(100.0 * record.mean[metric], 100.0 * record.std[metric] if len(record.trials) > 1 else None)
+            for metric in METRICS
+        },
         obstacles=tuple(text for text, holds in obstacles.items() if holds),
         marks=(*evaluated, recipe) if changed else evaluated,
         evaluated=evaluated,

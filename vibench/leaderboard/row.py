@@ -23,6 +23,10 @@ QUOTED = "quoted"
 """Mark of a printed number that none of its sources measured."""
 NOT_AUDITED = "not audited"
 """Mark of a ranked printed number about which there is no finding of any severity."""
+NOT_LEARNT = "not learnt"
+"""Obstacle of a measured row that is not surely above chance."""
+BY_SCORE = "ranked by score alone"
+"""Mark of a measured row whose outcomes cannot be compared with those of its section."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Score:
 
     value: float
     deviation: float | None = None
-    """Standard deviation, over seeds where there are several, else over trials; None for a published number."""
+    """Standard deviation, over seeds where there are several, else over trials; None for one alone."""
     printed: str = ""
     """The number as its paper prints it; empty for a measured one."""
     conflicts: tuple[Conflict, ...] = ()
@@ -93,6 +97,11 @@ class Row:
     def order(self) -> tuple[str, str, str]:
         """What orders rows of equal scores."""
         return self.method, self.variant, self.evidence
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Ids of the records that a measured row stands for, one per seed."""
+        return tuple(run.evidence for run in self.single_runs)
 
     @property
     def single_runs(self) -> tuple[Row, ...]:
