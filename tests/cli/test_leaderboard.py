@@ -96,6 +96,8 @@ def test_findings_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     words = " ".join(audits.output.split())
     assert words.index("(major;") < words.index("(minor;") < words.index("(note;")
     assert "1KK077/IDKL@8676b62 IDKL/engine/__init__.py:39" in words
+    one = CliRunner().invoke(app, ["leaderboard", "--audits", "--only", "method=saai"]).output
+    assert "gallery-information" in one and "idkl" not in one
     # Lists alone write nothing.
     assert list(tmp_path.iterdir()) == []
 
@@ -124,6 +126,7 @@ def test_audits_can_be_ignored_on_the_terminal_only(tmp_path: Path, monkeypatch:
         (("--only", "backbon=resnet50"), "did you mean 'backbone'"),
         (("--only", "backbone="), "has no value"),
         (("--latex",), "no row is shown"),
+        (("--audits", "--only", "dataset=llcm"), "method=NAME"),
     ],
 )
 def test_bad_usage(

@@ -117,6 +117,11 @@ def test_own_paper_is_the_headline_of_cm_ssft(rows: list[PublishedRow]) -> None:
         assert ("r1", "value-mismatch") in {(metric, conflict.kind) for metric, conflict in row.conflicts}
 
 
+def test_a_print_that_an_audit_calls_wrong_is_no_headline_beside_another(rows: list[PublishedRow]) -> None:
+    for protocol, r1 in (("regdb-v2t", "83.70"), ("regdb-t2v", "82.80"), ("sysu-indoor", "76.74")):
+        assert [row.values["r1"] for row in _find(rows, "mpanet", protocol) if row.headline] == [r1]
+
+
 def test_secondary_rows_are_marked_unless_a_paper_prints_the_same(rows: list[PublishedRow]) -> None:
     assert [row.secondary for row in _find(rows, "mfen", "sysu-all")] == [True]
     # Of LCNL a list alone has numbers on SYSU-MM01; on RegDB a paper prints the same.

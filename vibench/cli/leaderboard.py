@@ -14,7 +14,7 @@ def leaderboard(
     published_folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]",
+            metavar="FOLDER",
             help="With --check-published: the folder to check, by default vibench's own.",
             show_default=False,
         ),
@@ -114,14 +114,18 @@ def leaderboard(
         load_protocol(name)
     filters = [parse_filter(text) for text in only or []]
     kinds = cost_kinds(by) if by else ()
+    methods = sorted({value for one in filters for value in one.values})
+    if (check_published or conflicts or audits) and any(one.key != "method" for one in filters):
+        raise UsageError("--check-published, --conflicts and --audits know one key of --only: method=NAME.")
     if check_published:
         from vibench.cli.published_check import report_published
 
-        named = [one for one in filters if one.key == "method"]
-        return report_published(published_folder, sorted({value for one in named for value in one.values}))
+        return report_published(published_folder, methods)
     published = load_published()
     if conflicts or audits:
-        for paragraph in conflict_list(published.conflicts) if conflicts else audit_list(published.audits):
+        about = [one for one in published.conflicts if not methods or set(methods) & set(one.methods)]
+        found = [one for one in published.audits if not methods or set(methods) & set(one.methods)]
+        for paragraph in conflict_list(about) if conflicts else audit_list(found):
             out.print(paragraph)
         return
     folder = leaderboards_folder(leaderboards)

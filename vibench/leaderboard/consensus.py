@@ -2,7 +2,8 @@
 
 Most numbers are reprinted by paper after paper. Two prints agree when every metric that both print is equal, or
 equal but for rounding where one prints fewer digits. Of several rows of a method in one setting, one is its
-headline and may be ranked: the one printed by whoever measured it, else the one most papers print.
+headline and may be ranked: the one printed by whoever measured it, else one that no audit calls wrong, else the one most
+papers print.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vibench.evaluation.result import METRICS
-from vibench.leaderboard.audits import Audit, by_severity
+from vibench.leaderboard.audits import SEVERITIES, Audit, by_severity
 from vibench.leaderboard.method_facts import SUPERVISED, Setup
 from vibench.leaderboard.published import Conflict, PrintedRow, Published
 
@@ -72,7 +73,8 @@ def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]])
     rows: list[PublishedRow] = []
     for (dataset, protocol, method, variant), group in prints.items():
         clusters = agreeing(group)
-        headline = min(range(len(clusters)), key=lambda at: _standing(clusters[at], at))
+        wrong = [any(_says_wrong(audit) for one in found for audit in findings[id(one)]) for found in clusters]
+        headline = min(range(len(clusters)), key=lambda at: _standing(clusters[at], wrong[at], at))
         facts = published.facts(method, variant, dataset)
         for at, cluster in enumerate(clusters):
             conflicts = {found: None for printed in cluster for found in flags.get(print_key(printed), ())}
@@ -174,11 +176,15 @@ def flag_conflicts(
     return flags
 
 
-def _standing(cluster: Sequence[PrintedRow], at: int) -> tuple[bool, bool, int, int]:
+def _standing(cluster: Sequence[PrintedRow], wrong: bool, at: int) -> tuple[bool, bool, bool, int, int]:
     """Sort key of a method's rows in one setting; the least is the headline."""
     papers = {printed.source.split()[0] for printed in cluster}
     secondary = all(printed.secondary for printed in cluster)
-    return secondary, not any(printed.own for printed in cluster), -len(papers), at
+    return secondary, not any(printed.own for printed in cluster), wrong, -len(papers), at
+
+
+def _says_wrong(audit: Audit) -> bool:
+    return audit.severity == SEVERITIES[0] or audit.kind == "misprint"
 
 
 def print_key(printed: PrintedRow) -> tuple[str, ...]:
