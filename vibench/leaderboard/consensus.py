@@ -1,9 +1,9 @@
 """One row per published number: prints that agree become one row, prints that do not stay apart and are flagged.
 
 Most numbers are reprinted by paper after paper. Two prints agree when every metric that both print is equal, or
-equal but for rounding where one prints fewer digits. Of several rows of a method in one setting, one is its
-headline and may be ranked: the one printed by whoever measured it, else one that no audit calls wrong, else the one most
-papers print.
+equal but for rounding where one prints fewer digits. Of several rows of a method in one setting, one is its headline
+and may be ranked: the one printed by whoever measured it, else one that no audit calls wrong, else the one most papers
+print.
 """
 
 from __future__ import annotations
