@@ -81,7 +81,7 @@ def test_extracted_features_evaluate_like_the_run(run: Callable[..., Result], tr
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ((), UsageError, "exactly one of RUN, --features, --checkpoint and --attributes-only"),
+        ((), UsageError, "exactly one of RUN, --features, --scores, --checkpoint and --attributes-only"),
         (("RUN",), UsageError, "no protocol given"),
         (("RUN", "--protocol", "sysu-al"), UsageError, "did you mean 'sysu-all'"),
         (("RUN", "--protocol", "regdb-v2t"), UsageError, "is a protocol of regdb"),

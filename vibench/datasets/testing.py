@@ -19,14 +19,15 @@ def images_of_tests(dataset: Dataset, root: Path, trial: int | None = None) -> d
     if not root.is_dir():
         if dataset.name != "sysu-mm01":
             raise UsageError(f"{root}: there is no such folder for the data set {dataset.name}; name it with --root.")
-        return {1: dataset.index_from_names(_sysu_names())}
+        return {1: dataset.index_from_names(sysu_test_names())}
     if dataset.trials == 1:
         return {1: test_rows(dataset.index(root, trial))}
     trials = range(1, dataset.trials + 1) if trial is None else (trial,)
     return {each: test_rows(dataset.index(root, each)) for each in trials}
 
 
-def _sysu_names() -> list[str]:
+def sysu_test_names() -> list[str]:
+    """The names of all test images of SYSU-MM01, as published."""
     skeleton = sysu_skeleton()
     rows = skeleton[skeleton["split"] == "test"][["camera", "pid", "images"]].itertuples(index=False)
     return [f"cam{camera}/{pid:04d}/{at:04d}.jpg" for camera, pid, count in rows for at in range(1, count + 1)]
