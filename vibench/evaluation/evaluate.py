@@ -20,7 +20,10 @@ from vibench.evaluation.shared_ranking import Case, TrialOutcome, rank_cases
 from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
 
-COMPLETE_FEATURES = "complete the features file, name its data set with --dataset if it is another"
+COMPLETE_FEATURES = (
+    "complete the features file, name its data set with --dataset if it is another, or evaluate what is there, "
+    "unranked, with --allow-incomplete"
+)
 """What to do where images are missing from features."""
 
 
@@ -54,7 +57,7 @@ def evaluate_features(
     A gallery with fewer identities than a rank has the CMC stay at its last value. A query whose identity has no
     reachable gallery image is left out of every metric and counted in a note. Raises `UsageError` for unusable
     features, missing permutations and, unless ``allow_incomplete``, for images missing from a real data set, which
-    ``remedy`` tells where to complete.
+    ``remedy`` says where to complete, or how to allow it.
     """
     by_split = _by_split(splits)
     own = distances if isinstance(distances, Mapping) else dict.fromkeys(by_split, distances)
@@ -141,7 +144,7 @@ def _dataset_of(by_split: Mapping[int, Features], protocols: Sequence[Protocol],
 def _incomplete(sentences: Sequence[str], allowed: bool, remedy: str) -> list[str]:
     """The sentences as notes, or a refusal."""
     if sentences and not allowed:
-        raise UsageError(f"{sentences[0]}; {remedy}, or evaluate what is there, unranked, with --allow-incomplete.")
+        raise UsageError(f"{sentences[0]}; {remedy}.")
     return list(sentences)
 
 

@@ -33,7 +33,10 @@ from vibench.scoring.foreign.names import relative_names
 from vibench.scoring.matrix_file import Axis, ScoreMatrix
 from vibench.scoring.rules import Rules
 
-COMPLETE_SCORES = "give the scores of all test images, name their data set with --dataset if it is another"
+COMPLETE_SCORES = (
+    "give the scores of all test images, name their data set with --dataset if it is another, or evaluate what is "
+    "there, unranked, with --allow-incomplete"
+)
 """What to do where images are missing from scores."""
 _CITED = 3
 
@@ -148,10 +151,7 @@ def _of_trials(
             lacking.append(f"{said} ({cited(absent, _CITED)})")
             index = index[~index["path"].isin(absent)]
     if lacking and not allow_incomplete:
-        raise UsageError(
-            f"{matrices[0].where}: {lacking[0]}; {COMPLETE_SCORES}, or evaluate what is there, unranked, with "
-            "--allow-incomplete."
-        )
+        raise UsageError(f"{matrices[0].where}: {lacking[0]}; {COMPLETE_SCORES}.")
     paths = tuple(index["path"])
     features = Features(_table(paths, places), paths=paths)
     trials = draw_trials(protocol, identify(features, dataset), draw, permutations)
