@@ -20,6 +20,7 @@ from vibench.datasets.registry import get_dataset
 from vibench.datasets.sysu_mm01 import sysu_skeleton
 from vibench.datasets.testing import test_differences as differences
 from vibench.errors import UsageError
+from vibench.files.shipped import protocols_folder
 from vibench.records.schema import Record
 from vibench.scoring.attributes import GivenAttributes
 from vibench.scoring.rules import Rules, load_protocols
@@ -88,6 +89,24 @@ def test_a_copy_that_lacks_test_images(
         f"tested on an incomplete copy: the test split{of} lacks 2 of {images} images ({first}, {second})"
         in record.notes
     )
+
+
+def uncounted(protocol: str, folder: Path) -> str:
+    """A protocol of one's own, of which nobody knows how many images there should be."""
+    text = (protocols_folder() / f"{protocol}.toml").read_text(encoding="utf-8").partition("[expected]")[0]
+    path = folder / "own.toml"
+    path.write_text(text.replace(f'name = "{protocol}"', 'name = "own"'), encoding="utf-8")
+    return str(path)
+
+
+def test_a_record_is_incomplete_whatever_its_protocol_counts(
+    run: tuple[str, Path, Path], copy: Path, tmp_path: Path
+) -> None:
+    name, root, folder = run
+    own = uncounted(PROTOCOLS[name], tmp_path)
+    assert evaluated(folder, root, own).complete
+    (copy / paths_of_test(name, copy)[0]).unlink()
+    assert not evaluated(folder, copy, own, allow_incomplete=True).complete
 
 
 def test_a_whole_copy_says_nothing(run: tuple[str, Path, Path]) -> None:

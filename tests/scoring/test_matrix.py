@@ -26,6 +26,7 @@ from vibench.evaluation.draws import draw_trials
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import identify
+from vibench.files.shipped import protocols_folder
 from vibench.leaderboard.board import build_boards
 from vibench.records.record_json import from_json, to_json
 from vibench.records.schema import Record
@@ -315,15 +316,25 @@ def test_queries_that_lack_scores_in_a_trial(twin_features: Features, sysu_twin:
     file = trials_file(tmp_path / "s.npz", twin_features, "sysu-all")
     with np.load(file) as given:
         arrays = {name: given[name] for name in given.files}
+    # The last of its folder: the numbers of the others show no gap.
     names = arrays["query_paths"]
-    arrays |= {"scores_4": arrays["scores_4"][1:], "query_paths_4": names[1:]}
+    arrays |= {"scores_4": arrays["scores_4"][:-1], "query_paths_4": names[:-1]}
     np.savez(file, **arrays)
-    said = rf"1 of the {len(names)} queries of sysu-all lack scores \({names[0]}\)"
+    said = rf"1 of the {len(names)} queries of sysu-all lack scores \({names[-1]}\)"
     with pytest.raises(UsageError, match=f"{said}; give the scores of all test images, .*--allow-incomplete"):
         scored(file, ["sysu-all"], "sysu-mm01-twin", root=sysu_twin, allow_incomplete=False)
     (found,) = scored(file, ["sysu-all"], "sysu-mm01-twin", root=sysu_twin)
     assert not found.record.complete and any(re.fullmatch(said, note) for note in found.record.notes)
     assert found.record.trials[0].queries == len(names) - 1
+    # Also under a protocol of one's own, of which nobody knows how many images there should be.
+    text = (protocols_folder() / "sysu-all.toml").read_text(encoding="utf-8").partition("[expected]")[0]
+    (tmp_path / "own.toml").write_text(text.replace('name = "sysu-all"', 'name = "own"'), encoding="utf-8")
+    whole_file = trials_file(tmp_path / "whole.npz", twin_features, "sysu-all")
+    complete = [
+        scored(one, [str(tmp_path / "own.toml")], "sysu-mm01-twin", root=sysu_twin)[0].record.complete
+        for one in (whole_file, file)
+    ]
+    assert complete == [True, False]
 
 
 def real(indoor: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,7 @@ class ScoreMatrix:
     where: str
     """File and array, for sentences."""
     values: np.ndarray
-    """(Q, G) float32 or float64, finite."""
+    """(Q, G) float16, float32 or float64, finite."""
     distances: bool
     """True: smaller is more alike."""
     query: Axis
@@ -150,13 +150,11 @@ def _matrix(
 
 
 def _numbers(values: np.ndarray, where: str) -> np.ndarray:
-    """The matrix as float32 or float64, no value changed."""
+    """The matrix as floating point numbers, no value changed."""
     if values.ndim != 2 or 0 in values.shape:
         raise UsageError(f"{where}: must be an array (queries, gallery images), not of the shape {values.shape}.")
-    if values.dtype in (np.float32, np.float64):
+    if values.dtype in (np.float16, np.float32, np.float64):
         return values
-    if values.dtype == np.float16:
-        return values.astype(np.float32)
     if values.dtype.kind in "biu" and max(abs(int(values.min())), abs(int(values.max()))) <= _EXACT:
         return values.astype(np.float64)
     raise UsageError(f"{where}: must be float32 or float64, not {values.dtype}; convert it with astype.")
