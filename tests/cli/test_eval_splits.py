@@ -67,7 +67,9 @@ def test_a_checkpoint_of_another_method_is_refused(vibench: Callable[..., Result
     checkpoint = run / "checkpoints" / "last.pt"
     with pytest.raises(UsageError, match="is a checkpoint of toy, not of --method agw"):
         vibench("eval", "--method", "agw", "--checkpoint", checkpoint, "--protocol", "regdb-v2t")
-    with pytest.raises(UsageError, match="exactly one of RUN, --features, --checkpoint and --attributes-only"):
+    with pytest.raises(
+        UsageError, match="exactly one of RUN, --features, --scores, --checkpoint and --attributes-only"
+    ):
         vibench("eval", run, "--checkpoint", checkpoint)
     with pytest.raises(UsageError, match="--protocol sysu-all: is a protocol of sysu-mm01, but"):
         vibench("eval", run, "--protocol", "sysu-all")

@@ -46,6 +46,10 @@ def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, prog
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root and --dataset{said}")
     counts, problems = _CHECKS[dataset.layout](root, listing.samples, dataset.synthetic)
     problems += image_problems(root, listing.samples, workers, progress, listing.files)
+    problems = [
+        *(problem for problem in problems if problem.kind != "missing" or problem.path not in listing.empty),
+        *(Problem("truncated", image, "0 bytes") for image in listing.empty),
+    ]
     problems += [
         Problem("ambiguous", image, f"{' and '.join(files)} are all this image; keep the right one of them")
         for image, files in listing.doubles.items()

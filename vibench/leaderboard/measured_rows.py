@@ -78,8 +78,10 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
             input=record.run.input,
             backbone=record.run.backbone,
             pretrained=record.run.pretrained,
-            # Features go by any name: whose recipe made them is not known.
-            extra_labels="" if record.source == "features" else catalogue.extra_labels(record.method, record.variant),
+            # Features and scores go by any name: whose recipe made them is not known.
+            extra_labels=(
+                "" if record.source in ("features", "scores") else catalogue.extra_labels(record.method, record.variant)
+            ),
         ),
         section=LEAKING if record.leaking else section,
         printed_name=catalogue.printed_name(record),

@@ -42,6 +42,7 @@ class Scale:
     """Per identity and modality of a batch."""
     budgets: dict[str, Budget]
     """Per data set."""
+    precision: str = "fp32"
     common: tuple[str, ...] = ()
     """Further changes of every recipe."""
     common_backbone: bool = False
@@ -64,7 +65,7 @@ class Scale:
             f"sampler.batches_per_epoch={budget.batches_per_epoch}",
             f"schedule.epochs={budget.epochs}",
             # One precision for all, whatever their official codes train in.
-            'optimizer.precision="bf16"',
+            f'optimizer.precision="{self.precision}"',
             *_scaled_schedule(own, budget.epochs),
             *self.common,
         )
@@ -92,6 +93,7 @@ SCALES = {
             backbone="resnet50",
             height=288,
             width=144,
+            precision="bf16",
             identities=8,
             images=4,
             budgets={SYSU: Budget(20, 20, (0, 1, 2)), REGDB: Budget(10, 20, (0,), trials=(1,))},
