@@ -62,7 +62,7 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
     assert len(read_records(tmp_path / "demo" / "leaderboards")[0]) == len(records) + 1, "beside the others"
 
     recipe = tmp_path / "demo" / "runs" / "sysu-mm01-twin" / "agw-s0" / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace("lr = 0.003", "lr = 0.1"))
+    recipe.write_text(recipe.read_text().replace("lr = 0.006", "lr = 0.1"))
     refused = vibench("demo", "--scale", "tiny", "--out", "demo")
     assert refused.returncode == 2
     assert "agw-s0: holds a run of another recipe" in refused.stderr and "Traceback" not in refused.stderr
