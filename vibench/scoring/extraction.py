@@ -64,7 +64,8 @@ def extract_features(
     Each modality passes in batches of its own. ``attributes`` (N, 8) are those of the images' people, for a method that
     takes them (`Method.embed_with_attributes`). With ``extras``, what `Method.embed` returns beside the embedding is
     kept as further arrays. ``feature`` names what of it takes the embedding's place, flattened to one row per image.
-    ``compiled``: by `torch.compile`, on a GPU with CUDA graphs; the time that compiling takes is not counted.
+    ``compiled``: by `torch.compile`, on a GPU with CUDA graphs; the time that compiling takes is not counted, nor is
+    that in which a GPU loads its libraries.
     Raises `UsageError` where the method has no such feature or was trained on images of another size, and
     `VibenchError` where a feature is NaN or infinite.
     """
@@ -77,9 +78,9 @@ def extract_features(
     places = [embed.padded(batch.places) for batch in batches]
     codes = _codes_of_batches(attributes, places, device)
     read = [rows[padded] for padded in places]
-    if compiled:
+    if warm_up := uncounted_batches(device.type, compiled):
         for batch, of_batch, known in _first_of_each_modality(batches, read, codes):
-            for pixels in images_on_device(cache.images, [of_batch] * WARM_UP, device):
+            for pixels in images_on_device(cache.images, [of_batch] * warm_up, device):
                 embed(pixels, batch.modality, known)
     results = _Results(len(index), device)
     start = time.perf_counter()
@@ -105,6 +106,13 @@ def extract_features(
         )
     features = Features(embedding, paths=tuple(index["path"]), extras=arrays, meta=meta or {})
     return Extraction(features, len(index) / seconds, memory.peak)
+
+
+def uncounted_batches(device_type: str, compiled: bool) -> int:
+    """How many batches of a modality are embedded before the clock starts."""
+    if compiled:
+        return WARM_UP
+    return 1 if device_type == "cuda" else 0
 
 
 def _check_size(method: Method, cache: ImageCache) -> None:
