@@ -21,6 +21,7 @@ from vibench.modality import MODALITIES, other
 from vibench.protocols import HEADLINE_PROTOCOLS, Protocol, load_protocol
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.foreign.assemble import assemble
+from vibench.scoring.foreign.containers import read_container
 from vibench.scoring.foreign.fit import fit_to_test_split
 from vibench.scoring.foreign.keys import GALLERY, QUERY
 from vibench.scoring.foreign.layout import Part
@@ -42,6 +43,8 @@ class Known:
     dataset: Dataset
     version: str
     split: int
+    own: bool = False
+    """Whether vibench extracted them, and so compares them as their method does."""
 
     def rows(self, kept: np.ndarray) -> Known:
         """Those of ``kept`` (N,) bool."""
@@ -62,8 +65,21 @@ class Known:
 
 def diagnose_features(path: Path, claims: Claims, progress: Progress = silent) -> Diagnosis:
     """What features are and what looks wrong; `UsageError` where the file holds none that are known."""
-    found = find_features(path, gallery=claims.gallery, names=claims.names)
     diagnosis = Diagnosis(str(path), "features")
+    try:
+        found = find_features(path, gallery=claims.gallery, names=claims.names)
+    except UsageError as error:
+        matrix = _only_matrix(path)
+        if matrix is None:
+            raise
+        diagnosis.note("rows", len(matrix))
+        diagnosis.note("dimensions", matrix.shape[1])
+        diagnosis.note("numbers", matrix.dtype)
+        diagnosis.findings.append(
+            Finding("wrong", "nothing says whose features these are", str(error), "name the images with --names FILE")
+        )
+        _judge_values(values.Rows(matrix, lambda row: f"row {row}"), diagnosis)
+        return diagnosis
     sizes = {part.features.shape[1:] for part in found.parts}
     rows = sum(len(part.features) for part in found.parts)
     diagnosis.note("rows", rows)
@@ -89,6 +105,8 @@ def diagnose_features(path: Path, claims: Claims, progress: Progress = silent) -
         values.Rows(known.features.features, _namer(known), known.images.pids, known.images.modalities), diagnosis
     )
     rules = claims.rules()
+    if known.own:
+        diagnosis.findings = [one for one in diagnosis.findings if one.what != values.NOT_NORMALISED]
     diagnosis.findings += exchanged(path, known, rules)
     diagnosis.findings += _drawn(path, known, rules, claims, diagnosis)
     diagnosis.findings += _missing(known, drawn=_GALLERY in diagnosis.facts)
@@ -97,6 +115,14 @@ def diagnose_features(path: Path, claims: Claims, progress: Progress = silent) -
     _evaluate(known if whole else known.rows(sound), rules, claims, diagnosis, whole, progress)
     _actions(path, known, rules, claims, diagnosis)
     return diagnosis
+
+
+def _only_matrix(path: Path) -> np.ndarray | None:
+    """The one matrix of a file that says nothing of its images, to look at its numbers at least; else None."""
+    if not path.is_file():
+        return None
+    arrays = [array for array in read_container(path).arrays.values() if array.ndim == 2 and array.dtype.kind == "f"]
+    return arrays[0] if len(arrays) == 1 and arrays[0].size else None
 
 
 def _names(parts: Sequence[Part]) -> list[str] | None:
@@ -168,7 +194,13 @@ def _known(
         images = identify(features, dataset)
     sides = [np.full(len(part.features), part.side) for part in parts if part.side in (QUERY, GALLERY)]
     known = Known(
-        features, images, np.concatenate(sides) if len(sides) == len(parts) else None, dataset, version, split
+        features,
+        images,
+        np.concatenate(sides) if len(sides) == len(parts) else None,
+        dataset,
+        version,
+        split,
+        own="checkpoint_sha256" in found.meta,
     )
     counts = [f"{int((images.modalities == modality).sum())} {modality}" for modality in MODALITIES]
     diagnosis.note("images", ", ".join(counts))
@@ -452,10 +484,10 @@ def _evaluate(
             Finding("doubtful", "could not be evaluated", reason, "see what 'vibench eval --features' says of it")
         )
         return
-    performance.show_scores(measured, diagnosis)
+    performance.show_scores(measured, diagnosis, known.dataset.synthetic)
     if whole:
         diagnosis.findings += _other_counts(known, measured)
-    differing = performance.distances_differ(measured)
+    differing = [] if known.own else performance.distances_differ(measured)
     if differing:
         diagnosis.findings = [one for one in diagnosis.findings if one.what != values.NOT_NORMALISED]
     diagnosis.findings += differing

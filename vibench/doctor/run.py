@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -27,12 +28,19 @@ def runs_below(folder: Path) -> list[Path]:
 
 
 def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
-    """A run, or the runs of several splits; `UsageError` where ``run.json`` or the recipe is damaged."""
+    """A run, or the runs of several splits."""
     runs = open_runs(path)
     diagnosis = Diagnosis(str(path), "run" if len(runs) == 1 else f"run with {len(runs)} splits")
+    sound = True
     for run in runs:
         one = diagnosis if len(runs) == 1 else Diagnosis(str(run.path), "run")
-        _judge(run, claims, one)
+        try:
+            _judge(run, claims, one)
+        except UsageError as error:
+            one.findings.append(
+                Finding("wrong", "a damaged run", str(error), "copy its files again from where it was trained")
+            )
+            sound = False
         if one is not diagnosis:
             for name, value in one.facts.items():
                 diagnosis.note(f"{run.path.name} {name}", value)
@@ -41,7 +49,7 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
                 for found in one.findings
             ]
             diagnosis.actions += [action for action in one.actions if "--resume" in action]
-    if all(run.checkpoint_path.is_file() for run in runs):
+    if sound and all(run.checkpoint_path.is_file() for run in runs):
         layout = _layout(runs[0].description().dataset)
         words = options(("--protocol", HEADLINE_PROTOCOLS.get(layout, "PROTOCOL")), ("--root", claims.root))
         diagnosis.actions.append(shell("eval", path, *words))
@@ -109,8 +117,9 @@ def _judge(run: RunFolder, claims: Claims, diagnosis: Diagnosis) -> None:
     except UsageError as error:
         diagnosis.findings.append(Finding("wrong", "a damaged checkpoint", str(error), "train anew"))
         return
+    described = dict(diagnosis.facts)
     show_checkpoint(checkpoint, diagnosis)
-    # The folder is called after its seed and split, and what the recipe says stands in it.
+    diagnosis.facts |= described
     diagnosis.findings += checkpoint_findings(run.checkpoint_path, checkpoint, _of_run(run, claims))
     pairs = {
         "method": (checkpoint.method, description.method),
@@ -129,8 +138,6 @@ def _judge(run: RunFolder, claims: Claims, diagnosis: Diagnosis) -> None:
 
 def _of_run(run: RunFolder, claims: Claims) -> Claims:
     """What is claimed, with the data set where the run found it, if it is still there."""
-    from dataclasses import replace
-
     root = Path(run.description().root)
     return replace(claims, root=root) if claims.root is None and root.is_dir() else claims
 
