@@ -763,3 +763,9 @@ def test_vibench_knows_the_distance_of_its_own_features(doctor: Doctor, tmp_path
     np.savez(tmp_path / "f.npz", features=VALUES["lengths"][0], paths=FEW, meta=meta)
     found = doctor(tmp_path / "f.npz")
     assert what(found) == [TOO_FEW] and found["facts"]["method"] == "agw"
+
+
+def test_a_matrix_that_is_none(doctor: Doctor, tmp_path: Path) -> None:
+    for values in (np.zeros(5, np.float32), np.zeros((2, 3), np.int64)):
+        np.savez(tmp_path / "s.npz", scores=values)
+        assert what(doctor(tmp_path / "s.npz")) == ["no matrix of numbers"]

@@ -526,7 +526,12 @@ def _write_foreign_log(folder: Path) -> None:
 
 
 def _kind(folder: Path) -> object:
-    found = file_kind((folder / "f.npz").read_bytes()[:HEAD_BYTES]), unreadable_kind(folder / "f.npz")
+    path = folder / "f.npz"
+    if not path.is_file():
+        raise UsageError(f"{path}: is no regular file.")  # as whoever asks finds out first
+    with path.open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+    found = file_kind(head), unreadable_kind(path)
     assert all(kind is None or (kind.name and kind.remedy) for kind in found)
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from vibench.doctor.performance import too_good
 from vibench.errors import UsageError, cited
 from vibench.evaluation.result import PerQuery
 from vibench.files.digests import sha256_text
-from vibench.files.reading import read_text
+from vibench.files.json_table import read_json
 from vibench.protocols import Protocol, load_protocol, protocol_names
 from vibench.records.galleries import gallery_problems
 from vibench.records.migrations import SCHEMA_VERSION
@@ -31,7 +30,7 @@ _OTHER_DIRECTION = {"regdb-v2t": "regdb-t2v", "regdb-t2v": "regdb-v2t", "llcm-v2
 
 def diagnose_record(path: Path, claims: Claims) -> Diagnosis:
     """A record, or the list of records that ``--json`` writes; `UsageError` where it is none."""
-    content = json.loads(read_text(path, largest=LARGEST_RECORD))
+    content = read_json(path, LARGEST_RECORD)
     if isinstance(content, list):
         records = [record_from_dict(one, f"{path}, record {number}") for number, one in enumerate(content, 1)]
         return _of_list(path, records, claims)

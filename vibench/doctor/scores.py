@@ -112,7 +112,7 @@ def _matrix(
         diagnosis.findings.append(
             Finding("wrong", "no matrix of numbers", f"{name} is {values.dtype} {values.shape}", "save (Q, G) float32")
         )
-        return Matrix(name, values.reshape(0, 0), match[1] == "scores", None, None)
+        return Matrix(name, np.empty((0, 0)), match[1] == "scores", None, None)
     sides = []
     for side, length in zip(("query", "gallery"), values.shape, strict=True):
         paths = arrays.get(f"{side}_paths{suffix}", arrays.get(f"{side}_paths"))
