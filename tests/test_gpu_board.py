@@ -13,7 +13,6 @@ from tests.benchmarks.board.scale import REGDB, SCALES, SYSU, Scale
 from tests.methods.built_in import BUILT_IN
 from tests.records.scored import scored_record
 from vibench.methods.recipe import load_recipe
-from vibench.methods.sections import Recipe
 from vibench.sweep.plan import read_plan
 
 
@@ -73,12 +72,14 @@ def test_rankings_find_their_records_by_variant_query_mode_attributes_and_featur
     assert Ranking("baseline").of({Path("b"): replace(record, method="baseline", variant="b", test_attributes="")})
 
 
-def test_only_large_rates_are_lowered_and_only_small_maps_weaken_kd1() -> None:
-    def recipe(scale: str, method: str) -> Recipe:
-        return load_recipe(method, "", SYSU, SCALES[scale].settings(method, "", SYSU))
-
-    assert (recipe("cpu", "agw").optimizer.lr, recipe("cpu", "agw").optimizer.backbone_lr_factor) == (0.01, 1.0)
-    assert recipe("cpu", "pose").optimizer.backbone_lr_factor == load_recipe("pose").optimizer.backbone_lr_factor
-    assert recipe("cpu", "cm-ssft").optimizer.lr == load_recipe("cm-ssft").optimizer.lr
-    assert recipe("gpu", "cal").loss_weights["kd1"] == 1.0
-    assert recipe("cpu", "cal").loss_weights["kd1"] == pytest.approx(1 / 81, rel=1e-3)
+@pytest.mark.parametrize("method", BUILT_IN)
+def test_what_a_recipe_optimises_and_how_is_its_paper_s(method: str) -> None:
+    own = load_recipe(method, "", SYSU)
+    board = load_recipe(method, "", SYSU, SCALES["cpu"].settings(method, "", SYSU))
+    assert board.optimizer == replace(own.optimizer, precision="fp32")
+    assert board.loss_weights == own.loss_weights
+    assert vars(board.model) == {**vars(own.model), "backbone": "resnet18-slim"}
+    assert replace(board.augmentation, pad=0) == replace(own.augmentation, pad=0)
+    assert board.schedule.warmup_epochs / board.schedule.epochs == pytest.approx(
+        own.schedule.warmup_epochs / own.schedule.epochs, abs=0.5 / board.schedule.epochs
+    )

@@ -25,6 +25,7 @@ from vibench.errors import UsageError, suggestion
 from vibench.files.json_table import read_json_table, write_json_table
 from vibench.files.writing import write_text
 from vibench.leaderboard.board import Board, build_boards
+from vibench.leaderboard.certainty import certainty_of
 from vibench.leaderboard.render import write_boards
 from vibench.methods.recipe import load_recipe
 from vibench.modality import VISIBLE
@@ -308,7 +309,7 @@ def _outcome(session: _Session, models: Mapping[str, TrainedModel]) -> Outcome:
     records, problems = find_records(session.leaderboards)
     for problem in problems:
         session.say(f"attention: {problem}")
-    boards = build_boards(records.values(), ())
+    boards = build_boards(records.values(), (), certainty=certainty_of(session.leaderboards, records))
     write_boards(session.leaderboards, boards)
     page = session.out / "report.html"
     write_text(page, render_report(session.leaderboards, page, runs=session.out / "runs").html)

@@ -13,11 +13,14 @@ from typer.testing import CliRunner, Result
 
 from tests.training import toy  # noqa: F401  (registers the method)
 from vibench.cli.main import app
+from vibench.datasets.registry import get_dataset
 from vibench.datasets.sysu_mm01 import sysu_skeleton
+from vibench.datasets.testing import images_of_tests
 from vibench.errors import UsageError, VibenchError
 from vibench.evaluation.features import read_features
 from vibench.records.store import read_records
 
+SCORES = ("--scores", "s.npz", "--protocol", "sysu-all", "--test-time-information")
 TINY = ("batches_per_epoch=1", "schedule.epochs=1", "identities=4", "sampler.images=2")
 
 
@@ -78,10 +81,34 @@ def test_extracted_features_evaluate_like_the_run(run: Callable[..., Result], tr
     assert from_file["dataset_version"] == from_run["dataset_version"] != ""
 
 
+def test_scores_of_pairs_make_the_record_of_their_features(
+    run: Callable[..., Result], folder: Path, sysu_twin: Path
+) -> None:
+    names = np.array(images_of_tests(get_dataset("sysu-mm01-twin"), sysu_twin)[1]["path"])
+    values = np.random.default_rng(0).integers(-3, 4, (len(names), 6)).astype(np.float32)
+    infrared = np.array([name[3] in "36" for name in names])
+    np.savez(folder / "f.npz", features=values, paths=names)
+    squared = np.square(values[infrared][:, None] - values[~infrared][None]).sum(axis=2)
+    np.savez(folder / "pairs.npz", distances=squared, query_paths=names[infrared], gallery_paths=names[~infrared])
+    rules = ("--protocol", "sysu-all", "--protocol", "sysu-indoor", "--dataset", "sysu-mm01-twin", "--device", "cpu")
+    keep = ("--root", sysu_twin, "--leaderboards", "pairs", "--name", "pairs")
+    run("eval", "--features", "f.npz", "--distance", "euclidean", *rules, *keep, "--json", "f.json")
+    result = run(
+        "eval", "--scores", "pairs.npz", "--test-time-information", "queries+gallery", *rules, *keep, "--json", "s.json"
+    )
+    ours, theirs = (json.loads((folder / name).read_text()) for name in ("s.json", "f.json"))
+    assert [one["trials"] for one in ours] == [one["trials"] for one in theirs]
+    assert {one["test_time_information"] for one in ours} == {"gallery+queries"}
+    assert {one["source"] for one in ours} == {"scores"}
+    assert "pairs on sysu-mm01-twin tiny-s0-r" in result.output and "(scores)" in result.output
+    assert "gallery and queries besides is declared, not checked" in result.output
+    assert len(read_records(folder / "pairs")[0]) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "sentence"),
     [
-        ((), UsageError, "exactly one of RUN, --features, --checkpoint and --attributes-only"),
+        ((), UsageError, "exactly one of RUN, --features, --scores, --checkpoint and --attributes-only"),
         (("RUN",), UsageError, "no protocol given"),
         (("RUN", "--protocol", "sysu-al"), UsageError, "did you mean 'sysu-all'"),
         (("RUN", "--protocol", "regdb-v2t"), UsageError, "is a protocol of regdb"),
@@ -92,6 +119,34 @@ def test_extracted_features_evaluate_like_the_run(run: Callable[..., Result], tr
         (("nowhere", "--protocol", "sysu-all"), UsageError, "nowhere: there is no such run folder"),
         (("--features", "nowhere.npz", "--protocol", "sysu-all"), UsageError, "nowhere.npz"),
         (("--checkpoint", "nowhere.pt", "--protocol", "sysu-all"), UsageError, "no such checkpoint"),
+        (
+            ("--scores", "s.npz", "--protocol", "sysu-all"),
+            UsageError,
+            "--scores: nobody .*--test-time-information none, or",
+        ),
+        ((*SCORES, "gallery+quries"), UsageError, "gallery.quries: must be none, or kinds .*did you mean 'queries'"),
+        ((*SCORES, "none", "--features", "f.npz"), UsageError, "exactly one of RUN, --features, --scores"),
+        ((*SCORES, "none"), UsageError, "s.npz: there is no such file"),
+        (
+            (*SCORES, "none", "--rerank", "k-reciprocal"),
+            UsageError,
+            "--rerank k-reciprocal: re-ranking needs all pairs",
+        ),
+        (
+            (*SCORES, "none", "--query-mode", "all", "--query-mode", "single"),
+            UsageError,
+            "--query-mode single: whether",
+        ),
+        ((*SCORES, "none", "--distance", "cosine"), UsageError, "--distance cosine: scores are ranked as they are"),
+        ((*SCORES, "none", "--trial", "3"), UsageError, "--trial 3: scores of one split are an array scores_3"),
+        ((*SCORES, "none", "--test-attributes", "gt"), UsageError, "declare the labels they use with --test-time-inf"),
+        ((*SCORES, "none", "--auxiliary", "1,all"), UsageError, "--auxiliary: needs a trained method"),
+        ((*SCORES, "none", "--name", "a\x1b"), UsageError, "is no printable text, so no label of scores"),
+        (
+            ("RUN", "--protocol", "sysu-all", "--test-time-information", "none"),
+            UsageError,
+            "declared of --scores alone",
+        ),
     ],
 )
 def test_bad_usage_is_one_sentence(

@@ -60,14 +60,16 @@ def test_another_trial_s_split_is_refused_or_marked(vibench: Callable[..., Resul
     (board,) = Path("leaderboards/regdb-twin").glob("*.csv")
     with board.open(newline="") as table:
         rows = list(csv.DictReader(table))
-    assert [(row["rank"], "leaking" in row["not_ranked_because"]) for row in rows] == [("", True), ("", False)]
+    assert [(row["rank_low"], "leaking" in row["not_ranked_because"]) for row in rows] == [("", True), ("", False)]
 
 
 def test_a_checkpoint_of_another_method_is_refused(vibench: Callable[..., Result], run: Path):
     checkpoint = run / "checkpoints" / "last.pt"
     with pytest.raises(UsageError, match="is a checkpoint of toy, not of --method agw"):
         vibench("eval", "--method", "agw", "--checkpoint", checkpoint, "--protocol", "regdb-v2t")
-    with pytest.raises(UsageError, match="exactly one of RUN, --features, --checkpoint and --attributes-only"):
+    with pytest.raises(
+        UsageError, match="exactly one of RUN, --features, --scores, --checkpoint and --attributes-only"
+    ):
         vibench("eval", run, "--checkpoint", checkpoint)
     with pytest.raises(UsageError, match="--protocol sysu-all: is a protocol of sysu-mm01, but"):
         vibench("eval", run, "--protocol", "sysu-all")

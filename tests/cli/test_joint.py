@@ -31,7 +31,7 @@ from vibench.training.run import resume, train
 from vibench.training.spec import TrainingSpec
 
 SMALL = (
-    "model.backbone=resnet18",
+    "model.backbone=resnet18-slim",
     "input.height=64",
     "input.width=32",
     "sampler.identities=3",

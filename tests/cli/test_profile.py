@@ -12,7 +12,7 @@ import pytest
 from vibench.profiling.profile import read_profile
 
 _SMALL = (
-    *("--set", "model.backbone=resnet18", "--set", "input.height=32", "--set", "input.width=32"),
+    *("--set", "model.backbone=resnet18-slim", "--set", "input.height=32", "--set", "input.width=32"),
     *("--set", "sampler.identities=2", "--set", "sampler.images=2"),
 )
 

@@ -24,6 +24,7 @@ Vibench = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]
 
 TINY = ("sampler.batches_per_epoch=1", "schedule.epochs=1", "sampler.identities=4", "sampler.images=2")
+DECLARED = ("--test-time-information", "none")
 ON_CPU = ("--device", "cpu", "--amp", "off")
 
 
@@ -34,6 +35,18 @@ def features(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = np.random.default_rng(0).standard_normal((len(names), 8)).astype(np.float32)
     path = tmp_path_factory.mktemp("features") / "random.npz"
     write_features(path, Features(values, names, meta={"dataset": "sysu-mm01-twin"}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scores(features: Path) -> Path:
+    """The same as scores of pairs."""
+    found = read_features(features)
+    names = np.array(found.paths)
+    infrared = np.array([name.startswith(("cam3", "cam6")) for name in names])
+    query, gallery = (found.features[rows] for rows in (infrared, ~infrared))
+    path = features.with_name("scores.npz")
+    np.savez(path, scores=query @ gallery.T, query_paths=names[infrared], gallery_paths=names[~infrared])
     return path
 
 
@@ -86,6 +99,14 @@ def never(*_: object, **__: object) -> None:
     [
         ("eval RUN --protocol sysu-all --leaderboards {}", "vibench.scoring.embedded.embed_models"),
         ("eval RUN --protocol sysu-all --json {}", "vibench.scoring.embedded.embed_models"),
+        (
+            "eval --scores S --test-time-information none --protocol sysu-all --leaderboards {}",
+            "vibench.scoring.matrix.score_matrices",
+        ),
+        (
+            "eval --scores S --test-time-information none --protocol sysu-all --json {}",
+            "vibench.scoring.matrix.score_matrices",
+        ),
         ("extract RUN -o {}", "vibench.scoring.trained.TrainedModel.extract"),
         ("profile toy --json {}", "vibench.profiling.measure.profile_method"),
         ("profile toy --plot {}", "vibench.profiling.measure.profile_method"),
@@ -121,7 +142,7 @@ def test_the_place_is_tried_before_the_work(
     place: str,
 ) -> None:
     monkeypatch.setattr(work, never)
-    known = {"RUN": trained, "ROOT": sysu_twin}
+    known = {"RUN": trained, "ROOT": sysu_twin, "S": "no-scores.npz"}
     before = sorted(tmp_path.rglob("*"))
     error = run(*(known.get(word, word.format(place)) for word in command.split())).exception
     assert isinstance(error, UsageError), error
@@ -135,8 +156,12 @@ def test_a_folder_in_place_of_a_file(run: Run, features: Path, command: str) -> 
     assert isinstance(error, UsageError) and "folder: is a folder; name the file" in str(error)
 
 
-def test_scores_are_shown_and_records_kept(run: Run, features: Path, tmp_path: Path, fill: Callable[..., None]) -> None:
-    arguments = ("eval", "--features", features, "--dataset", "sysu-mm01-twin", "--protocol", "sysu-all")
+@pytest.mark.parametrize("source", ["features", "scores"])
+def test_scores_are_shown_and_records_kept(
+    run: Run, features: Path, scores: Path, source: str, tmp_path: Path, fill: Callable[..., None]
+) -> None:
+    given = ("--features", features) if source == "features" else ("--scores", scores, *DECLARED)
+    arguments = ("eval", *given, "--dataset", "sysu-mm01-twin", "--protocol", "sysu-all")
     good = run(*arguments, "--leaderboards", "good")
     fill(tmp_path / "full")
     result = run(*arguments, "--leaderboards", "full/boards", "--json", "full/records.json")

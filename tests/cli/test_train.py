@@ -50,7 +50,7 @@ def test_a_real_process_trains_saves_and_says_what_is_next(
     tmp_path: Path, vibench: Callable[..., subprocess.CompletedProcess[str]]
 ):
     root = mini.write_sysu(tmp_path / "sysu")
-    small = ("backbone=resnet18", "input.height=32", "input.width=32", "identities=2", "images=2")
+    small = ("backbone=resnet18-slim", "input.height=32", "input.width=32", "identities=2", "images=2")
     settings = [*(word for setting in small for word in ("--set", setting)), "--amp", "off", "--allow-incomplete"]
     done = vibench("train", "baseline", "--dataset", "sysu-mm01", "--root", root, *ONE_EPOCH, *settings)
     assert done.returncode == 0, done.stderr

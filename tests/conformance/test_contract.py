@@ -212,7 +212,7 @@ def test_a_variant_that_breaks_is_named(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_options_and_names():
-    assert "model.backbone=resnet18" in small_settings(AGWOptions)
+    assert "model.backbone=resnet18-slim" in small_settings(AGWOptions)
     assert not any(setting.startswith("model.") for setting in small_settings(ToyOptions))
     with pytest.raises(UsageError, match="no method 'agv'"):
         check_contract("agv")

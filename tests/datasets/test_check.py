@@ -178,7 +178,7 @@ def test_decoding_does_not_depend_on_workers(sysu_root: Path, monkeypatch: pytes
     monkeypatch.setattr("vibench.datasets.check._CHUNK_IMAGES", 7)
     paths = [path.relative_to(sysu_root).as_posix() for path in sysu_root.rglob("*.jpg")]
     for path in paths[::9]:
-        (sysu_root / path).write_bytes(b"")
+        (sysu_root / path).write_bytes(b"x")
     advanced: list[int] = []
 
     @contextmanager

@@ -17,7 +17,7 @@ from vibench.data.heatmap_sources import Detector, HeatmapForm, source_heatmaps
 from vibench.datasets import llcm, regdb, sysu_mm01
 from vibench.datasets.check import check_dataset
 from vibench.datasets.listing import own_name, read_id_list, read_lines
-from vibench.datasets.passed_over import passed_over_note
+from vibench.datasets.passed_over import empty_note, passed_over_note
 from vibench.datasets.registry import get_dataset
 from vibench.errors import UsageError
 
@@ -125,6 +125,37 @@ def test_what_is_not_used_is_counted_and_named(sysu_root: Path) -> None:
     problems = check_dataset(dataset, sysu_root, workers=1).problems
     ignored = {problem.path for problem in problems if problem.kind == "ignored" and problem.warning}
     assert ignored == {*junk, *more[:2], "cam3/0001/0003.jpg"}
+
+
+@pytest.mark.filterwarnings("ignore:.*show colour")  # the random pixels of a mini LLCM
+@pytest.mark.parametrize("name", list(ROOTS))
+def test_a_file_of_0_bytes_is_no_image(name: str, tmp_path: Path) -> None:
+    """By the names alone, as training and evaluation look at a copy, and by the check that decodes."""
+    dataset, trial = get_dataset(name), 1 if name == "regdb" else None
+    root = ROOTS[name](tmp_path / name)
+    before = dataset.index(root, trial)
+    missing = [
+        problem.path for problem in check_dataset(dataset, root, workers=1).problems if problem.kind == "missing"
+    ]
+    gone, *_, spelled, beside = before.loc[before["split"] == before["split"].iloc[0], "path"]
+    (root / gone).write_bytes(b"")
+    (root / spelled).unlink()
+    (root / spelled).with_suffix(".PNG").touch()
+    (root / beside).with_suffix(".jpeg").touch()
+    files = sorted([gone, Path(spelled).with_suffix(".PNG").as_posix()])
+    listing = dataset.list_root(root)
+    assert listing.empty == dict(zip(sorted([gone, spelled]), files, strict=True)) and not listing.doubles
+    index = dataset.index(root, trial, missing_ok=True)
+    assert set(before["path"]) - set(index["path"]) == {gone, spelled}
+    assert f"3 image files are not used, 2 ({files[0]}, {files[1]}): files of 0 bytes" in passed_over_note(
+        dataset, root, listing
+    ).replace("3 (", "2 (").replace(", ...)", ")")
+    assert empty_note(listing) == f"2 of its image files have 0 bytes ({files[0]}, {files[1]})"
+    report = check_dataset(dataset, root, workers=1)
+    assert [(one.path, one.detail) for one in report.problems if one.kind == "truncated"] == [
+        (path, "0 bytes") for path in sorted([gone, spelled])
+    ]
+    assert [one.path for one in report.problems if one.kind == "missing"] == missing and not report.complete
 
 
 def test_links_to_folders_and_images_are_followed(sysu_root: Path, tmp_path: Path) -> None:

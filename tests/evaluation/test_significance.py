@@ -16,10 +16,12 @@ from vibench.evaluation.significance import (
     ClusterSums,
     Resampling,
     bootstrap,
+    bootstraps,
     cluster_sums,
     holm,
     percentile_interval,
     sign_flip_p,
+    sign_flip_ps,
     welch_margin,
 )
 
@@ -120,6 +122,31 @@ def test_no_difference_is_certain_to_be_reached() -> None:
     assert sign_flip_p(np.zeros(50), 100) == 1.0
     # Never 0, however clear.
     assert sign_flip_p(np.ones(50), 999) == 1 / 1000
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.sampled_from([4, 30]))
+def test_many_figures_of_one_draw_equal_one_by_one(seed: int, people: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = [np.append(np.arange(people), generator.integers(0, people, 20)) for _ in range(2)]
+    values = [[generator.choice([0.0, 0.5, 1.0], len(part)) for part in labels] for _ in range(3)]
+    sides = [cluster_sums(of_side, labels) for of_side in values]
+    pairs = list(itertools.combinations(range(3), 2))
+    figures, p_values = bootstraps(sides, 60, seed), sign_flip_ps(
+        np.stack([side.contributions for side in sides]), pairs, 60, seed
+    )  # fmt: skip
+    for (one, other), p in zip(pairs, p_values, strict=True):
+        difference = cluster_sums([a - b for a, b in zip(values[one], values[other], strict=True)], labels)
+        assert p == sign_flip_p(difference.contributions, 60, seed)
+        np.testing.assert_allclose(figures[one] - figures[other], bootstrap(difference, 60, seed), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("pairs", [1, 3, 378, 5000])
+def test_flips_suffice_for_the_correction(pairs: int) -> None:
+    resampling = Resampling(resamples=400)
+    least = 1 / (1 + resampling.flips(pairs))
+    assert holm([least] * pairs)[0] <= 0.1 * (1 - resampling.level) or pairs == 1
+    assert resampling.flips(pairs) >= 400
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))

@@ -76,7 +76,10 @@ def _zip(members: dict[str, bytes], packed: bool = True) -> bytes:
 
 def _npz_of_names(*headers: bytes) -> bytes:
     """The same arrays under all names that readers ask for."""
-    names = ("features", "paths", "heatmaps", "keypoints", "known", "trial0_ap", "trial0_pid")
+    names = (
+        *("features", "paths", "scores", "query_paths", "gallery_paths", "heatmaps", "keypoints", "known"),
+        *("trial0_ap", "trial0_pid"),
+    )
     return _zip({f"{name}.npy": headers[at % len(headers)] for at, name in enumerate(names)})
 
 
@@ -105,7 +108,7 @@ def _mat_array(class_: int, shape: tuple[int, ...], name: bytes, *parts: bytes) 
 
 def _mat_arrays(class_: int, shape: tuple[int, ...], *parts: bytes) -> list[bytes]:
     """The same array under all names that readers ask for."""
-    return [_mat_array(class_, shape, name, *parts) for name in (b"id", b"cam3_att", b"rand_perm_cam")]
+    return [_mat_array(class_, shape, name, *parts) for name in (b"id", b"cam3_att", b"rand_perm_cam", b"scores")]
 
 
 def _packed(element: bytes) -> bytes:

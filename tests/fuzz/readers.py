@@ -69,6 +69,8 @@ from vibench.runtime.environment import Environment
 from vibench.scaffold.new_method import parse_name
 from vibench.scoring.auxiliary import auxiliary_sizes
 from vibench.scoring.foreign.read import read_any_features
+from vibench.scoring.matrix import score_matrices
+from vibench.scoring.matrix_file import read_scores_file
 from vibench.scoring.rules import Rules
 from vibench.scoring.score import score_features
 from vibench.sweep.expansion import expand
@@ -217,6 +219,36 @@ def _write_names(name: str, text: Callable[[tuple[str, ...]], str]) -> Callable[
         (folder / name).write_text(text(features.paths))
 
     return write
+
+
+def _write_scores(name: str) -> Callable[[Path], object]:
+    def write(folder: Path) -> None:
+        names = np.array(features_of("regdb").paths)
+        arrays = {"query_paths": names[:4], "gallery_paths": names[4:], "scores": np.eye(4, dtype=np.float32)}
+        if name.endswith(".npz"):
+            np.savez(folder / name, **{f"{word}_2": array for word, array in arrays.items()}, scores_1=np.eye(4),
+                     query_pids_1=np.arange(4), gallery_pids_1=np.arange(4), gallery_cams_1=np.full(4, 2))  # fmt: skip
+        elif name.endswith(".pt"):
+            torch.save(
+                {"distmat": torch.eye(4), **{word: arrays[word].tolist() for word in list(arrays)[:2]}}, folder / name
+            )
+        else:
+            # Its form changes the first variable.
+            savemat(folder / name, {"scores": np.eye(4), **{w: arrays[w].astype(object) for w in list(arrays)[:2]}})
+
+    return write
+
+
+def _evaluate_scores(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        found = read_scores_file(folder / name)
+        rules = Rules((load_protocol("regdb-v2t"),), allow_incomplete=True)
+        # Its sentences name images, splits and options.
+        with contextlib.suppress(UsageError):
+            score_matrices([folder / name], rules, information="none", name="a", device="cpu")
+        return found
+
+    return read
 
 
 def _write_official_features(folder: Path) -> None:
@@ -511,7 +543,7 @@ def _reader_of_cache(*names: str) -> Callable[[Path], object]:
     return read
 
 
-def _write_scores(folder: Path) -> None:
+def _write_sysu_scores(folder: Path) -> None:
     features = features_of("sysu-mm01")
     names = np.array(features.paths)
     infrared = np.char.startswith(names, "cam3") | np.char.startswith(names, "cam6")
@@ -554,7 +586,7 @@ def _doctor(name: str = "", dataset: str | None = None, names: bool = False) -> 
 
 DOCTORED: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
     ("npz", "f.npz", _write_features),
-    ("npz", "s.npz", _write_scores),
+    ("npz", "s.npz", _write_sysu_scores),
     ("torch", "last.pt", lambda folder: save_checkpoint(folder / "last.pt", toy_checkpoint())),
     ("torch", "regdb_trial_2.t", _write_head),
     ("safetensors", "w.safetensors", _write_safetensors),
@@ -647,6 +679,10 @@ READERS: tuple[Reader, ...] = (
         _write_names("n.json", json.dumps),
         _evaluate_foreign("a.npy", "n.json"),
         names_file=False,
+    ),
+    *(
+        Reader(f"scores {name}", form, name, _write_scores(name), _evaluate_scores(name))
+        for name, form in (("s.npz", "npz"), ("s.pt", "torch"), ("s.mat", "mat"))
     ),
     Reader(
         "official features",

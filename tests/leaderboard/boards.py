@@ -10,6 +10,7 @@ from vibench.leaderboard.audits import Audit, parse_selector
 from vibench.leaderboard.board import Board, build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
 from vibench.records.schema import Cost, Record, RunInfo
 from vibench.runtime.memory import PeakMemory
@@ -75,9 +76,13 @@ def small_board() -> Board:
     return next(board for board in boards if board.draw == "seeded")
 
 
-def lines_of(board: Board) -> list[tuple[str, int | None, str]]:
-    """Section, rank and method of every row."""
-    return [(section.title, rank, row.method) for section in board.sections for rank, row in section.rows]
+def lines_of(board: Board) -> list[tuple[str, int | str | None, str]]:
+    """Section, rank (a whole number where it is plain) and method of every row."""
+    return [(section.title, _shown(rank), row.method) for section in board.sections for rank, row in section.rows]
+
+
+def _shown(rank: Rank | None) -> int | str | None:
+    return rank if rank is None else rank.low if rank.low == rank.high else str(rank)
 
 
 def rows_of(board: Board) -> dict[str, Row]:

@@ -13,6 +13,7 @@ from tests.records.made import make_record
 from vibench.leaderboard.board import OFFICIAL_PERMUTATIONS, Board, build_boards, protocol_fingerprint
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import load_published
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import UNRANKED, Row
 from vibench.protocols import load_protocol
 
@@ -71,9 +72,9 @@ def test_published_rows_without_rank(change: dict[str, object], obstacle: str) -
         assert rows_of(board)["agw"].obstacles == (obstacle,)
 
 
-def test_published_and_measured_rows_are_ranked_together() -> None:
+def test_published_and_measured_rows_are_ranked_apart() -> None:
     (board,) = build_boards([real_record("mine", 0.42), real_record("better", 0.6)], [PRINTED])
-    assert lines_of(board) == [("none", 1, "better"), ("none", 2, "agw"), ("none", 3, "mine")]
+    assert lines_of(board) == [("none", 1, "better"), ("none", 2, "mine"), ("none", 1, "agw")]
     assert rows_of(board)["agw"].scores["r1"].printed == "47.50"
 
 
@@ -97,12 +98,12 @@ def test_real_boards_hold_every_published_row_once_per_draw() -> None:
     assert not ranked["regdb-t2v"] & {"mmd", "paenet", "agw", "xmodal", "deen"}
     for board in boards:
         for section in board.sections:
-            clean = [rank for rank, row in section.rows if rank and not row.audits]
-            audited = [rank for rank, row in section.rows if rank and any(a.severity != "note" for a in row.audits)]
+            clean = [rank.high for rank, row in section.rows if rank and not row.audits]
+            audited = [rank.low for rank, row in section.rows if rank and any(a.severity != "note" for a in row.audits)]
             assert not clean or not audited or max(clean) < min(audited)
 
 
-def _flat(board: Board) -> list[tuple[str, int | None, Row]]:
+def _flat(board: Board) -> list[tuple[str, Rank | None, Row]]:
     return [(section.title, rank, row) for section in board.sections for rank, row in section.rows]
 
 

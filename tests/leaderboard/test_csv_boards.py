@@ -17,11 +17,11 @@ from vibench.leaderboard.published import load_published
 def test_csv_holds_plain_numbers_and_printed_precision() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(small_board()))))
     measured, printed, unknown = rows
-    assert (measured["rank"], measured["r1"], measured["r1_std"]) == ("1", "54.5000", "2.8723")
+    assert (measured["rank_low"], measured["r1"], measured["r1_std"]) == ("1", "54.5000", "2.8723")
     assert (measured["peak_memory_mib"], measured["gflops_per_image"], measured["run"]) == ("3072", "10.4", "run-1")
-    assert (printed["rank"], printed["r1"], printed["r1_std"], printed["r5"]) == ("2", "47.50", "", "")
+    assert (printed["rank_low"], printed["rank_high"], printed["r1"], printed["r5"]) == ("1", "1", "47.50", "")
     assert printed["conflicts"] == "map: value-mismatch"
-    assert (unknown["rank"], unknown["not_ranked_because"]) == ("", "draw unknown")
+    assert (unknown["rank_low"], unknown["not_ranked_because"]) == ("", "draw unknown")
     assert (measured["published_r1"], measured["difference_r1"]) == ("47.50", "7.0000")
     assert (measured["query_mode"], measured["draw"], measured["input"]) == ("all", "seeded", "288x144")
     assert measured["pareto"] == "embedding; flops; latency; memory; parameters; throughput; train-time"
@@ -33,7 +33,7 @@ def test_csv_unfolds_seeds() -> None:
     records = [make_record(r1=0.4 + seed / 10, run=seeded_run(seed), cost=COST) for seed in range(2)]
     (board,) = build_boards(records, [])
     rows = list(csv.DictReader(io.StringIO(to_csv(board))))
-    assert [(row["level"], row["rank"], row["seeds"], row["seed"], row["r1"]) for row in rows] == [
+    assert [(row["level"], row["rank_low"], row["seeds"], row["seed"], row["r1"]) for row in rows] == [
         ("method", "1", "2", "", "45.5000"),
         ("run", "", "", "0", "40.5000"),
         ("run", "", "", "1", "50.5000"),

@@ -31,15 +31,21 @@ def test_markdown_of_a_small_board() -> None:
 
 Protocol `sysu-all`, draw `seeded`, fingerprint `{REAL[:16]}`. Scores in percent, published rows as printed (–: not \
 printed, not measured or not known). Measured rows as mean ± standard deviation, over seeds where there are several \
-(n - 1), else over trials. Ranks count within a section, by r1, then mAP. Printed rows with an audit finding (minor) \
-rank below every row without, those with a grave one (major) hold no rank; no finding means that none is known, not \
-that the number was checked.
+(n - 1), else over trials.
+
+Ranks count within a section, by r1. A measured row holds the places from one plus the rows that are surely better to \
+the rows that are not surely worse, itself included. Sure is what neither other test identities (Holm over the \
+section) nor other seeds, where a row has several, would turn over; an empty line shows where a section parts for \
+sure. Printed rows rank among themselves, by r1, then mAP. Printed rows with an audit finding (minor) rank below every \
+row without, those with a grave one (major) hold no rank; no finding means that none is known, not that the number was \
+checked.
 
 ## Test-time information: none
 
 {header}
 | 1 | agw | trained | 1 | {scores} | none | seeded | all | 288x144 | none | 2025-01-31 | {record} | 1 seed |
-| 2 | agw | published | – | 47.50 | – | – | – | 47.65 [1] | – | none | seeded | – | – | – | 2021 | a-2020 Table 1 \
+| | | | | | | | | | | | | | | | | | |
+| 1 | agw | published | – | 47.50 | – | – | – | 47.65 [1] | – | none | seeded | – | – | – | 2021 | a-2020 Table 1 \
 | test-set-checkpoint [A1] |
 
 ## Shown, not ranked

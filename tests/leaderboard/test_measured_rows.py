@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from tests.leaderboard.boards import PRINTED, lines_of, real_record, rows_of
 from tests.records.made import make_evaluation, make_record, seeded_run
 from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.csv_boards import to_csv
+from vibench.leaderboard.markdown import to_markdown
 from vibench.leaderboard.published import Setup
 from vibench.leaderboard.row import LEAKING, UNRANKED
 from vibench.records.schema import RunInfo
@@ -93,10 +97,10 @@ def test_conditions_are_those_of_the_run_or_of_the_paper() -> None:
         real_record("mine", 0.1, source="features"),
     ]
     (board,) = build_boards(records, [printed])
-    assert [row.setup.extra_labels for row in board.rows] == ["heatmaps", "heatmaps", "none", ""]
-    assert [row.setup.input for row in board.rows] == ["288x144", "288x144", "288x144", ""]
+    assert [row.setup.extra_labels for row in board.rows] == ["heatmaps", "none", "", "heatmaps"]
+    assert [row.setup.input for row in board.rows] == ["288x144", "288x144", "", "288x144"]
     assert [row.draw for row in board.rows] == ["seeded"] * 4
-    assert [row.setup.query_mode for row in board.rows] == ["", "all", "all", "all"]
+    assert [row.setup.query_mode for row in board.rows] == ["all", "all", "all", ""]
 
 
 def test_runs_of_unequal_seeds_are_one_row_with_the_deviation_over_seeds() -> None:
@@ -117,6 +121,16 @@ def test_fewer_than_three_seeds_are_said(seeds: int, marks: tuple[str, ...]) -> 
     assert (board.rows[0].seeds, board.rows[0].marks) == (seeds, marks)
     (features,) = build_boards([make_record(source="features")], [])
     assert (features.rows[0].seeds, features.rows[0].marks) == (0, ())
+
+
+def test_one_trial_has_no_deviation() -> None:
+    (board,) = build_boards([make_record("one", trial_count=1)], [])
+    (row,) = board.rows
+    assert [score.deviation for score in row.scores.values()] == [None] * 6
+    assert "| 50.00 | 90.00 |" in " ".join(to_markdown(board).split()) and "±" not in to_markdown(board).split("##")[1]
+    assert next(csv.DictReader(io.StringIO(to_csv(board))))["r1_std"] == ""
+    (board,) = build_boards([make_record("two", trial_count=2)], [])
+    assert board.rows[0].scores["r1"].deviation == pytest.approx(0.5)
 
 
 def test_a_changed_recipe_is_said() -> None:

@@ -9,11 +9,12 @@ from tests.records.made import make_per_query, make_record
 from vibench.files.shipped import published_folder
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.certainty import Certainty
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.render import INDEX, write_boards
-from vibench.records.store import read_records, write_record
+from vibench.records.store import find_records, read_records, write_record
 
 
 def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -59,7 +60,10 @@ def test_ablations_are_written_listed_and_removed(tmp_path: Path) -> None:
 def test_committed_boards_are_rendered_from_the_committed_files(tmp_path: Path) -> None:
     folder = published_folder().parent
     published = load_published()
-    boards = build_boards(read_records(folder)[0], [*published_rows(published), *ablation_rows(published)])
+    records, _ = find_records(folder)
+    printed = [*published_rows(published), *ablation_rows(published)]
+    # Judged anew, whatever verdicts lie there.
+    boards = build_boards(records.values(), printed, certainty=Certainty(records))
     profiles, _ = read_profile_tables(folder)
     for path in write_boards(tmp_path, boards, ablation_boards(boards, published.papers), profiles):
         committed = folder / path.relative_to(tmp_path)

@@ -74,11 +74,11 @@ def test_no_audited_row_ranks_above_a_clean_one(prints: list[tuple[str, float]])
     ]
     (board,) = build_boards([real_record("mine", 0.1)], printed, catalogue=CATALOGUE)
     assert lines_of(board) == [
+        ("none", 1, "mine"),
         ("none", 1, "m0.4"),
         ("none", 2, "m0.3"),
-        ("none", 3, "mine"),
-        ("none", 4, "m0.9"),
-        ("none", 5, "m0.8"),
+        ("none", 3, "m0.9"),
+        ("none", 4, "m0.8"),
         (UNRANKED, None, "m0.95"),
     ]
     assert rows_of(board)["m0.95"].obstacles == ("test-set-checkpoint",)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.leaderboard.boards import CONFLICT, COST, PRINTED, make_audit, real_record, small_board
+from tests.leaderboard.test_certainty import QUICK, put
 from tests.records.made import make_record, seeded_run
 from vibench.leaderboard.board import Board, build_boards
+from vibench.leaderboard.certainty import Certainty
 from vibench.leaderboard.cost import COSTS, cost_tables
+from vibench.leaderboard.markdown import to_markdown
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.terminal import audit_list, conflict_list, cost_terminal_table, terminal_table
 from vibench.records.schema import RunInfo
+from vibench.records.store import find_records
 
 
 def _printed(board: Board, width: int, **options: bool) -> str:
@@ -76,6 +81,17 @@ def test_marks_and_differences_are_seen_at_any_width(width: int) -> None:
     assert "+7.00" in text and "1 seed" in text
     assert "test-set-checkpoint" in " ".join(text.split())
     assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_a_line_parts_what_is_surely_better(tmp_path: Path) -> None:
+    for name, skill in (("a", 0.9), ("b", 0.9), ("c", 0.3)):
+        put(tmp_path, name, skill)
+    records, _ = find_records(tmp_path)
+    (board,) = build_boards(records.values(), [], certainty=Certainty(records, resampling=QUICK))
+    lines = [" ".join(line.split()) for line in _printed(board, 80).splitlines()]
+    rows = lines[next(at for at, line in enumerate(lines) if line.startswith("1–2")) :]
+    assert [line[:3] for line in rows[:4]] == ["1–2", "1–2", "", "3 c"]
+    assert "\n|        |" in to_markdown(board)
 
 
 def test_seeds_unfold_on_request() -> None:

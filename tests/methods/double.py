@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Any
 from unittest import mock
 
 import torch
@@ -14,7 +12,6 @@ from tests.methods.checks import WIDTH, small_method
 from vibench.data.batch import Batch
 from vibench.methods.base import Method
 from vibench.nn import backbone
-from vibench.nn.torchvision_ops import import_torchvision
 from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
@@ -22,26 +19,16 @@ LABELS = ([4, 4, 1, 1, 5, 5], [0, 0, 2, 2, 4, 4])
 """Of the visible images of two batches, as of the infrared ones."""
 
 
-NARROW = 16
-"""ResNet-18's layers have this share of their channels, so that many gradients take no time."""
+WIDTHS = (4, 8, 16, 32)
+"""Of the layers of the network, so that many gradients take no time."""
 
 
 def double_method(name: str, variant: str = "", overrides: Sequence[str] = ()) -> Method:
     """A method on a narrow ResNet-18, with norms and classifiers that do not start as ones, zeros and nearly zeros."""
-    models = import_torchvision().models
-
-    class NarrowResNet(models.ResNet):  # type: ignore[misc, name-defined]
-        def _make_layer(self, block: Any, planes: int, *arguments: Any, **keywords: Any) -> nn.Module:
-            return super()._make_layer(block, planes // NARROW, *arguments, **keywords)
-
-    def narrow(architecture: str, weights: None) -> nn.Module:
-        assert architecture == "resnet18"
-        return NarrowResNet(models.resnet.BasicBlock, backbone.BLOCKS[architecture], num_classes=1)
-
-    widths = tuple(width // NARROW for width in backbone.WIDTHS["resnet18"])
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(models, "get_model", narrow))
-        stack.enter_context(mock.patch.dict(backbone.WIDTHS, resnet18=widths))
+    with (
+        mock.patch.dict(backbone.STEM_WIDTHS, {"resnet18-slim": WIDTHS[0]}),
+        mock.patch.dict(backbone.WIDTHS, {"resnet18-slim": WIDTHS}),
+    ):
         method = small_method(name, variant, overrides).double()
     draw = torch.Generator().manual_seed(2)
 

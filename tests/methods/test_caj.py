@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as functional
 
 from tests.datasets import mini
+from tests.methods.checks import MAP_WIDTH
 from tests.methods.literal import official as literal
 from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, squared_difference_triplet, weighted_regularised_triplet
@@ -19,7 +20,7 @@ from vibench.training.log import read_log
 from vibench.training.run import train
 from vibench.training.spec import TrainingSpec
 
-SMALL = ("model.backbone=resnet18", "height=64", "width=32")
+SMALL = ("model.backbone=resnet18-slim", "height=64", "width=32")
 CASES = [(variant, []) for variant in ("", *method_entry("caj").recipe_file.variants)] + [
     ("", ["flip_test=false", "test_feature=f"]),
     ("", ["model.triplet=hard", "share_classifier=false"]),
@@ -104,7 +105,7 @@ def test_trains_and_embeds(variant, overrides):
     with torch.no_grad():
         embedding = method.embed(images, "visible")["embedding"]
         mirrored = method.embed(images.flip(3), "visible")["embedding"]
-    assert embedding.shape == (6, 512) and embedding.dtype == torch.float32
+    assert embedding.shape == (6, MAP_WIDTH) and embedding.dtype == torch.float32
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(6))
     assert torch.allclose(embedding, mirrored, atol=1e-5) == method.recipe.model.flip_test
     again = build(variant, overrides).eval()
@@ -144,7 +145,7 @@ def test_losses_are_over_all_views_and_modalities(overrides, triplet):
 
 def test_separate_classifiers_judge_every_view_of_their_modality():
     method = build("", ["share_classifier=false"]).eval()
-    features = torch.randn(18, 512)
+    features = torch.randn(18, MAP_WIDTH)
     logits = method.logits(features, visible_views=2)
     torch.testing.assert_close(logits[:12], method.classifier["visible"](features[:12]))
     torch.testing.assert_close(logits[12:], method.classifier["infrared"](features[12:]))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import vibench.methods.cal.method as cal_method
 from tests.methods.checks import (
+    MAP_WIDTH,
     check_embeddings,
     check_losses_and_gradients,
     check_two_steps,
@@ -398,7 +399,7 @@ def test_trains_and_embeds(variant, switches, batch):
     method = small_method("cal", variant, switches)
     check_losses_and_gradients(method, batch)
     options = method.recipe.model
-    check_embeddings(method, batch, 512 * options.parts if options.tca else 512)
+    check_embeddings(method, batch, MAP_WIDTH * options.parts if options.tca else MAP_WIDTH)
 
 
 @pytest.mark.parametrize(("variant", "amp"), [("", "bf16"), ("baseline", "off"), ("pcl-to-center", "off")])

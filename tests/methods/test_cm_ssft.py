@@ -14,6 +14,7 @@ from tests.losses.test_losses import loop_distance
 from tests.methods import cm_ssft_reference as reference
 from tests.methods.checks import (
     HEIGHT,
+    MAP_WIDTH,
     WIDTH,
     check_losses_and_gradients,
     check_two_steps,
@@ -104,7 +105,7 @@ def test_parts_and_their_shapes() -> None:
 
 def test_the_decoder_draws_images_of_the_input_size(batch) -> None:
     method = small_method("cm-ssft")
-    maps = torch.randn(2, 2 * 512, HEIGHT // 16, WIDTH // 16)
+    maps = torch.randn(2, 2 * MAP_WIDTH, HEIGHT // 16, WIDTH // 16)
     assert method.decoder["visible"](maps).shape == (2, 3, HEIGHT, WIDTH)
 
 
@@ -527,7 +528,10 @@ def test_trains_and_embeds(variant: str, switches: list[str], batch) -> None:
     method.eval()
     with torch.no_grad():
         visible = method.embed(batch.images[:6], "visible")["embedding"]
-    assert visible.shape == (6, 3 * 512 if method.ranks_transferred else 512) and visible.dtype == torch.float32
+    assert (
+        visible.shape == (6, 3 * MAP_WIDTH if method.ranks_transferred else MAP_WIDTH)
+        and visible.dtype == torch.float32
+    )
 
 
 @pytest.mark.parametrize("variants", [("shl",), pytest.param(VARIANTS, marks=pytest.mark.slow)])

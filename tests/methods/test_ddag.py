@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.methods.checks import (
+    MAP_WIDTH,
     check_embeddings,
     check_losses_and_gradients,
     check_two_steps,
@@ -228,7 +229,7 @@ def test_trains_and_embeds(variant, switches, batch):
     method.end_of_epoch(0, {"identity": 1.0, "graph": 3.0})
     check_losses_and_gradients(method, batch)
     concatenated = method.recipe.model.part_aggregation == "concat"
-    check_embeddings(method, batch, 512 * (3 if concatenated else 1))
+    check_embeddings(method, batch, MAP_WIDTH * (3 if concatenated else 1))
 
 
 @pytest.mark.parametrize("variant", ["", "b", "part-concat-res"])

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from tests.datasets import mini
+from tests.methods.checks import MAP_WIDTH
 from vibench.data.batch import Batch
 from vibench.errors import UsageError
 from vibench.losses import hard_triplet, identity_loss
@@ -22,7 +23,7 @@ from vibench.training.checkpoint import load_method
 from vibench.training.run import train
 from vibench.training.spec import TrainingSpec
 
-SMALL = ("model.backbone=resnet18", "height=64", "width=32")
+SMALL = ("model.backbone=resnet18-slim", "height=64", "width=32")
 SWITCHES = [
     ["mfa=cnl"],
     ["mfa=pnl", "pnl_reshape=plain"],
@@ -131,7 +132,7 @@ def test_trains_and_embeds(variant, overrides, batch):
     with torch.no_grad():
         found = method.embed(batch.images[:6], "visible")
         both = method.pooled_features(batch.images[:6], batch.images[6:])
-    width, copies = (512 if options.layer4 else 256), 1 + options.dee_branches
+    width, copies = MAP_WIDTH if options.layer4 else MAP_WIDTH // 2, 1 + options.dee_branches
     assert found["pooled"].shape == found["neck"].shape == (6, copies, width)
     ranked = 1 if options.test_combination == "original" else copies
     assert found["embedding"].shape == (6, 2 * ranked * width) and found["embedding"].dtype == torch.float32

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.methods.checks import (
+    MAP_WIDTH,
     check_embeddings,
     check_losses_and_gradients,
     check_two_steps,
@@ -126,7 +127,7 @@ def test_trains_and_embeds(variant, switches, batch):
     method = small_method("hct", variant, switches)
     check_losses_and_gradients(method, batch)
     options = method.recipe.model
-    check_embeddings(method, batch, 512 if options.head == "global" else options.stripes * options.stripe_dim)
+    check_embeddings(method, batch, MAP_WIDTH if options.head == "global" else options.stripes * options.stripe_dim)
 
 
 @pytest.mark.parametrize("variant", ["", "global"])

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tests.losses.test_hetero_centre import loop_hct
 from tests.losses.test_maximum_mean_discrepancy import loop_mmd, loop_mmd_id
 from tests.methods.checks import (
+    MAP_WIDTH,
     check_embeddings,
     check_losses_and_gradients,
     check_two_steps,
@@ -112,7 +113,7 @@ def test_losses_of_the_description(variant, switches, batch):
 def test_trains_and_embeds(variant, switches, batch):
     method = small_method("mmd", variant, switches)
     check_losses_and_gradients(method, batch)
-    check_embeddings(method, batch, 512)
+    check_embeddings(method, batch, MAP_WIDTH)
 
 
 def test_a_margin_of_zero_is_none(batch):

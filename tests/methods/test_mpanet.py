@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 from PIL import Image, ImageOps
 
 from tests.datasets import mini
+from tests.methods.checks import MAP_WIDTH
 from tests.methods.literal import official as literal
 from vibench.data.augmentation import draw_augmentation
 from vibench.data.batch import Batch
@@ -25,7 +26,7 @@ from vibench.training.checkpoint import load_method, read_checkpoint
 from vibench.training.run import train
 from vibench.training.spec import TrainingSpec
 
-SMALL = ("model.backbone=resnet18", "height=64", "width=32")
+SMALL = ("model.backbone=resnet18-slim", "height=64", "width=32")
 CASES = [(variant, []) for variant in ("", *method_entry("mpanet").recipe_file.variants)] + [
     ("", ["mam=layer4", "patterns=1"]),
     ("", ["classification=false", "last_stride=2"]),
@@ -163,7 +164,7 @@ def test_trains_and_embeds(variant, overrides, batch):
     method.eval()
     with torch.no_grad():
         features = method.embed(batch.images[:6], "visible")
-    width = 512 * (options.patterns + 1 if options.pam else 1)
+    width = MAP_WIDTH * (options.patterns + 1 if options.pam else 1)
     assert features["embedding"].shape == (6, width) and features["embedding"].dtype == torch.float32
     expected = functional.normalize(features["neck"]) if options.normalise else features["neck"]
     torch.testing.assert_close(features["embedding"], expected)
@@ -239,7 +240,7 @@ def test_temporal_means_follow_before_they_teach(epoch, rate):
         method.end_of_epoch(epoch - 2, {})  # epochs of the trainer count from 0
     learning = method.modality_learning
     start = learning.means["visible"].weight.normal_().clone()
-    arguments = torch.randn(2, 512 * 7), torch.randn(2, 512 * 7), torch.tensor([0, 1]), torch.tensor([0, 1])
+    arguments = torch.randn(2, MAP_WIDTH * 7), torch.randn(2, MAP_WIDTH * 7), torch.tensor([0, 1]), torch.tensor([0, 1])
     mutual = learning(*arguments)[1]
     expected = (1 - rate) * start + rate * learning.classifiers["visible"].weight
     torch.testing.assert_close(learning.means["visible"].weight, expected)

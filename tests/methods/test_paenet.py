@@ -13,6 +13,7 @@ from torch import nn
 from tests.methods import paenet_reference as reference
 from tests.methods.checks import (
     CLASSES,
+    MAP_WIDTH,
     check_embeddings,
     check_losses_and_gradients,
     check_two_steps,
@@ -46,7 +47,7 @@ SWITCHES = [
     ['model.host_model={head = "global", metric_loss = "triplet"}', "host=hct"],
 ]
 CASES = [(variant, []) for variant in VARIANTS] + [("", switches) for switches in SWITCHES]
-HOST_WIDTHS = {"hct": 1536, "mpanet": 7 * 512}
+HOST_WIDTHS = {"hct": 1536, "mpanet": 7 * MAP_WIDTH}
 
 
 @pytest.fixture(scope="module")
@@ -377,8 +378,8 @@ def test_trains_and_embeds(variant, switches, batch):
     options = method.recipe.model
     assert ("attributes" in losses) == (options.aal != "off")
     assert ("prediction" in losses) == (options.pae and options.attribute_head)
-    width = HOST_WIDTHS.get(options.host, 512)
-    check_embeddings(method, batch, 512 if options.host_model.get("head") == "global" else width)
+    width = HOST_WIDTHS.get(options.host, MAP_WIDTH)
+    check_embeddings(method, batch, MAP_WIDTH if options.host_model.get("head") == "global" else width)
 
 
 @pytest.mark.parametrize("host", ["agw", "ddag", "hct", "mmd", "mpanet"])

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.methods.checks import MAP_WIDTH
 from vibench.data.batch import Batch
 from vibench.losses import hard_triplet, identity_loss, weighted_regularised_triplet
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 
-SMALL = ("model.backbone=resnet18", "height=64", "width=32")
+SMALL = ("model.backbone=resnet18-slim", "height=64", "width=32")
 METHODS = ("baseline", "agw")
 VARIANTS = [(name, variant) for name in METHODS for variant in ("", *method_entry(name).recipe_file.variants)]
 SWITCHES = [
@@ -61,7 +62,7 @@ def test_trains_and_embeds(name, variant, overrides, batch):
         visible, infrared = method.embed(batch.images[:6], "visible"), method.embed(batch.images[6:], "infrared")
         pooled = method.pooled_features(batch)
     torch.testing.assert_close(torch.cat([visible["pooled"], infrared["pooled"]]), pooled)
-    assert visible["embedding"].shape == (6, 512) and visible["embedding"].dtype == torch.float32
+    assert visible["embedding"].shape == (6, MAP_WIDTH) and visible["embedding"].dtype == torch.float32
     torch.testing.assert_close(visible["embedding"].norm(dim=1), torch.ones(6))
 
     again = build(name, variant, overrides).eval()
@@ -152,7 +153,7 @@ def test_the_test_feature_is_the_one_asked_for(batch):
 
 def test_separate_classifiers_judge_their_own_modality(batch):
     method = build("baseline", "", ["share_classifier=false"]).eval()
-    features = torch.randn(12, 512)
+    features = torch.randn(12, MAP_WIDTH)
     logits = method.logits(features)
     torch.testing.assert_close(logits[:6], method.classifier["visible"](features[:6]))
     torch.testing.assert_close(logits[6:], method.classifier["infrared"](features[6:]))
@@ -165,7 +166,7 @@ def test_non_local_blocks_follow_the_last_blocks():
     assert set(resnet50) == {"layer2_2", "layer2_3", "layer3_3", "layer3_4", "layer3_5"}
     assert {block.theta.out_channels for block in resnet50.values()} == {1}
     half = build("agw", "", ["non_local_channels=C/2"]).backbone.inserted
-    assert half["layer2_0"].theta.out_channels == 64
+    assert half["layer2_0"].theta.out_channels == 16
 
 
 def test_the_default_distance_is_one_minus_cosine(batch):

@@ -52,3 +52,27 @@ def test_cuda_work_is_timed_to_its_end() -> None:
     found = measure_duration(lambda: matrix @ matrix, device, seconds=1.0)
     # 1.1 TFLOP in float32 take more than launching the kernel does.
     assert 1.0 < found.median < 1000.0
+
+
+def test_cuda_work_is_timed_on_the_stream_of_its_own_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--device cuda:1` leaves cuda:0 the current device, whose stream is empty."""
+    recorded = []
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self, stream: object = None) -> None:
+            recorded.append(stream)
+
+        def synchronize(self) -> None:
+            pass
+
+        def elapsed_time(self, end: Event) -> float:
+            return 1.0
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: f"stream of {device}")
+    measure_duration(lambda: None, torch.device("cuda:1"), warm_up=0, at_least=2, at_most=2)
+    assert recorded == ["stream of cuda:1"] * 4

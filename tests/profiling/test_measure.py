@@ -111,7 +111,7 @@ def test_target_is_a_method_by_name_whatever_folder_has_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "baseline").mkdir()
-    overrides = ["model.backbone=resnet18", "input.height=64", "input.width=32"]
+    overrides = ["model.backbone=resnet18-slim", "input.height=64", "input.width=32"]
     method = load_target("baseline", overrides=overrides)
     assert (method.name, method.num_classes, method.recipe.input.height) == ("baseline", 395, 64)
     assert load_target("baseline", dataset="regdb-twin", overrides=overrides).num_classes == 206

@@ -58,7 +58,7 @@ def _twins(name: str, *settings: str) -> tuple[Method, Method]:
     ],
 )
 def test_the_phases_are_the_trainers_step(name: str, settings: tuple[str, ...]) -> None:
-    profiled, trained = _twins(name, *settings, "model.backbone=resnet18", "schedule.epochs=2")
+    profiled, trained = _twins(name, *settings, "model.backbone=resnet18-slim", "schedule.epochs=2")
     batch = noise_batch(trained)
     Trainer(trained, OneBatch(batch), CPU, FP32, 0).train_epoch(lambda: False, lambda count, status="": None)  # type: ignore[arg-type]
     profiled.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]

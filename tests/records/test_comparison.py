@@ -59,6 +59,15 @@ def test_a_clear_difference_and_no_difference(tmp_path: Path) -> None:
     assert compare([good, alike, poor], QUICK, breakdown=True).pairs[0].parts
 
 
+def test_among_many_pairs_a_clear_difference_stays_clear(tmp_path: Path) -> None:
+    skills = (0.05, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.95)
+    sides = [seeds(tmp_path, f"m{skill}", 1, skill, people=40) for skill in skills]
+    result = compare(sides, QUICK)
+    found = {(pair.first, pair.second): pair.differences for pair in result.pairs}
+    # 28 times the least p of 400 flips is more than 0.05.
+    assert all(of.p_holm < 0.05 and not of.within_noise for of in found["m0.05", "m0.95"])
+
+
 def test_the_spread_of_runs_can_make_a_difference_noise(tmp_path: Path) -> None:
     wide = runs(
         tmp_path,

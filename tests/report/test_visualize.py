@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install 
 
 from tests.report.pictures.test_panels import frame_of, panels_of
 from vibench.data.keypoints import keypoints_of_arrays
-from vibench.errors import UsageError
+from vibench.errors import UsageError, VibenchWarning
 from vibench.files.npz import read_npz
 from vibench.protocols import load_protocol
 from vibench.report.picture_request import PictureRequest
@@ -51,6 +52,17 @@ def test_queries_are_the_best_the_worst_or_random_ones(run: PicturedRun) -> None
     np.testing.assert_array_equal([ap[row] for row in groups["worst"]], known[:3])
     assert selected() == groups and selected(1)["random"] != groups["random"]
     assert len(set(groups["random"])) == 3
+
+
+def test_a_copy_without_all_test_images_is_pictured_as_it_is(run: PicturedRun, sysu_run: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(run.model.root, tmp_path / "copy"))
+    (root / str(run.model.test_index["path"].iloc[0])).unlink()
+    model, _ = find_model(sysu_run, None, root, None)
+    with pytest.warns(
+        VibenchWarning, match=r"the test split of sysu-mm01-twin lacks 1 .*; pictures show what is there"
+    ):
+        found = picture_run(model, load_protocol("sysu-all"), PictureRequest(), device="cpu", amp="off")
+    assert len(found.features.features) == len(run.features.features) - 1
 
 
 def test_a_query_without_match_is_never_selected() -> None:

@@ -78,3 +78,17 @@ def running(pid: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+def test_a_script_without_a_guard_is_told_so_and_does_not_wait_for_itself(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from pathlib import Path\nfrom vibench.datasets.twin.make import make_twin\n"
+        "make_twin('sysu-mm01', 'tiny', 0, Path('twin'), workers=2, size=(32, 16))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "has no `if __name__ == '__main__':` guard" in done.stderr.splitlines()[-1]

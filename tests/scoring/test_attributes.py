@@ -26,7 +26,7 @@ from vibench.training.run import train
 from vibench.training.spec import TrainingSpec
 
 SMALL = (
-    "model.backbone=resnet18", "height=64", "width=32", "batches_per_epoch=2", "schedule.epochs=1",
+    "model.backbone=resnet18-slim", "height=64", "width=32", "batches_per_epoch=2", "schedule.epochs=1",
     "sampler.identities=4", "sampler.images=2",
 )  # fmt: skip
 PROTOCOLS = ("sysu-all", "sysu-indoor")

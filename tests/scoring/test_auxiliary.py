@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.methods.checks import MAP_WIDTH
 from tests.training import toy  # noqa: F401  (registers the method)
 from vibench.cli.main import app
 from vibench.errors import UsageError
@@ -34,7 +35,7 @@ from vibench.training.spec import TrainingSpec
 
 SETTINGS = ("batches_per_epoch=1", "schedule.epochs=1", "identities=4", "sampler.images=2")
 EXTRACT = TrainedModel.extract
-SMALL = ("model.backbone=resnet18", "height=64", "width=32", "transfer_dim=16")
+SMALL = ("model.backbone=resnet18-slim", "height=64", "width=32", "transfer_dim=16")
 
 
 def _train(dataset: str, root: Path, folder: Path, trial: int | None = None, seed: int = 0, method="cm-ssft") -> Path:
@@ -143,7 +144,7 @@ def test_groups_are_drawn_by_seed_and_put_back(embedded: Embedded) -> None:
     from vibench.scoring.auxiliary import _partitioned
 
     method = embedded.method
-    query, gallery = torch.randn(2, 7, 3 * 512).unbind(0)
+    query, gallery = torch.randn(2, 7, 3 * MAP_WIDTH).unbind(0)
     found = _partitioned(method, "3", 5, 1, False).function(query, gallery, "all")
     order = torch.from_numpy(generator(5, "auxiliary", 1).permutation(7))
     for group in order.split(3):

@@ -154,6 +154,21 @@ def test_an_incomplete_copy_is_refused(dataset: str, twin: Path, regdb: Path, tm
     assert run.description().id != RunFolder(tmp_path / "whole").description().id
 
 
+def test_a_training_image_of_0_bytes_is_missing_and_named(twin: Path, tmp_path: Path) -> None:
+    path = training_path(twin)
+    run = prepare(spec(twin, tmp_path / "whole"))
+    (twin / path).write_bytes(b"")
+    empty = rf"1 of its image files has 0 bytes \({path}\)"
+    with pytest.raises(UsageError, match=rf"lacks 1 of \d+ images \({path}\); {empty}; complete the copy"):
+        prepare(spec(twin, tmp_path / "run"))
+    with pytest.raises(
+        UsageError, match=rf"now the training split lacks 1 .*then it was whole; {empty}; put that copy"
+    ):
+        resume(run, device="cpu")
+    with pytest.warns(VibenchWarning, match=rf"1 image files are not used, 1 \({path}\): files of 0 bytes"):
+        prepare(spec(twin, tmp_path / "run", allow_incomplete=True))
+
+
 def test_the_real_counts_hold_for_real_data_sets(tmp_path: Path) -> None:
     for name, write, said in (
         ("sysu-mm01", mini.write_sysu, "lacks 34131 of 34167 images"),

@@ -20,6 +20,10 @@ def twin(
     seed: Annotated[int, typer.Option(help="Another seed makes other people and places.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to make, such as data/sysu-mm01-twin.")] = None,
     size: Annotated[str | None, typer.Option(help="Nominal image size HxW; default by scale.")] = None,
+    harder: Annotated[
+        str | None,
+        typer.Option(help="One property harder: occlusion, pose, misalignment or look-alikes, and :1, :2 or :3."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; default one per processor.")] = None,
     preview: Annotated[Path | None, typer.Option(help="Also draw a contact sheet to this image file.")] = None,
 ) -> None:
@@ -31,6 +35,7 @@ def twin(
     """
     from vibench.cli.console import out as console
     from vibench.cli.console import progress
+    from vibench.datasets.twin.harder import parse_harder
     from vibench.datasets.twin.make import make_twin, twin_exists
     from vibench.datasets.twin.preview import write_preview
     from vibench.files.places import require_folder, require_writable
@@ -38,20 +43,22 @@ def twin(
     if out is None and preview is None:
         raise UsageError("nothing to make: give --out FOLDER, --preview IMAGE or both")
     layout = dataset.removesuffix(_SUFFIX)
+    harder_in = parse_harder(harder) if harder is not None else None
     pixels = _parse_size(size) if size is not None else None
     if preview is not None:
         require_writable(preview, "--preview")
     if out is not None and not os.path.exists(out):  # noqa: PTH110  (a name that is too long is no error here)
         require_folder(out, "--out")
     if preview is not None:
-        write_preview(preview, layout, seed, size=pixels)
+        write_preview(preview, layout, seed, size=pixels, harder=harder_in)
         console.print(f"contact sheet: {preview}", soft_wrap=True)
     if out is not None:
-        if twin_exists(layout, scale, seed, out, pixels):
+        if twin_exists(layout, scale, seed, out, pixels, harder_in):
             console.print(f"{out} already holds this twin; nothing to do", soft_wrap=True)
             return
-        make_twin(layout, scale, seed, out, workers, pixels, progress)
-        console.print(f"{layout} twin, scale {scale}, seed {seed}: {out}", soft_wrap=True)
+        make_twin(layout, scale, seed, out, workers, pixels, progress, harder_in)
+        told = f", harder in {harder_in}" if harder_in is not None else ""
+        console.print(f"{layout} twin, scale {scale}, seed {seed}{told}: {out}", soft_wrap=True)
 
 
 def _parse_size(text: str) -> tuple[int, int]:

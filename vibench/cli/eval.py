@@ -36,6 +36,18 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="File that names the images of features that do not: one per --features, then --gallery."),
     ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of scores of pairs, by a matcher without features; of RegDB one per split."),
+    ] = None,
+    test_time_information: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KINDS",
+            help="With --scores, required: what they look at beside the two images: none, gallery, gallery+queries, "
+            "attributes, ...",
+        ),
+    ] = None,
     allow_incomplete: Annotated[
         bool,
         typer.Option("--allow-incomplete", help="Evaluate although test images are missing; the record is unranked."),
@@ -88,7 +100,9 @@ def evaluate(
     ] = False,
     dataset: Annotated[
         str | None,
-        typer.Option(help="Data set of features that do not say it, or of --attributes-only. Default: the protocol's."),
+        typer.Option(
+            help="Data set of features or scores that do not say it, or of --attributes-only. Default: the protocol's."
+        ),
     ] = None,
     root: MovedRoot = None,
     test_attributes: Annotated[
@@ -103,7 +117,7 @@ def evaluate(
         bool,
         typer.Option("--attributes-only", help="Rank by attribute labels of --dataset alone, without any image."),
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Label of the features. Default: the file's name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Label of the features or scores. Default: the file's name.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the records as a JSON list to this file as well.")] = None,
     leaderboards: Leaderboards = None,
     device: Device = "auto",
@@ -121,12 +135,19 @@ def evaluate(
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
 
     Example: vibench eval --features features.npz --name my-method --protocol sysu-all
+
+    Example: vibench eval --scores scores.npz --test-time-information none --protocol sysu-all
     """
-    given = [source for source in (run, features or None, checkpoint, attributes_only or None) if source is not None]
-    if len(given) != 1:
+    sources = (run, features or None, scores or None, checkpoint, attributes_only or None)
+    if sum(source is not None for source in sources) != 1:
         raise UsageError(
-            "name exactly one of RUN, --features, --checkpoint and --attributes-only; see 'vibench eval --help'."
+            "name exactly one of RUN, --features, --scores, --checkpoint and --attributes-only; see 'vibench eval "
+            "--help'."
         )
+    if scores:
+        _check_scores(test_time_information, bool(test_attributes or attributes is not None), trial)
+    elif test_time_information is not None:
+        raise UsageError("--test-time-information: is declared of --scores alone, since methods say it; leave it out.")
     if attributes_only and test_attributes not in ("", "gt"):
         raise UsageError(f"--test-attributes {test_attributes}: --attributes-only reads the labels; leave it out.")
     if features and (test_attributes or attributes is not None):
@@ -155,14 +176,14 @@ def evaluate(
         for mode in modes
     ]
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
-    if sizes and (features or attributes_only):
+    if sizes and (features or scores or attributes_only):
         raise UsageError("--auxiliary: needs a trained method; evaluate a RUN or a --checkpoint.")
     with repeatable(deterministic):
         with joint_processes(device) as world:
             folder = leaderboards_folder(leaderboards)
             world.from_leader(lambda: _require_places(folder, protocols, json, auxiliary_out if sizes else None))
             embedded = None
-            if not (features or attributes_only):
+            if not (features or scores or attributes_only):
                 models = _models(run, checkpoint, method, trial, root, allow_leaking)
                 embedded = embed_models(
                     models,
@@ -183,6 +204,8 @@ def evaluate(
         elif features:
             files = (features, gallery or (), names or ())
             scored = _score_features(files, rules, name, dataset, root, world.device)
+        elif scores:
+            scored = _score_matrices(scores, rules, test_time_information or "", name, dataset, root, world.device)
         else:
             scored = _score_attributes(dataset, root, trial, rules[0], world.device)
     for table in records_tables([one.record for one in scored]):
@@ -244,9 +267,7 @@ def _score_features(
 
     features, galleries, names = files
     read = read_features_files(features, rules[0].protocols, galleries=galleries, names=names, dataset=dataset)
-    label = name or str(read.features[0].meta.get("method") or features[0].stem)
-    if not label.isprintable():  # no record may hold it, and that is better known before they are made
-        raise UsageError(f"{label!a}: is no printable text, so no label of features; give them another with --name.")
+    label = _label(name or str(read.features[0].meta.get("method") or features[0].stem), "features")
     return [
         one
         for rule in rules
@@ -262,6 +283,58 @@ def _score_features(
             progress=progress,
         )
     ]
+
+
+def _check_scores(information: str | None, attributes: bool, trial: int | None) -> None:
+    from vibench.scoring.matrix import INFORMATION, declared_information
+
+    if information is None:
+        raise UsageError(
+            "--scores: nobody can see in them what they look at beside the two images; declare it with "
+            f"--test-time-information none, or kinds joined by '+': {', '.join(INFORMATION)}."
+        )
+    declared_information(information)
+    if attributes:
+        raise UsageError(
+            "--test-attributes and --attributes: scores are ranked as they are; declare the labels they use with "
+            "--test-time-information attributes."
+        )
+    if trial is not None:
+        raise UsageError(
+            f"--trial {trial}: scores of one split are an array scores_{trial} in their file; leave it out."
+        )
+
+
+def _score_matrices(
+    files: Sequence[Path],
+    rules: Sequence[Rules],
+    information: str,
+    name: str | None,
+    dataset: str | None,
+    root: Path | None,
+    device: str,
+) -> list[Scored]:
+    from vibench.cli.console import progress
+    from vibench.scoring.matrix import check_rules, score_matrices
+
+    for rule in rules:
+        check_rules(rule)
+    return score_matrices(
+        files,
+        rules[0],
+        information=information,
+        name=_label(name or files[0].stem, "scores"),
+        dataset=dataset,
+        root=root,
+        device=device,
+        progress=progress,
+    )
+
+
+def _label(text: str, what: str) -> str:
+    if not text.isprintable():  # no record may hold it, and that is better known before they are made
+        raise UsageError(f"{text!a}: is no printable text, so no label of {what}; give them another with --name.")
+    return text
 
 
 def _score_attributes(

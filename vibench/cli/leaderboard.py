@@ -48,6 +48,9 @@ def leaderboard(
     boards that hold a measured row, without published rows that hold no rank; with --protocol, all boards and rows of
     those protocols.
 
+    A rank such as 1–3 is a range: no row is surely better, and three, this one included, are not surely worse. Measured
+    and published rows rank apart.
+
     Example: vibench leaderboard --protocol sysu-all
     """
     from rich.markup import escape
@@ -84,7 +87,7 @@ def leaderboard(
     update = update_boards(folder, published)
     boards = update.boards
     if ignore_audits:
-        boards = build_boards(update.records, update.printed, ignore_audits=True)
+        boards = build_boards(update.records, update.printed, ignore_audits=True, certainty=update.certainty)
     shown = [board for board in boards if (board.protocol in protocol if protocol else board.measured)]
     for board in shown:
         if kinds:

@@ -31,7 +31,8 @@ def records_table(records: Sequence[Record]) -> Table:
     from vibench.evaluation.result import METRICS
 
     first = records[0]
-    about = [first.label, f"on {first.dataset}", first.dataset_version, f"({first.source}, {first.distance} distance"]
+    about = [first.label, f"on {first.dataset}", first.dataset_version, f"({first.source}"]
+    about[-1] += "" if first.source == "scores" else f", {first.distance} distance"
     about[-1] += "" if first.query_mode == "all" else f", query mode {first.query_mode}"
     if first.test_attributes:
         about[-1] += f", attributes {first.test_attributes}"

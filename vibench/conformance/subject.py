@@ -66,6 +66,6 @@ def small_settings(options: type[Any]) -> list[str]:
     """Changes to a recipe that make a network small enough to be tried within seconds on a CPU."""
     settings = ["input.height=96", "input.width=48", f"identities={IDENTITIES}", f"sampler.images={IMAGES}"]
     # A network with torchvision's ResNets can be had small; another one is tried as it is.
-    if "resnet18" in get_args(get_type_hints(options).get("backbone")):
-        settings.append("model.backbone=resnet18")
+    if "resnet18-slim" in get_args(get_type_hints(options).get("backbone")):
+        settings.append("model.backbone=resnet18-slim")
     return settings

@@ -56,6 +56,10 @@ def _checked_names(dataset: Dataset, root: Path) -> tuple[Listing, CheckReport]:
         said = f" ({note.removeprefix(f'{root}: ')})" if note else ""
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root and --dataset{said}")
     counts, problems = _CHECKS[dataset.layout](root, listing.samples, dataset.synthetic)
+    problems = [
+        *(problem for problem in problems if problem.kind != "missing" or problem.path not in listing.empty),
+        *(Problem("truncated", image, "0 bytes") for image in listing.empty),
+    ]
     problems += [
         Problem("ambiguous", image, f"{' and '.join(files)} are all this image; keep the right one of them")
         for image, files in listing.doubles.items()

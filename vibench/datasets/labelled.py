@@ -98,7 +98,7 @@ def label_contradictions(
                 wrong.append((file, f"lists {path!r}, which is not the path of {modality} images of this data set"))
                 continue
             if found is not None and path not in found:
-                wrong.append((file, f"lists {path!r}, which does not exist"))
+                wrong.append((file, f"lists {path!r}, which does not exist or has 0 bytes"))
             if path in listed:
                 wrong.append((file, f"lists {path!r} more than once"))
             listed.add(path)

@@ -4,7 +4,8 @@ A layout recognises an image by the parts of its relative path alone. Names in a
 own, such as ``cam3/0006/0001.jpg``. On disk, and in lists, another case, another of the extensions of
 `IMAGE_SUFFIX` and numbers without their zeros mean the same image (``CAM3/6/1.PNG``): the index has the data set's own
 name, so that draws, features and records do not depend on the copy, and `Listing.files` says where the file lies.
-Whatever else there is (hidden files, thumbnails, unknown cameras) is no image of the data set.
+Whatever else there is (hidden files, thumbnails, unknown cameras) is no image of the data set, and neither is a file
+of 0 bytes, as a full disk or a broken download leaves it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Listing(NamedTuple):
     """The relative paths of images whose files are spelled otherwise, by the data set's own names."""
     doubles: dict[str, list[str]]
     """The files of images that more than one claims to be; the first of them stands in ``samples``."""
+    empty: dict[str, str]
+    """The relative paths of files of 0 bytes, by the names of the images that they should be, which are not there."""
 
     def require_unambiguous(self, root: Path) -> None:
         """Raise `UsageError` where two files are the same image: which of them is meant, nobody knows."""
@@ -131,19 +134,26 @@ def list_images(root: Path, folders: Sequence[str], read_name: Callable[[str], S
     files: dict[str, list[str]] = {}
     samples: dict[str, Sample] = {}
     ignored = []
+    empty: dict[str, list[str]] = {}
     for entry in _entries(root):
         if entry.name.casefold() not in known:
             continue
-        for path, whole in _files_below(root / entry.name, entry.name, _DEEPEST):
-            sample = read_name(path) if whole else None
-            if sample is None:
+        for path, file in _files_below(root / entry.name, entry.name, _DEEPEST):
+            sample = read_name(path)
+            size = 0 if sample is None else _size(file)
+            if sample is None or size is None:
                 ignored.append(path)
+            elif size == 0:
+                empty.setdefault(sample.path, []).append(path)
             else:
                 samples[sample.path] = sample
                 files.setdefault(sample.path, []).append(path)
     doubles = {image: sorted(claims) for image, claims in sorted(files.items()) if len(claims) > 1}
     renamed = {image: min(claims) for image, claims in files.items() if min(claims) != image}
-    return Listing(sorted(samples.values()), sorted(ignored), renamed, doubles)
+    # Beside the image itself they are as good as any other stray file.
+    ignored += [path for image, paths in empty.items() for path in (paths if image in samples else sorted(paths)[1:])]
+    gone = {image: min(paths) for image, paths in sorted(empty.items()) if image not in samples}
+    return Listing(sorted(samples.values()), sorted(ignored), renamed, doubles, gone)
 
 
 def strays(root: Path, folders: Sequence[str], own: Sequence[str] = ("exp", "idx", "truth")) -> list[str]:
@@ -194,12 +204,22 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise UsageError(f"cannot list {folder}: {error.strerror}; check its permissions") from error
 
 
-def _files_below(folder: Path, relative: str, levels: int) -> Iterator[tuple[str, bool]]:
-    """Relative paths of the files below a folder, and whether there is a file: a link may lead nowhere."""
+def _size(file: os.DirEntry[str]) -> int | None:
+    """Bytes; None for a link that leads nowhere."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot look at {file.path}: {error.strerror}; check its permissions") from error
+
+
+def _files_below(folder: Path, relative: str, levels: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Relative paths of the files, and links to nothing, below a folder."""
     for entry in _entries(folder):
         path = f"{relative}/{entry.name}"
         if not entry.is_dir():
-            yield path, not entry.is_symlink() or entry.is_file()
+            yield path, entry
         elif levels > 1:
             yield from _files_below(folder / entry.name, path, levels - 1)
 

@@ -112,17 +112,22 @@ class Dataset:
         return modality
 
     def version(self, root: Path) -> str:
-        """``<scale>-s<seed>-r<renderer version>`` of a twin; empty for real data, which has one version."""
+        """``<scale>-s<seed>-r<renderer version>`` of a twin, and ``-<kind><level>`` of one that is harder in a kind.
+
+        Empty for real data, which has one version.
+        """
         if not self.synthetic:
             return ""
         file = Path(root) / "truth" / "twin.json"
         try:
             truth = parse_json(read_text(file))
             version = f"{truth['scale']}-s{truth['seed']}-r{truth['renderer']}"
-        except (OSError, ValueError, KeyError, TypeError):
+            if "harder" in truth:
+                version += f"-{truth['harder'].replace(':', '')}"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             version = ""
         # It becomes part of records and of names of files.
-        if not re.fullmatch(r"[a-z]+-s[0-9]{1,20}-r[0-9]{1,9}", version):
+        if not re.fullmatch(r"[a-z]+-s[0-9]{1,20}-r[0-9]{1,9}(-[a-z]+(-[a-z]+)?[1-3])?", version):
             raise UsageError(
                 f"{file} does not tell scale, seed and renderer of the twin; make {self.name} with vibench data twin"
             )

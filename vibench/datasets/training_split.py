@@ -35,7 +35,7 @@ def training_differences(dataset: Dataset, root: Path, index: SampleIndex, trial
     if dataset.layout == "sysu-mm01":
         found = _of_sysu(dataset, root, training)
     elif dataset.layout == "regdb":
-        found = _of_regdb(dataset, root, training, trial or 1)
+        found = regdb_apart(dataset, root, "train", training, trial or 1)
     else:
         found = _of_llcm(root, index, training)
     return " and ".join(part for part in found if part)
@@ -60,31 +60,31 @@ def everybody(dataset: Dataset, root: Path, index: SampleIndex) -> pd.DataFrame:
     elif dataset.synthetic and not (root / "truth" / "skeleton.csv").exists():
         return index[["pid", "camera"]]
     elif dataset.synthetic or dataset.layout == "sysu-mm01":
-        known = _skeleton(dataset, root)[["pid", "camera"]]
+        known = skeleton_of(dataset, root)[["pid", "camera"]]
     else:
         pairs = product(range(1, check_regdb.IDENTITIES + 1), regdb.MODALITY_OF_CAMERA)
         known = pd.DataFrame(pairs, columns=["pid", "camera"])
     return pd.concat([index[["pid", "camera"]], known])
 
 
-def _skeleton(dataset: Dataset, root: Path) -> pd.DataFrame:
+def skeleton_of(dataset: Dataset, root: Path) -> pd.DataFrame:
     return read_skeleton(root / "truth" / "skeleton.csv") if dataset.synthetic else sysu_skeleton()
 
 
 def _of_sysu(dataset: Dataset, root: Path, training: SampleIndex) -> list[str]:
-    skeleton = _skeleton(dataset, root)
+    skeleton = skeleton_of(dataset, root)
     wanted = image_names(skeleton[skeleton["split"].isin(TRAINING_SPLITS)])
-    return _names_apart(wanted, set(training["path"]), len(wanted))
+    return names_apart(wanted, set(training["path"]), len(wanted))
 
 
-def _of_regdb(dataset: Dataset, root: Path, training: SampleIndex, trial: int) -> list[str]:
-    people = check_regdb.IDENTITIES
-    if dataset.synthetic:
-        people = int(_skeleton(dataset, root)["pid"].nunique())
-    whole = people // 2 * check_regdb.IMAGES * len(regdb.FOLDERS)
-    found = set(training["path"])
+def regdb_apart(dataset: Dataset, root: Path, kind: str, images: SampleIndex, trial: int) -> list[str]:
+    """Of the ``images`` of RegDB, train | test as ``kind`` says: what lacks or is too much, in parts of a sentence."""
+    everybody = int(skeleton_of(dataset, root)["pid"].nunique()) if dataset.synthetic else check_regdb.IDENTITIES
+    people = everybody // 2 if kind == "train" else everybody - everybody // 2
+    whole = people * check_regdb.IMAGES * len(regdb.FOLDERS)
+    found = set(images["path"])
     lists = regdb.read_trial(root, trial, found)
-    listed = {line.path for modality in regdb.FOLDERS for line in lists["train", modality]}
+    listed = {line.path for modality in regdb.FOLDERS for line in lists[kind, modality]}
     # A list may name fewer images than there should be, which then have no names.
     folders = Counter(path.rpartition("/")[0] for path in listed)
     unnamed = {folder: check_regdb.IMAGES - images for folder, images in sorted(folders.items())}
@@ -95,7 +95,7 @@ def _of_regdb(dataset: Dataset, root: Path, training: SampleIndex, trial: int) -
     return [
         f"lacks {count} of {whole} images ({cited([*missing, *lacking], _CITED)})" if count else "",
         f"has more than the ten images of an identity ({cited(surplus, _CITED)})" if surplus else "",
-        _identities(len({folder.rpartition("/")[2] for folder in folders}), people // 2),
+        identities_apart(len({folder.rpartition("/")[2] for folder in folders}), people),
     ]
 
 
@@ -103,8 +103,8 @@ def _of_llcm(root: Path, index: SampleIndex, training: SampleIndex) -> list[str]
     found = set(training["path"])
     lists = llcm.read_training_lists(root, found)
     listed = {line.path for lines in lists.values() for line in lines}
-    parts = _names_apart(listed, found, len(listed))
-    parts.append(_identities(len({path.split("/")[1] for path in listed}), check_llcm.TRAINING_IDENTITIES))
+    parts = names_apart(listed, found, len(listed))
+    parts.append(identities_apart(len({path.split("/")[1] for path in listed}), check_llcm.TRAINING_IDENTITIES))
     used = int((index["split"] != "unused").sum())
     if not any(parts) and used != check_llcm.IMAGES:
         # How many of all the images are training images is reported second-hand: by itself a difference proves nothing.
@@ -116,7 +116,7 @@ def _of_llcm(root: Path, index: SampleIndex, training: SampleIndex) -> list[str]
     return parts
 
 
-def _names_apart(wanted: set[str], found: set[str], whole: int) -> list[str]:
+def names_apart(wanted: set[str], found: set[str], whole: int) -> list[str]:
     missing, surplus = sorted(wanted - found), sorted(found - wanted)
     return [
         f"lacks {len(missing)} of {whole} images ({cited(missing, _CITED)})" if missing else "",
@@ -124,5 +124,5 @@ def _names_apart(wanted: set[str], found: set[str], whole: int) -> list[str]:
     ]
 
 
-def _identities(found: int, whole: int) -> str:
+def identities_apart(found: int, whole: int) -> str:
     return f"has {found} identities in place of {whole}" if found != whole else ""

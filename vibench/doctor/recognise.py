@@ -28,6 +28,7 @@ from vibench.files.unreadable import unreadable_kind
 from vibench.files.weights import find_weights, read_content
 from vibench.records.store import LARGEST_RECORD
 from vibench.runtime.progress import Progress, silent
+from vibench.scoring.foreign.containers import read_container
 from vibench.scoring.foreign.sysu_features import camera_files
 from vibench.training.checkpoint import is_checkpoint
 
@@ -96,7 +97,7 @@ def _file(path: Path, claims: Claims, progress: Progress) -> Diagnosis:
     if head.startswith((b"\x93NUMPY", b"\x89HDF\r\n\x1a\n", b"MATLAB 5.0 ", b"MATLAB 7.3 ", b"PAR1")):
         if head.startswith(b"MATLAB 5.0 ") and _is_draws(path):
             return _draws(path)
-        return diagnose_features(path, claims, progress)
+        return _arrays(path, claims, progress)
     if head[512:].startswith(b"\x89HDF\r\n\x1a\n") or head[126:128] in (b"IM", b"MI") or camera_files(path):
         return diagnose_features(path, claims, progress)
     if head.lstrip()[:1] in (b"{", b"["):
@@ -153,6 +154,13 @@ def _torch(path: Path, claims: Claims, progress: Progress) -> Diagnosis:
         return diagnose_checkpoint(path, claims)
     if _is_network(content):
         return diagnose_weights(path, claims)
+    return _arrays(path, claims, progress)
+
+
+def _arrays(path: Path, claims: Claims, progress: Progress) -> Diagnosis:
+    """Features or scores in a container of arrays by name."""
+    if not camera_files(path) and are_scores(read_container(path, "features or scores").arrays):
+        return diagnose_scores(path, claims)
     return diagnose_features(path, claims, progress)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +14,17 @@ from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, claimed_query, 
 from vibench.doctor.features import judge_gallery
 from vibench.doctor.images import Draws, dataset_of, images_of, looks_drawn, protocols_of
 from vibench.doctor.performance import too_good
-from vibench.errors import UsageError, cited
+from vibench.errors import UsageError
 from vibench.evaluation.images import Images
-from vibench.files.npz import read_plain_arrays
 from vibench.modality import other
 from vibench.protocols import HEADLINE_PROTOCOLS, Protocol
+from vibench.scoring.foreign.containers import read_container
+from vibench.scoring.foreign.keys import FEATURES, known_key
 from vibench.scoring.foreign.names import relative_names
+from vibench.scoring.matrix_file import DISTANCES, SCORES, Axis, ScoreMatrix, read_scores_file
 
-_MATRIX = re.compile(r"(scores|distances)(_\d{1,3})?")
-_CITED = 3
+_NUMBER = re.compile(r"_[0-9]{1,3}$")
+"""Of the trial, behind the name of its matrix."""
 _EXACT = 2e-6
 """How far from 1 float32 leaves a weighted sum of two ones."""
 _BULK = 0.8
@@ -53,119 +55,88 @@ class Matrix:
         return -self.values if self.similar else self.values
 
 
-def are_scores(names: Sequence[str]) -> bool:
-    """Whether arrays of these names are a file of scores."""
-    return any(_MATRIX.fullmatch(name) for name in names) and not {"features", "feat"} & set(names)
+def are_scores(names: Iterable[str]) -> bool:
+    """Whether arrays of these names are a file of scores, and not of features."""
+    words = [_NUMBER.sub("", name).lower() for name in names]
+    fields = [key.field for name in names if (key := known_key(name)) is not None]
+    return FEATURES not in fields and any(word in (*SCORES, *DISTANCES) for word in words)
 
 
 def diagnose_scores(path: Path, claims: Claims) -> Diagnosis:
     """What scores are and what looks wrong; `UsageError` where the file cannot be read."""
-    arrays, unread = read_plain_arrays(path)
     diagnosis = Diagnosis(str(path), "scores")
     rules = claims.rules()
-    if unread:
+    try:
+        read = read_scores_file(path)
+    except UsageError as error:
+        for name, array in read_container(path, "scores").arrays.items():
+            if are_scores([name]):
+                diagnosis.note(name, f"{' x '.join(map(str, array.shape))} {array.dtype}")
+                if array.ndim == 2 and array.dtype.kind == "f" and array.size and np.isfinite(array).all():
+                    similar = _NUMBER.sub("", name).lower() in SCORES
+                    diagnosis.findings += _of_numbers(Matrix(name, array, similar, None, None))
         diagnosis.findings.append(
-            Finding(
-                "wrong",
-                "arrays of Python objects",
-                f"{cited(unread)} are never unpickled",
-                "save names with numpy.array(names, dtype=str)",
-            )
+            Finding("wrong", "cannot be evaluated as it is", str(error), "write the file again as it says")
         )
-    named = {name: array for name, array in arrays.items() if _MATRIX.fullmatch(name)}
-    if len({name.partition("_")[0] for name in named}) > 1:
-        diagnosis.findings.append(
-            Finding(
-                "wrong",
-                "scores and distances",
-                f"it holds {cited(list(named))}, of which larger and smaller is more alike",
-                "keep one of them",
-            )
-        )
-    sample = [str(name) for name in arrays.get("query_paths", np.empty(0)).ravel()[:1000]]
-    dataset = dataset_of(sample or None, claims)
+        return diagnosis
+    diagnosis.findings += [
+        Finding("note", "reading it took conclusions", note, "name the arrays as protocols/README.md does")
+        for note in read.notes
+    ]
+    named = [name for one in read.matrices for name in (*(one.query.names or ()), *(one.gallery.names or ()))]
+    dataset = dataset_of(named[:1000] or None, claims)
     diagnosis.note("data set", "" if dataset is None else dataset.title)
     if dataset is not None and rules is not None and rules.layout != dataset.layout:
         raise UsageError(f"--protocol {rules.name}: is of {rules.layout}, but {path} is of {dataset.name}.")
-    matrices = [_matrix(name, array, arrays, dataset, diagnosis) for name, array in named.items()]
+    matrices = [_matrix(one, dataset, diagnosis) for one in read.matrices]
     for matrix in matrices:
         diagnosis.note(matrix.name, f"{' x '.join(map(str, matrix.values.shape))} {matrix.values.dtype}")
-    whole = [matrix for matrix in matrices if matrix.values.ndim == 2 and matrix.values.size]
-    for finding in (find for matrix in whole for find in _judge(path, matrix, rules, dataset)):
+    for finding in (find for matrix in matrices for find in _judge(path, matrix, rules, dataset)):
         if all(finding.what != one.what for one in diagnosis.findings):
             diagnosis.findings.append(finding)
-    diagnosis.findings += _galleries(whole, rules, dataset, claims, diagnosis)
-    if not any(finding.severity == "wrong" and "names" in finding.what for finding in diagnosis.findings):
-        name = rules.name if rules else HEADLINE_PROTOCOLS[dataset.layout] if dataset else "PROTOCOL"
-        further = options(("--draw", claims.draw), ("--test-time-information", "none"))
-        diagnosis.actions.append(shell("eval", "--scores", path, "--protocol", name, *further))
+    diagnosis.findings += _galleries(matrices, rules, dataset, claims, diagnosis)
+    name = rules.name if rules else HEADLINE_PROTOCOLS[dataset.layout] if dataset else "PROTOCOL"
+    further = options(("--draw", claims.draw), ("--perm", claims.perm), ("--root", claims.root))
+    asked = ("--protocol", name, "--test-time-information", "none")
+    diagnosis.actions.append(shell("eval", "--scores", path, *asked, *further))
     return diagnosis
 
 
-def _matrix(
-    name: str, values: np.ndarray, arrays: Mapping[str, np.ndarray], dataset: Dataset | None, diagnosis: Diagnosis
-) -> Matrix:
-    match = _MATRIX.fullmatch(name)
-    assert match is not None
-    suffix = match[2] or ""
-    if values.ndim != 2 or values.dtype.kind != "f":
-        diagnosis.findings.append(
-            Finding("wrong", "no matrix of numbers", f"{name} is {values.dtype} {values.shape}", "save (Q, G) float32")
-        )
-        return Matrix(name, np.empty((0, 0)), match[1] == "scores", None, None)
-    sides = []
-    for side, length in zip(("query", "gallery"), values.shape, strict=True):
-        paths = arrays.get(f"{side}_paths{suffix}", arrays.get(f"{side}_paths"))
-        sides.append(_side(name, side, paths, length, dataset, diagnosis))
-    return Matrix(name, values, match[1] == "scores", sides[0], sides[1])
+def _matrix(read: ScoreMatrix, dataset: Dataset | None, diagnosis: Diagnosis) -> Matrix:
+    name = read.where.rpartition(": ")[2]
+    sides = [
+        _images(name, side, axis, dataset, diagnosis)
+        for side, axis in (("query", read.query), ("gallery", read.gallery))
+    ]
+    return Matrix(name, read.values, not read.distances, sides[0], sides[1])
 
 
-def _side(
-    matrix: str, side: str, paths: np.ndarray | None, length: int, dataset: Dataset | None, diagnosis: Diagnosis
-) -> Images | None:
-    if paths is None:
-        return None
-    if paths.shape != (length,):
-        diagnosis.findings.append(
-            Finding(
-                "wrong",
-                f"{side} names that do not fit",
-                f"{matrix} has {length} for {paths.size} names of {side} images",
-                "give every row and every column one name",
-            )
-        )
-        return None
-    if dataset is None:
+def _images(matrix: str, side: str, axis: Axis, dataset: Dataset | None, diagnosis: Diagnosis) -> Images | None:
+    if axis.names is None or dataset is None:
         return None
     try:
-        return images_of(dataset.index_from_names(relative_names(map(str, paths), dataset)))
+        return images_of(dataset.index_from_names(relative_names(axis.names, dataset)))
     except UsageError as error:
-        diagnosis.findings.append(
-            Finding("wrong", f"{side} names that are none", str(error), f"write names such as {dataset.name_form}")
-        )
+        what = f"{side} names that are none"
+        if all(finding.what != what for finding in diagnosis.findings):
+            evidence = f"{matrix}: {error}"
+            diagnosis.findings.append(Finding("wrong", what, evidence, f"write names such as {dataset.name_form}"))
         return None
 
 
 def _judge(path: Path, matrix: Matrix, rules: Protocol | None, dataset: Dataset | None) -> list[Finding]:
     """What is wrong with one matrix."""
-    finite = np.isfinite(matrix.values)
-    if not finite.all():
-        odd = int((~finite).any(axis=1).sum())
-        return [
-            Finding(
-                "wrong",
-                "numbers that are none",
-                f"{odd} of {len(finite)} rows of {matrix.name} hold NaN or infinite values",
-                "compute these pairs again",
-            )
-        ]
     return [
-        *_constant(matrix),
-        *reranked(matrix),
+        *_of_numbers(matrix),
         *_sign(matrix),
         *_exchanged(path, matrix, rules, dataset),
         *_perfect(matrix, rules, dataset),
     ]
+
+
+def _of_numbers(matrix: Matrix) -> list[Finding]:
+    """What is wrong whatever images it is of."""
+    return [*_constant(matrix), *reranked(matrix)]
 
 
 def _constant(matrix: Matrix) -> list[Finding]:

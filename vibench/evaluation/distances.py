@@ -28,6 +28,8 @@ class DistanceFunction:
     takes_skipped: bool = False
     """True, where not pairwise: the function takes a fourth argument (Q, G) bool, the pairs whose cameras the
     protocol's skip rule names."""
+    takes_trial: bool = False
+    """True, where not pairwise: the function takes the number of the trial by the name ``trial``."""
     name: str = "method"
     """What an evaluation calls it."""
 

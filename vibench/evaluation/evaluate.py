@@ -20,6 +20,12 @@ from vibench.evaluation.shared_ranking import Case, TrialOutcome, rank_cases
 from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
 
+COMPLETE_FEATURES = (
+    "complete the features file, name its data set with --dataset if it is another, or evaluate what is there, "
+    "unranked, with --allow-incomplete"
+)
+"""What to do where images are missing from features."""
+
 
 @torch.no_grad()
 def evaluate_features(
@@ -36,6 +42,7 @@ def evaluate_features(
     distances: DistanceFunction | Mapping[int, DistanceFunction] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
     allow_incomplete: bool = False,
+    remedy: str = COMPLETE_FEATURES,
     progress: Progress = silent,
 ) -> list[Evaluation]:
     """Evaluate features under protocols of one data set; one `Evaluation` per protocol and draw, in their order.
@@ -49,7 +56,8 @@ def evaluate_features(
 
     A gallery with fewer identities than a rank has the CMC stay at its last value. A query whose identity has no
     reachable gallery image is left out of every metric and counted in a note. Raises `UsageError` for unusable
-    features, missing permutations and, unless ``allow_incomplete``, for images missing from a real data set.
+    features, missing permutations and, unless ``allow_incomplete``, for images missing from a real data set, which
+    ``remedy`` says where to complete, or how to allow it.
     """
     by_split = _by_split(splits)
     own = distances if isinstance(distances, Mapping) else dict.fromkeys(by_split, distances)
@@ -66,7 +74,7 @@ def evaluate_features(
     for split, features in by_split.items():
         check_features(features, f"features of split {split}" if len(by_split) > 1 else "features")
         images = identify(features, known)
-        notes += _incomplete(differences(images, known), allow_incomplete)
+        notes += _incomplete(differences(images, known), allow_incomplete, remedy)
         of_split = replace(settings, own=own[split])
         drawn = [
             Case(protocol, how, draw_trials(protocol, images, how, permutations, split)) for protocol, how in cases
@@ -79,7 +87,7 @@ def evaluate_features(
         # A twin of another scale has other counts by design, and reported counts prove nothing.
         more = [] if known.synthetic else counts
         if not protocol.expected.reported_by:
-            more = _incomplete(more, allow_incomplete)
+            more = _incomplete(more, allow_incomplete, remedy)
         permuted = permutations.sha256 if how == "official" and permutations is not None else ""
         evaluations.append(
             Evaluation(
@@ -133,13 +141,10 @@ def _dataset_of(by_split: Mapping[int, Features], protocols: Sequence[Protocol],
     return known
 
 
-def _incomplete(sentences: Sequence[str], allowed: bool) -> list[str]:
+def _incomplete(sentences: Sequence[str], allowed: bool, remedy: str) -> list[str]:
     """The sentences as notes, or a refusal."""
     if sentences and not allowed:
-        raise UsageError(
-            f"{sentences[0]}; complete the features file, name its data set with --dataset if it is another, "
-            "or evaluate what is there, unranked, with --allow-incomplete."
-        )
+        raise UsageError(f"{sentences[0]}; {remedy}.")
     return list(sentences)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -54,6 +55,12 @@ class Settings:
     def per_trial(self) -> bool:
         """True when a distance depends on the trial's whole gallery, so that trials share nothing."""
         return self.rerank != "none" or (self.own is not None and not self.own.pairwise)
+
+    def of_trial(self, trial: int) -> Settings:
+        """The same with a distance that knows which trial it is asked in, where it wants to."""
+        if self.own is None or not self.own.takes_trial:
+            return self
+        return replace(self, own=replace(self.own, function=partial(self.own.function, trial=trial)))
 
 
 def feature_rows(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:

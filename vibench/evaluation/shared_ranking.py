@@ -79,7 +79,8 @@ def _rank_group(
         scored = []
         with progress("ranking trials", len(trials)) as advance:
             for trial in trials:
-                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, settings, silent)
+                own = settings.of_trial(trial.number)
+                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, own, silent)
                 advance(1)
     else:
         query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))

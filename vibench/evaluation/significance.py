@@ -16,7 +16,8 @@ Stat. Appl. Genet. Mol. Biol. 9 (2010) 39 (p values of sampled permutations are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,15 +73,25 @@ def bootstrap(sums: ClusterSums, resamples: int = RESAMPLES, seed: int = 0) -> n
 
     A trial of which no cluster was drawn is left out of that resample's mean.
     """
-    clusters, trials = sums.sums.shape
+    return bootstraps([sums], resamples, seed)[0]
+
+
+def bootstraps(figures: Sequence[ClusterSums], resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """(F, resamples) float64: `bootstrap` of figures on the same clusters and trials, each time of the same draw.
+
+    The difference of two rows is the bootstrap of the difference.
+    """
+    clusters, trials = figures[0].sums.shape
     generator = np.random.default_rng(seed)
     equal = np.full(clusters, 1.0 / clusters)
     chunk = max(1, CHUNK_BYTES // (8 * 2 * (clusters + 2 * trials)))
-    figures = []
+    found = np.empty((len(figures), resamples))
     for start in range(0, resamples, chunk):
-        times = generator.multinomial(clusters, equal, size=min(chunk, resamples - start)).astype(np.float64)
-        figures.append(_means(times @ sums.sums, times @ sums.counts))
-    return np.concatenate(figures)
+        drawn = slice(start, min(start + chunk, resamples))
+        times = generator.multinomial(clusters, equal, size=drawn.stop - start).astype(np.float64)
+        for row, sums in zip(found, figures, strict=True):
+            row[drawn] = _means(times @ sums.sums, times @ sums.counts)
+    return found
 
 
 def percentile_interval(figures: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
@@ -102,6 +113,10 @@ class Resampling:
         """That of the figure which ``sums`` stand for, by the bootstrap."""
         return percentile_interval(bootstrap(sums, self.resamples, self.seed), self.level)
 
+    def flips(self, pairs: int) -> int:
+        """Sign flips for so many tests: the least p that they can find stays clear of the level after `holm`."""
+        return max(self.resamples, math.ceil(10 * pairs / (1.0 - self.level)))
+
 
 def sign_flip_p(contributions: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> float:
     """Two-sided p of a sum of cluster contributions (C,), if each could as well have had the other sign.
@@ -109,19 +124,38 @@ def sign_flip_p(contributions: np.ndarray, resamples: int = RESAMPLES, seed: int
     That is so where the two methods are exchangeable within every cluster. All 2^C signs are tried where these are at
     most ``resamples``; else that many are drawn, and the observed signs are counted among them.
     """
-    clusters = len(contributions)
+    return sign_flip_ps(np.stack([contributions, np.zeros_like(contributions)]), [(0, 1)], resamples, seed)[0]
+
+
+def sign_flip_ps(
+    contributions: np.ndarray, pairs: Sequence[tuple[int, int]], resamples: int = RESAMPLES, seed: int = 0
+) -> list[float]:
+    """`sign_flip_p` of the differences of pairs of rows of ``contributions`` (M, C), each under the same flips."""
+    clusters = contributions.shape[1]
+    scale = np.abs(contributions).sum(axis=1)
+    total = contributions.sum(axis=1)
     # Flips that give the observed sum up to rounding count as reaching it.
-    reached = abs(contributions.sum()) - 1e-12 * np.abs(contributions).sum()
-    if 2**clusters <= resamples:
-        patterns = np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1
-        return float(np.mean(np.abs((1.0 - 2.0 * patterns) @ contributions) >= reached))
+    reached = [abs(total[one] - total[other]) - 1e-12 * (scale[one] + scale[other]) for one, other in pairs]
+    extreme = [0] * len(pairs)
+    exact = 2**clusters <= resamples
+    for flips in _flips(clusters, resamples, seed, exact):
+        flipped = contributions @ (1.0 - 2.0 * flips.T)
+        for at, (one, other) in enumerate(pairs):
+            extreme[at] += int(np.count_nonzero(np.abs(flipped[one] - flipped[other]) >= reached[at]))
+    if exact:
+        return [count / 2**clusters for count in extreme]
+    return [(1 + count) / (1 + resamples) for count in extreme]
+
+
+def _flips(clusters: int, resamples: int, seed: int, exact: bool) -> Iterator[np.ndarray]:
+    """All patterns of 0 and 1 (n, C), or ``resamples`` drawn ones, some at a time."""
+    if exact:
+        yield np.arange(2**clusters)[:, None] >> np.arange(clusters) & 1
+        return
     generator = np.random.default_rng(seed)
     chunk = max(1, CHUNK_BYTES // (16 * clusters))
-    extreme = 0
     for start in range(0, resamples, chunk):
-        flips = generator.integers(0, 2, size=(min(chunk, resamples - start), clusters), dtype=np.int8)
-        extreme += int(np.count_nonzero(np.abs((1.0 - 2.0 * flips) @ contributions) >= reached))
-    return (1 + extreme) / (1 + resamples)
+        yield generator.integers(0, 2, size=(min(chunk, resamples - start), clusters), dtype=np.int8)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vibench.runtime.parallel import require_started
 from vibench.runtime.platform import require_platform
 from vibench.runtime.progress import Progress, silent
 
@@ -19,9 +20,11 @@ def take(handle: int, wait: bool) -> bool:
     """Lock an open file or folder for its handle; False where another handle has it and is not waited for.
 
     Closing the handle gives the lock back, once no child process has a copy of it. Raises `OSError` where the file
-    system has no locks.
+    system has no locks, and `VibenchError` in place of a wait that would never end, see `require_started`.
     """
     require_platform()
+    if wait:
+        require_started()
     # Imported where it is needed, so that a system without it gets as far as the sentence that says so.
     import fcntl
 

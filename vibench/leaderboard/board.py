@@ -3,25 +3,31 @@
 A board holds one data set (of a twin: one version of it), one protocol and one fingerprint, so all its measured rows
 were scored by the same rules on the same galleries. Runs that differ in nothing but the seed are one row
 (`vibench.records.seeds`). Inside a board, rows of equal test-time information form a section and are ranked among
-themselves: by rank-1, then mAP; equal scores share a rank. Published rows with a minor audit finding rank below every
-clean row of their section.
+themselves by rank-1, measured rows among measured and published among published ones: nobody has the per-query
+outcomes of a published number, so that nothing says how sure its distance from a measured one is.
 
-Not ranked: measured rows on incomplete data, of too few trials, or of a model that knew test identities; published
-rows whose draw is not that of the board, whose provenance is secondary, that print no rank-1, that are not their
-method's headline, or that have a major audit finding.
+A measured row holds a range of places: from one plus the number of rows that are surely better to the number of rows
+that are not surely worse, itself included (`vibench.leaderboard.certainty`). Of a single seed, sure is only what other
+test identities would not change. Published rows hold the plain place of rank-1, then mAP, equal scores the same; those
+with a minor audit finding rank below every clean one.
+
+Not ranked: measured rows on incomplete data, of too few trials, of a model that knew test identities, or not surely
+above chance; published rows whose draw is not that of the board, whose provenance is secondary, that print no rank-1,
+that are not their method's headline, or that have a major audit finding.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from vibench.datasets.registry import is_synthetic
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
+from vibench.leaderboard.certainty import Certainty
 from vibench.leaderboard.consensus import PublishedRow
 from vibench.leaderboard.measured_rows import measured_rows
-from vibench.leaderboard.row import LEAKING, OTHER_PRINT, Row, Score
+from vibench.leaderboard.row import LEAKING, NOT_LEARNT, OTHER_PRINT, Row, Score
 from vibench.leaderboard.sections import Section, sections_of
 from vibench.protocols import load_protocol
 from vibench.records.schema import Record
@@ -49,6 +55,8 @@ class Board:
     sections: tuple[Section, ...]
     printed_variants: tuple[Row, ...] = ()
     """Published rows of ablation tables, in their order: never ranked, they stand beside what was measured again."""
+    chance: Mapping[str, float] = field(default_factory=dict)
+    """Percent, per metric ``r1`` and ``map``: what a random order of its galleries scores; empty where unknown."""
 
     @property
     def synthetic(self) -> bool:
@@ -78,12 +86,14 @@ def build_boards(
     *,
     catalogue: Catalogue | None = None,
     ignore_audits: bool = False,
+    certainty: Certainty | None = None,
 ) -> list[Board]:
     """All boards, by data set and name.
 
     A published row stands on the board of its authors' draw; one whose draw is unknown stands, unranked, on every
     draw's board of its protocol. ``catalogue`` defaults to the registered methods. With ``ignore_audits`` findings are
-    shown and change no rank.
+    shown and change no rank. ``certainty`` has the outcomes behind the records; without it, ranks are those of the
+    scores alone, and nobody asks whether a row has learnt.
     """
     catalogue = registered_methods() if catalogue is None else catalogue
     measured: dict[_Key, list[Record]] = {}
@@ -103,15 +113,35 @@ def build_boards(
         stem = _stem(protocol, draw, version)
         name = stem if stems[dataset, stem] == 1 else f"{stem}-{fingerprint[:8]}"
         beside = printed.get(key, [])
-        rows = [
-            *measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside),
-            *(row for row in beside if not row.variant),
-        ]
-        variants = tuple(row for row in beside if row.variant)
+        own = measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside)
+        own, chance = (own, {}) if certainty is None else _against_chance(own, certainty)
+        rows = [*own, *(row for row in beside if not row.variant)]
         boards.append(
-            Board(dataset, version, protocol, draw, fingerprint, name, sections_of(rows, ignore_audits), variants)
+            Board(
+                dataset,
+                version,
+                protocol,
+                draw,
+                fingerprint,
+                name,
+                sections_of(rows, ignore_audits, certainty),
+                printed_variants=tuple(row for row in beside if row.variant),
+                chance=chance,
+            )
         )
     return boards
+
+
+def _against_chance(rows: Sequence[Row], certainty: Certainty) -> tuple[list[Row], dict[str, float]]:
+    """The rows, with an obstacle where they have not learnt, and the chance level of most of them in percent."""
+    standings = certainty.standings([row.records for row in rows])
+    judged = [
+        row if standing is None or standing.learnt else replace(row, obstacles=(*row.obstacles, NOT_LEARNT))
+        for row, standing in zip(rows, standings, strict=True)
+    ]
+    levels = Counter(tuple(standing.chance.items()) for standing in standings if standing is not None)
+    usual = levels.most_common(1)[0][0] if levels else ()
+    return judged, {metric: 100.0 * level for metric, level in usual}
 
 
 def _draws(row: PublishedRow) -> tuple[str, ...]:

@@ -45,6 +45,10 @@ class Catalogue:
 
         return tuple(name.strip() for name in self._of_method(method, of, "").split(",") if name.strip())
 
+    def default_variant(self, method: str) -> str:
+        """The variant that the method's name alone means; empty for the method as its recipe stands."""
+        return self._of_method(method, lambda file: file.resolve_variant(""), "")
+
     def extra_labels(self, method: str, variant: str) -> str:
         """Labels in training beside identities: ``none``, kinds joined by ``+``, or empty where nothing is known."""
         return self._of_method(method, lambda file: "+".join(file.needs(variant)) or "none", "")

@@ -53,7 +53,7 @@ def score_text(score: Score | None) -> str:
         return ABSENT
     if score.printed:
         return score.printed
-    return f"{score.value:.2f} ± {score.deviation or 0.0:.2f}"
+    return f"{score.value:.2f}" if score.deviation is None else f"{score.value:.2f} ± {score.deviation:.2f}"
 
 
 def signed(difference: float | None) -> str:

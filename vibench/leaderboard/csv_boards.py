@@ -30,13 +30,15 @@ _COSTS: tuple[tuple[str, Callable[[Row], float | str | None]], ...] = (
 def to_csv(board: Board) -> str:
     """The board, scores in percent.
 
-    A row over several seeds (level ``method``) is followed by its runs (level ``run``), which have no rank.
+    ``rank_low`` and ``rank_high`` are the places that a row may hold. A row over several seeds (level ``method``) is
+    followed by its runs (level ``run``), which have no rank.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     fronts = pareto(board)
     writer.writerow(
-        ["section", "rank", "level", "method", "variant", "source", "seeds", "test_time_information", "draw"]
+        ["section", "rank_low", "rank_high", "level", "method", "variant", "source", "seeds"]
+        + ["test_time_information", "draw"]
         + ["query_mode", "input", "backbone", "pretrained", "extra_labels"]
         + [name for metric in METRICS for name in (metric, f"{metric}_std")]
         + [f"{what}_{metric}" for what in ("published", "difference") for metric in METRICS]
@@ -49,7 +51,8 @@ def to_csv(board: Board) -> str:
             levels = [("method", rank, row), *(("run", None, run) for run in row.runs)]
             for level, held, one in levels:
                 writer.writerow(
-                    [section.title, "" if held is None else held, level, one.method, one.variant, one.source]
+                    [section.title, *(("", "") if held is None else (held.low, held.high)), level]
+                    + [one.method, one.variant, one.source]
                     + [one.seeds or "", one.test_time_information, one.draw, one.setup.query_mode]
                     + [one.setup.input, one.setup.backbone, one.setup.pretrained, one.setup.extra_labels]
                     + [cell for metric in METRICS for cell in _score(one, metric)]
@@ -101,7 +104,7 @@ def _score(row: Row, metric: str) -> tuple[str, str]:
         return "", ""
     if score.printed:
         return score.printed, ""
-    return f"{score.value:.4f}", f"{score.deviation or 0.0:.4f}"
+    return f"{score.value:.4f}", _plain(score.deviation, ".4f")
 
 
 def _scaled(value: int | None, unit: float) -> float | None:

@@ -24,7 +24,9 @@ from vibench.leaderboard.cells import (
 )
 from vibench.leaderboard.cost import CostLine, CostTable, cost_tables
 from vibench.leaderboard.footnotes import Footnotes, escaped
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
+from vibench.leaderboard.sections import Section
 
 _TITLES = tuple(METRIC_TITLES[metric] for metric in METRICS)
 _HEADERS = (
@@ -45,21 +47,29 @@ _HEADERS = (
     "evidence",
     "marks",
 )
-_SYNTHETIC = (
+SYNTHETIC = (
     "**The images are synthetic.** These numbers compare methods with each other on rendered people; "
     "they say nothing about scores on the real data set and must not stand beside them."
 )
+_GAP: list[str] = []
+"""In place of the cells of a row: an empty line."""
 _MEASURED = "Measured rows as mean ± standard deviation, over seeds where there are several (n - 1), else over trials."
+_RANKS = (
+    "Ranks count within a section, by r1. A measured row holds the places from one plus the rows that are surely "
+    "better to the rows that are not surely worse, itself included. Sure is what neither other test identities (Holm "
+    "over the section) nor other seeds, where a row has several, would turn over; an empty line shows where a section "
+    "parts for sure."
+)
 
 
 def to_markdown(board: Board) -> str:
     """The board: a table per section, measured beside published, costs, then the footnotes."""
     footnotes = Footnotes()
-    tables = [[_cells(rank, row, footnotes) for rank, row in section.rows] for section in board.sections]
+    tables = [_lines(section, footnotes) for section in board.sections]
     used = _used(line for table in tables for line in table)
     parts = [f"# {board_title(board)}", _preamble(board)]
     for section, table in zip(board.sections, tables, strict=True):
-        parts += [f"## {section_title(section)}", _table(_HEADERS, table, used)]
+        parts += [f"## {section_title(section)}", pipe_table(_HEADERS, table, used)]
     parts += _comparison(board, footnotes) + _costs(board)
     return "\n\n".join([*parts, *footnotes.markdown()]) + "\n"
 
@@ -69,7 +79,7 @@ def ablation_markdown(ablation: AblationBoard) -> str:
     footnotes, board = Footnotes(), ablation.board
     headers = ["variant", *(f"printed {title}" for title in _TITLES), "measured as", "seeds", *_TITLES]
     headers += [f"difference {title}" for title in _TITLES] + ["printed in", "evidence", "marks"]
-    table = _table(headers, [_ablation_cells(line, footnotes) for line in ablation.lines])
+    table = pipe_table(headers, [_ablation_cells(line, footnotes) for line in ablation.lines])
     about = (
         f"The variants of `{ablation.method}` under protocol `{board.protocol}`, draw `{board.draw}`, fingerprint "
         f"`{board.fingerprint[:16]}`. Scores in percent. "
@@ -81,7 +91,7 @@ def ablation_markdown(ablation: AblationBoard) -> str:
             "Differences in percent points: measured minus printed. Printed rows stand in the order of their tables "
             f"({ABSENT}: not printed or not measured)."
         )
-    parts = [f"# Ablations of {ablation.method}, {board_title(board)}", *([_SYNTHETIC] if board.synthetic else [])]
+    parts = [f"# Ablations of {ablation.method}, {board_title(board)}", *([SYNTHETIC] if board.synthetic else [])]
     return "\n\n".join([*parts, about.rstrip(), table, *footnotes.markdown()]) + "\n"
 
 
@@ -90,17 +100,30 @@ def _preamble(board: Board) -> str:
         f"Protocol `{board.protocol}`, draw `{board.draw}`, fingerprint `{board.fingerprint[:16]}`. Scores in percent, "
         f"published rows as printed ({ABSENT}: not printed, not measured or not known). "
     )
-    about += f"{_MEASURED} " if board.measured else ""
-    about += "Ranks count within a section, by r1, then mAP."
-    if any(row.source == "published" for row in board.rows):
+    printed = any(row.source == "published" for row in board.rows)
+    if board.measured:
+        about += f"{_MEASURED}\n\n{_RANKS}"
+        if board.chance:
+            levels = ", ".join(f"{METRIC_TITLES[metric]} {level:.2f}" for metric, level in board.chance.items())
+            about += f" A random order scores {levels}: a row not surely above that r1 is not learnt and not ranked."
+        about += " Printed rows rank among themselves, by r1, then mAP." if printed else ""
+    else:
+        about += "Ranks count within a section, by r1, then mAP."
+    if printed:
         about += (
             " Printed rows with an audit finding (minor) rank below every row without, those with a grave one (major) "
             "hold no rank; no finding means that none is known, not that the number was checked."
         )
-    return "\n\n".join([*([_SYNTHETIC] if board.synthetic else []), about])
+    return "\n\n".join([*([SYNTHETIC] if board.synthetic else []), about])
 
 
-def _cells(rank: int | None, row: Row, footnotes: Footnotes) -> list[str]:
+def _lines(section: Section, footnotes: Footnotes) -> list[list[str]]:
+    """The cells of the rows, with an empty line between groups."""
+    groups = [[_cells(rank, row, footnotes) for rank, row in group] for group in section.groups]
+    return [line for at, group in enumerate(groups) for line in ([_GAP] if at else []) + group]
+
+
+def _cells(rank: Rank | None, row: Row, footnotes: Footnotes) -> list[str]:
     setup = row.setup
     return [
         ABSENT if rank is None else str(rank),
@@ -141,7 +164,7 @@ def _comparison(board: Board, footnotes: Footnotes) -> list[str]:
         lines.append([*cells, published.evidence, row.evidence, ", ".join(remarks)])
     if not lines:
         return []
-    table = _table([*headers, "printed in", "evidence", "marks"], lines)
+    table = pipe_table([*headers, "printed in", "evidence", "marks"], lines)
     return ["## Measured beside published", "Differences in percent points: measured minus published.", table]
 
 
@@ -151,7 +174,7 @@ def _costs(board: Board) -> list[str]:
         if table.kinds:
             headers = ["method", "section", "r1", "mAP", *(kind.heading for kind in table.kinds), "runs"]
             lines = [_cost_cells(line, table) for line in table.lines]
-            parts += [f"## {escaped(cost_title(table))}", _table(headers, lines)]
+            parts += [f"## {escaped(cost_title(table))}", pipe_table(headers, lines)]
     if parts:
         parts.insert(
             1,
@@ -191,18 +214,18 @@ def _ablation_cells(line: AblationLine, footnotes: Footnotes) -> list[str]:
 
 def _used(lines: Iterable[Sequence[str]]) -> list[bool]:
     """Per column, whether any line says something there; the last, of marks, stays."""
-    columns = list(zip(*lines, strict=True))
+    columns = list(zip(*filter(None, lines), strict=True))
     return [*(any(cell not in ("", ABSENT) for cell in column) for column in columns[:-1]), True]
 
 
-def _table(headers: Sequence[str], lines: Sequence[Sequence[str]], used: Sequence[bool] = ()) -> str:
+def pipe_table(headers: Sequence[str], lines: Sequence[Sequence[str]], used: Sequence[bool] = ()) -> str:
     """A table without the columns that are not ``used``, by default those that say nothing in these lines."""
     from tabulate import tabulate
 
     used = used or _used(lines)
     cells = [[escaped(cell) or ABSENT for cell in compress(line, used)] for line in lines]
     for line, whole in zip(cells, lines, strict=True):
-        line[-1] = escaped(whole[-1])
+        line[-1:] = [escaped(whole[-1])] if whole else [""] * sum(used)
     return tabulate(cells, list(compress(headers, used)), tablefmt="pipe", disable_numparse=True)
 
 

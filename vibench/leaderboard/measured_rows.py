@@ -60,7 +60,10 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
         variant=record.variant,
         source=record.source,
         test_time_information=record.test_time_information,
-        scores={metric: Score(100.0 * record.mean[metric], 100.0 * record.std[metric]) for metric in METRICS},
+        scores={
+            metric: Score(100.0 * record.mean[metric], 100.0 * record.std[metric] if len(record.trials) > 1 else None)
+            for metric in METRICS
+        },
         obstacles=tuple(text for text, holds in obstacles.items() if holds),
         marks=(*evaluated, recipe) if changed else evaluated,
         evaluated=evaluated,
@@ -75,8 +78,10 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
             input=record.run.input,
             backbone=record.run.backbone,
             pretrained=record.run.pretrained,
-            # Features go by any name: whose recipe made them is not known.
-            extra_labels="" if record.source == "features" else catalogue.extra_labels(record.method, record.variant),
+            # Features and scores go by any name: whose recipe made them is not known.
+            extra_labels=(
+                "" if record.source in ("features", "scores") else catalogue.extra_labels(record.method, record.variant)
+            ),
         ),
         section=LEAKING if record.leaking else section,
         printed_name=catalogue.printed_name(record),

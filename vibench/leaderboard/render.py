@@ -15,6 +15,7 @@ from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title
 from vibench.leaderboard.csv_boards import ablation_csv, to_csv
 from vibench.leaderboard.markdown import ablation_markdown, to_markdown
+from vibench.leaderboard.overview import overview
 from vibench.leaderboard.profiles import FOLDER, ProfileTable, profiles_csv, profiles_markdown
 
 INDEX = "index.md"
@@ -50,11 +51,13 @@ def write_boards(
 
 
 def _index(boards: Sequence[Board], ablations: Sequence[AblationBoard], profiles: Sequence[ProfileTable]) -> str:
-    lines = ["# Leaderboards", "", "Rendered by `vibench leaderboard` from `records/`, `profiles/` and `published/`."]
+    about = "Rendered by `vibench leaderboard` from `records/`, `profiles/` and `published/`."
+    parts = ["# Leaderboards", about, *overview(boards), *(["## All boards"] if boards else [])]
+    lines = ["\n\n".join(parts)]
     for synthetic, title in ((False, "Real data"), (True, "Synthetic twins")):
         chosen = [board for board in boards if board.synthetic == synthetic]
         if chosen:
-            lines += ["", f"## {title}", ""]
+            lines += ["", f"### {title}", ""]
         for board in chosen:
             path = f"{board.dataset}/{board.name}"
             lines.append(
@@ -63,7 +66,7 @@ def _index(boards: Sequence[Board], ablations: Sequence[AblationBoard], profiles
             )
         variants = [ablation for ablation in ablations if ablation.board.synthetic == synthetic]
         if variants:
-            lines += ["", f"### Ablations, {title.lower()}", ""]
+            lines += ["", f"#### Ablations, {title.lower()}", ""]
         for ablation in variants:
             path = f"{ablation.board.dataset}/ablations/{ablation.name}"
             measured = sum(line.measured is not None for line in ablation.lines)

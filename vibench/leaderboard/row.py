@@ -18,6 +18,10 @@ OTHER_PRINT = "other print"
 """Obstacle of a print that is not its method's headline."""
 SUPERSEDED = "superseded"
 """Obstacle of a run whose seed was trained again later."""
+NOT_LEARNT = "not learnt"
+"""Obstacle of a measured row that is not surely above chance."""
+BY_SCORE = "ranked by score alone"
+"""Mark of a measured row whose outcomes cannot be compared with those of its section."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Score:
 
     value: float
     deviation: float | None = None
-    """Standard deviation, over seeds where there are several, else over trials; None for a published number."""
+    """Standard deviation, over seeds where there are several, else over trials; None for one alone."""
     printed: str = ""
     """The number as its paper prints it; empty for a measured one."""
     conflicts: tuple[Conflict, ...] = ()
@@ -84,6 +88,11 @@ class Row:
     def order(self) -> tuple[str, str, str]:
         """What orders rows of equal scores."""
         return self.method, self.variant, self.evidence
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Ids of the records that a measured row stands for, one per seed."""
+        return tuple(run.evidence for run in self.single_runs)
 
     @property
     def single_runs(self) -> tuple[Row, ...]:

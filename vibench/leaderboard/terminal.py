@@ -22,7 +22,9 @@ from vibench.leaderboard.cells import (
 from vibench.leaderboard.cost import COSTS, CostKind, CostTable, cost_of
 from vibench.leaderboard.footnotes import audit_sentence, conflict_values
 from vibench.leaderboard.published import Conflict
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
+from vibench.leaderboard.sections import Line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,11 +53,11 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     """
     from rich.markup import escape
 
-    sections = [
-        [(rank, row) for rank, row in section.rows if whole or rank is not None or row.source != "published"]
-        for section in board.sections
-    ]
-    rows = [row for section in sections for _, row in section]
+    def shown(group: Sequence[Line]) -> list[Line]:
+        return [(rank, row) for rank, row in group if whole or rank is not None or row.source != "published"]
+
+    sections = [[shown(group) for group in section.groups] for section in board.sections]
+    rows = [row for section in sections for group in section for _, row in group]
     compared = any(row.published is not None for row in rows)
     wide = width >= (WIDE_COMPARED if compared else WIDE)
     metrics = ("r1", "r10", "map", "minp") if wide else ("r1", "map")
@@ -88,7 +90,7 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     for title, _ in details:
         table.add_column(title, overflow="fold", min_width=20 if title in ("marks", "about") else 9)
 
-    def cells(rank: int | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
+    def cells(rank: Rank | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
         scores = []
         for metric, top in zip(metrics, best, strict=True):
             score = row.scores.get(metric)
@@ -103,13 +105,14 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         ]
 
     for section in sections:
-        ranked = [row.scores for rank, row in section if rank is not None]
+        ranked = [row.scores for group in section for rank, row in group if rank is not None]
         best = [max((found[name].value for found in ranked if name in found), default=None) for name in metrics]
-        for rank, row in section:
-            table.add_row(*cells(rank, row_name(row), row, best))
-            for run in row.runs if unfold else ():
-                table.add_row(*cells(None, f"  seed {run.run.seed}", run, [None] * len(metrics)), style="dim")
-        table.add_section()
+        for group in section:
+            for rank, row in group:
+                table.add_row(*cells(rank, row_name(row), row, best))
+                for run in row.runs if unfold else ():
+                    table.add_row(*cells(None, f"  seed {run.run.seed}", run, [None] * len(metrics)), style="dim")
+            table.add_section()
     return table
 
 

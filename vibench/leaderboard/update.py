@@ -9,12 +9,13 @@ from pathlib import Path
 from vibench.files.lock import alone
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import Board, build_boards
+from vibench.leaderboard.certainty import Certainty, certainty_of
 from vibench.leaderboard.consensus import PublishedRow, ablation_rows, published_rows
 from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
 from vibench.leaderboard.render import write_boards
 from vibench.records.schema import Record
-from vibench.records.store import read_records
+from vibench.records.store import find_records
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Update:
 
     boards: list[Board]
     records: list[Record]
+    certainty: Certainty
+    """What ranks are judged by."""
     printed: Sequence[PublishedRow]
     written: list[Path]
     problems: list[str]
@@ -39,12 +42,14 @@ def update_boards(folder: Path, published: Published) -> Update:
     printed = [*published_rows(published), *ablation_rows(published)]
     # Between reading and writing nobody else renders: boards of fewer records never replace those of more.
     with alone(folder):
-        records, problems = read_records(folder)
+        records, problems = find_records(folder)
+        certainty = certainty_of(folder, records)
         profiles, unsound = read_profile_tables(folder)
-        boards = build_boards(records, printed)
+        boards = build_boards(records.values(), printed, certainty=certainty)
+        certainty.keep()
         written, failure = [], None
         try:
             written = write_boards(folder, boards, ablation_boards(boards, published.papers), profiles)
         except OSError as error:
             failure = error
-    return Update(boards, records, printed, written, [*problems, *unsound], failure)
+    return Update(boards, list(records.values()), certainty, printed, written, [*problems, *unsound], failure)

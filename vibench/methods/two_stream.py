@@ -27,7 +27,7 @@ class BackboneOptions:
     """Switches of the two-stream ResNet."""
 
     backbone: Architecture = "resnet50"
-    """Residual network; resnet18 is for small machines and has no published number."""
+    """Residual network; those of 18 layers are for small machines and have no published number."""
     specific_stages: int = 1
     """Stages that exist once per modality: 0 none (one stream), 1 the stem, 2 to 4 layer1 to layer3 too, 5 all."""
     input: InputForm = "rgb"

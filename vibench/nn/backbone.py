@@ -13,15 +13,27 @@ from torch import Tensor, nn
 from vibench.nn.pretrained import load_pretrained
 from vibench.nn.torchvision_ops import import_torchvision
 
-Architecture = Literal["resnet18", "resnet50"]
+Architecture = Literal["resnet18-slim", "resnet18", "resnet50"]
+"""Torchvision's networks, and ResNet-18 with a fourth of its channels for twins and tests on a CPU."""
 
 STAGES = 5
 """Stage 0 is the stem (7x7 convolution, norm, ReLU, max-pool), stages 1 to 4 are layer1 to layer4."""
 
-BLOCKS: dict[str, tuple[int, ...]] = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+BLOCKS: dict[str, tuple[int, ...]] = {
+    "resnet18-slim": (2, 2, 2, 2),
+    "resnet18": (2, 2, 2, 2),
+    "resnet50": (3, 4, 6, 3),
+}
 """Residual blocks of layer1 to layer4."""
 
-WIDTHS: dict[str, tuple[int, ...]] = {"resnet18": (64, 128, 256, 512), "resnet50": (256, 512, 1024, 2048)}
+STEM_WIDTHS: dict[str, int] = {"resnet18-slim": 16, "resnet18": 64, "resnet50": 64}
+"""Output channels of the stem."""
+
+WIDTHS: dict[str, tuple[int, ...]] = {
+    "resnet18-slim": (16, 32, 64, 128),
+    "resnet18": (64, 128, 256, 512),
+    "resnet50": (256, 512, 1024, 2048),
+}
 """Output channels of layer1 to layer4."""
 
 
@@ -118,7 +130,11 @@ class TwoStreamResNet(nn.Module):
 
 def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pretrained: str | Path) -> Any:
     """A torchvision ResNet with the wanted stem, stride and starting weights."""
-    network: Any = import_torchvision().models.get_model(architecture, weights=None)
+    network = (
+        _slim_resnet18()
+        if architecture == "resnet18-slim"
+        else import_torchvision().models.get_model(architecture, weights=None)
+    )
     load_pretrained(network, architecture, pretrained)
     if last_stride == 1:
         block = network.layer4[0]
@@ -126,6 +142,25 @@ def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pret
             conv.stride = (1, 1)
     if in_channels != 3:
         network.conv1 = _grey_stem(network.conv1, in_channels)
+    return network
+
+
+def _slim_resnet18() -> Any:
+    """Torchvision's ResNet-18 with narrow layers, initialised as torchvision's own."""
+    models = import_torchvision().models
+    with torch.device("meta"):
+        network = models.resnet18(weights=None)
+    widths = WIDTHS["resnet18-slim"]
+    network.inplanes = STEM_WIDTHS["resnet18-slim"]
+    network.conv1 = nn.Conv2d(3, network.inplanes, 7, stride=2, padding=3, bias=False)
+    network.bn1 = nn.BatchNorm2d(network.inplanes)
+    for stage, (blocks, width) in enumerate(zip(BLOCKS["resnet18-slim"], widths, strict=True), 1):
+        layer = network._make_layer(models.resnet.BasicBlock, width, blocks, stride=1 if stage == 1 else 2)
+        setattr(network, f"layer{stage}", layer)
+    network.fc = nn.Linear(widths[-1], 1000)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return network
 
 

@@ -23,6 +23,10 @@ def load_pretrained(network: nn.Module, architecture: str, pretrained: str | Pat
     if str(pretrained) == "none":
         return
     if str(pretrained) == "imagenet":
+        if architecture == "resnet18-slim":
+            raise UsageError(
+                "--pretrained imagenet: nobody has published weights of resnet18-slim; start with --pretrained none"
+            )
         weights = import_torchvision().models.get_model_weights(architecture)["IMAGENET1K_V1"]
         source = f"the ImageNet weights of {architecture}"
         state = downloaded_state(weights, source, "pass it with --pretrained FILE, or start with --pretrained none")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.nn.pooling import row_means, row_power_means
@@ -32,16 +31,30 @@ class StripePool(nn.Module):
         """(B, C, H, W) -> (B, C, stripes), from top to bottom, float32 at least."""
         maps = at_least_float32(maps)
         if self.kind == "max":
-            return functional.adaptive_max_pool2d(maps, (self.stripes, 1)).squeeze(3)
+            rows = _stripes(maps.shape[2], self.stripes)
+            return torch.stack([maps[:, :, stripe].flatten(2).max(dim=2).values for stripe in rows], dim=2)
         if self.kind == "avg":
             return stripe_means(maps, self.stripes)
-        powers = functional.adaptive_avg_pool1d(row_power_means(maps, self.p), self.stripes)
+        powers = _means(row_power_means(maps, self.p), self.stripes)
         return (powers + self.eps).pow(1.0 / self.p)
 
 
 def stripe_means(maps: Tensor, stripes: int) -> Tensor:
     """The mean of maps (B, C, H, W) over each of so many horizontal stripes: (B, C, stripes)."""
-    return functional.adaptive_avg_pool1d(row_means(maps), stripes)
+    return _means(row_means(maps), stripes)
+
+
+def _means(rows: Tensor, stripes: int) -> Tensor:
+    """The mean of values of rows (B, C, H) over each stripe: (B, C, stripes).
+
+    As adaptive pooling, whose gradient CUDA cannot repeat.
+    """
+    return torch.stack([rows[:, :, stripe].mean(dim=2) for stripe in _stripes(rows.shape[2], stripes)], dim=2)
+
+
+def _stripes(height: int, stripes: int) -> list[slice]:
+    """The rows of each stripe, from the last whole one above its upper bound to the first below its lower one."""
+    return [slice(place * height // stripes, -(-(place + 1) * height // stripes)) for place in range(stripes)]
 
 
 class StripeHead(nn.Module):

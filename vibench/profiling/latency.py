@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
@@ -64,11 +65,12 @@ def measure_durations(
             work()
         if time.perf_counter() > deadline:
             break
-    repetition = _repetition_on_cuda if device.type == "cuda" else _repetition_on_cpu
+    repetition = _repetition_on_cpu
     if device.type == "cuda":
         import torch
 
         torch.cuda.synchronize(device)
+        repetition = partial(_repetition_on_cuda, device)
     times: list[list[float]] = []
     deadline = time.perf_counter() + seconds
     while len(times) < at_least or (len(times) < at_most and time.perf_counter() < deadline):
@@ -89,14 +91,16 @@ def _repetition_on_cpu(works: list[Callable[[], object]]) -> list[float]:
     return [1000.0 * float(span) for span in np.diff(ticks)]
 
 
-def _repetition_on_cuda(works: list[Callable[[], object]]) -> list[float]:
+def _repetition_on_cuda(device: torch.device, works: list[Callable[[], object]]) -> list[float]:
     """Milliseconds of each work; the host waits once, behind the last."""
     import torch
 
+    # Of this device: the current one is another where the device was chosen by number.
+    stream = torch.cuda.current_stream(device)
     events = [torch.cuda.Event(enable_timing=True) for _ in range(len(works) + 1)]
-    events[0].record()
+    events[0].record(stream)
     for work, event in zip(works, events[1:], strict=True):
         work()
-        event.record()
+        event.record(stream)
     events[-1].synchronize()
     return [float(start.elapsed_time(end)) for start, end in pairwise(events)]

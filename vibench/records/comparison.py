@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vibench.datasets.registry import is_synthetic
-from vibench.evaluation.significance import ClusterSums, Resampling, cluster_sums, holm, sign_flip_p, welch_margin
+from vibench.evaluation.significance import Resampling, cluster_sums
 from vibench.records.breakdown import Part, parts_of
+from vibench.records.differences import Difference, Scored, differences
 from vibench.records.paired_outcomes import METRICS, Side, SideOutcomes, read_sides
 from vibench.records.seeds import ENOUGH_SEEDS
 from vibench.records.selection import Runs
@@ -21,22 +22,6 @@ from vibench.runtime.progress import Progress, silent
 
 ENOUGH_IDENTITIES = 20
 """Identities below which resampling them is known to promise too much."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One metric of the first side minus that of the second; fractions."""
-
-    metric: str
-    difference: float
-    interval: tuple[float, float]
-    p: float
-    p_holm: float
-    """Adjusted for all pairs of the comparison, metric by metric."""
-    seed_margin: float | None
-    """How much the runs' spread alone lets two means differ (Welch); None where a side has a single run."""
-    within_noise: bool
-    """The interval holds 0, or the adjusted p or the runs' spread does not exclude it."""
 
 
 @dataclass(frozen=True)
@@ -89,31 +74,18 @@ def compare(
     first = loaded[0].records[0]
     chosen = list(combinations(loaded, 2))
     with_parts = len(chosen) == 1 if breakdown is None else breakdown
-    sums = [{metric: _sums(one, other, metric) for metric in METRICS} for one, other in chosen]
-    p_values = {
-        metric: [sign_flip_p(of_pair[metric].contributions, resampling.resamples, resampling.seed) for of_pair in sums]
-        for metric in METRICS
-    }
-    adjusted = {metric: holm(values) for metric, values in p_values.items()}
+    scored = {metric: [_scored(one, metric) for one in loaded] for metric in METRICS}
     pairs = []
-    with progress("comparing pairs", len(chosen)) as advance:
-        for at, (one, other) in enumerate(chosen):
-            differences = tuple(
-                _difference(
-                    metric,
-                    one.side,
-                    other.side,
-                    sums[at][metric],
-                    p_values[metric][at],
-                    adjusted[metric][at],
-                    resampling,
-                )
-                for metric in METRICS
-            )
-            parts = tuple(parts_of(one, other, resampling)) if with_parts else ()
-            pairs.append(Pair(one.side.label, other.side.label, differences, parts))
+    with progress("comparing pairs", len(METRICS) + len(chosen)) as advance:
+        found = []
+        for metric in METRICS:
+            found.append(differences(metric, scored[metric], resampling))
             advance(1)
-    identities = len(sums[0]["map"].sums)
+        for (one, other), of_pair in zip(chosen, zip(*found, strict=True), strict=True):
+            parts = tuple(parts_of(one, other, resampling)) if with_parts else ()
+            pairs.append(Pair(one.side.label, other.side.label, of_pair, parts))
+            advance(1)
+    identities = len(scored["map"][0].sums.sums)
     return Comparison(
         dataset=first.dataset,
         dataset_version=first.dataset_version,
@@ -130,31 +102,9 @@ def compare(
     )
 
 
-def _sums(one: SideOutcomes, other: SideOutcomes, metric: str) -> ClusterSums:
-    pairs = list(zip(one.trials, other.trials, strict=True))
-    return cluster_sums(
-        [ours.values[metric] - theirs.values[metric] for ours, theirs in pairs], [ours.pid for ours, _ in pairs]
-    )
-
-
-def _difference(
-    metric: str, first: Side, second: Side, sums: ClusterSums, p: float, p_holm: float, resampling: Resampling
-) -> Difference:
-    interval = resampling.interval(sums)
-    margin = welch_margin(first.scores[metric], second.scores[metric], resampling.level)
-    return Difference(
-        metric=metric,
-        difference=sums.difference,
-        interval=interval,
-        p=p,
-        p_holm=p_holm,
-        seed_margin=margin,
-        within_noise=(
-            interval[0] <= 0.0 <= interval[1]
-            or p_holm > 1.0 - resampling.level
-            or (margin is not None and abs(sums.difference) <= margin)
-        ),
-    )
+def _scored(one: SideOutcomes, metric: str) -> Scored:
+    sums = cluster_sums([trial.values[metric] for trial in one.trials], [trial.pid for trial in one.trials])
+    return Scored(sums, one.side.scores[metric])
 
 
 def _notes(loaded: Sequence[SideOutcomes], identities: int, with_parts: bool) -> Iterator[str]:

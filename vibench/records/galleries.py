@@ -23,7 +23,7 @@ from vibench.files.digests import sha256_text
 from vibench.protocols import Protocol, load_protocol, protocol_names
 from vibench.records.schema import Record
 
-_TWIN_VERSION = re.compile(r"(tiny|small|full)-s([0-9]{1,18})-r([0-9]{1,9})")
+_TWIN_VERSION = re.compile(r"(tiny|demo|small|full)-s([0-9]{1,18})-r([0-9]{1,9})(-[a-z-]+[1-3])?")
 
 
 def gallery_problems(records: Mapping[Path, Record]) -> list[str]:
@@ -31,7 +31,7 @@ def gallery_problems(records: Mapping[Path, Record]) -> list[str]:
     problems = []
     compared: dict[str, dict[Path, Record]] = defaultdict(dict)
     for path, record in records.items():
-        protocol = _protocol(record)
+        protocol = protocol_of(record)
         problem = "" if protocol is None else _fingerprint_problem(record, protocol)
         drawn = None if protocol is None or problem else _drawn_anew(record, protocol)
         if drawn is None:
@@ -45,7 +45,7 @@ def gallery_problems(records: Mapping[Path, Record]) -> list[str]:
     return problems
 
 
-def _protocol(record: Record) -> Protocol | None:
+def protocol_of(record: Record) -> Protocol | None:
     """The protocol file that a record is of; None for an unknown or an older one."""
     if record.protocol not in protocol_names():
         return None

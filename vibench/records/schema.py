@@ -18,7 +18,7 @@ from vibench.runtime.memory import PeakMemory
 OFFICIAL = "official"
 """In place of changed keys: the recipe is the method's own, with its precision and its start from ImageNet."""
 
-Source = Literal["trained", "imported", "features", "published"]
+Source = Literal["trained", "imported", "features", "scores", "published"]
 
 LABELLED = ("gt", "shuffle")
 """Sources of test-time attributes that read the labels of query and gallery images, and so know of their identity."""
@@ -42,7 +42,7 @@ class RunInfo:
     checkpoint_sha256: str = ""
     """Of the checkpoint; of several (RegDB splits) the SHA-256 of their SHA-256 lines in trial order."""
     features_sha256: str = ""
-    """Of the features file where features alone were evaluated."""
+    """Of the file where features, or scores, alone were evaluated; of several likewise."""
     epochs: int | None = None
     train_seconds: float | None = None
     images_per_second: float | None = None
@@ -190,11 +190,12 @@ def record_from_evaluation(
     """The record of an evaluation.
 
     ``test_time_information`` is the method's own; query mode, re-ranking and attribute labels are taken into account
-    here. The matching time is filled in from the evaluation where ``cost`` has none. ``created`` defaults to now.
+    here. The matching time is filled in from the evaluation where ``cost`` has none; that of scores, which come from
+    elsewhere, is unknown. ``created`` defaults to now.
     """
     cost = cost or Cost()
     matched = sum(trial.queries for trial in evaluation.trials)
-    if cost.matching_ms_per_query is None and matched:
+    if cost.matching_ms_per_query is None and matched and source != "scores":
         cost = dataclasses.replace(cost, matching_ms_per_query=1000.0 * evaluation.matching_seconds / matched)
     return Record(
         schema_version=SCHEMA_VERSION,

@@ -128,7 +128,7 @@ def _line(
     origin = f"{'record' if len(entry.outcomes) == 1 else 'records'} {ids}" if ids else entry.row.evidence
     rank = ABSENT if entry.rank is None else str(entry.rank)
     # The cell's number stands in data-value, so that sorting never has to read "54.50 ± 2.87".
-    cells = [element("td", rank, class_="number", data_value=entry.rank, data_record=ids)]
+    cells = [element("td", rank, class_="number", data_value=entry.rank.low if entry.rank else None, data_record=ids)]
     cells.append(element("th", *name, scope="row"))
     for column in columns:
         value = column.value(entry.row)

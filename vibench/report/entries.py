@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vibench.leaderboard.board import Board
+from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import Row
 from vibench.leaderboard.sections import Section
 from vibench.records.schema import Record
@@ -30,7 +31,7 @@ class Outcome:
 class Entry:
     """One line of a board as the page shows it."""
 
-    rank: int | None
+    rank: Rank | None
     row: Row
     outcomes: tuple[Outcome, ...]
     """The records that the row's numbers come from, by seed; none of a published row."""
@@ -71,7 +72,7 @@ def measured_entries(sections: Iterable[EntrySection]) -> list[Entry]:
     return sorted(found, key=lambda entry: -entry.row.scores["r1"].value)
 
 
-def _entry(rank: int | None, row: Row, outcomes: Mapping[str, Outcome]) -> Entry:
+def _entry(rank: Rank | None, row: Row, outcomes: Mapping[str, Outcome]) -> Entry:
     if row.source == "published":
         return Entry(rank, row, ())
     behind = tuple(outcomes[run.evidence] for run in row.single_runs)

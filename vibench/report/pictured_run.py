@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from vibench.data.cache import ImageCache, open_cache
-from vibench.errors import UsageError
+from vibench.errors import UsageError, VibenchWarning
 from vibench.evaluation.draws import Trial, draw_trials
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
@@ -119,9 +120,17 @@ def picture_run(
     Raises `UsageError` for a trial or a query that there is not and for a picture that the method does not have, and
     what `vibench.scoring.embedded.embed_models` raises.
     """
-    rules = Rules((protocol,))
+    rules = Rules((protocol,), allow_incomplete=True)
     check_protocols(rules.protocols, model)
     request.check(load_method(model.path))
+    if model.test_split_lacks:
+        warnings.warn(
+            f"{model.root}: the test split of {model.dataset.name} {model.test_split_lacks}; pictures show what is "
+            "there.",
+            VibenchWarning,
+            stacklevel=2,
+        )
+        model = replace(model, allow_incomplete=True)
     index = model.test_index
     images = Images(
         pids=index["pid"].to_numpy(np.int64),

@@ -11,6 +11,7 @@ from vibench.files.places import keeping, require_folder, require_writable
 from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.certainty import certainty_of
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.profiles import read_profile_tables
 from vibench.leaderboard.published import Published
@@ -64,7 +65,7 @@ def render_report(
     records, problems = find_records(leaderboards)
     outcomes, unread = read_outcomes(records, page)
     printed = [*published_rows(published), *ablation_rows(published)] if published else []
-    boards = build_boards(records.values(), printed)
+    boards = build_boards(records.values(), printed, certainty=certainty_of(leaderboards, records))
     ablations = ablation_boards(boards, published.papers if published else {})
     parts = []
     for board in boards:

@@ -16,9 +16,9 @@ CUBLAS_WORKSPACE = ":4096:8"
 def deterministic(wanted: bool) -> Iterator[None]:
     """Have PyTorch take its deterministic algorithms within the block, if ``wanted``; it must begin before CUDA does.
 
-    PyTorch warns where CUDA has no deterministic form of an operation, such as the gradients of adaptive pooling and
-    of bilinear resizing, and takes the other one: methods with such an operation repeat themselves up to the order
-    of a few sums. The CPU repeats itself to the byte with and without.
+    The methods of vibench have no operation of which CUDA has no such form; of a method of yours PyTorch warns, and
+    takes the other form. Bilinear resizing (Pose, CAL) is taken apart in this mode, so that its gradients differ in
+    the last digits from those of the fast form. The CPU repeats itself to the byte with and without.
     """
     if not wanted:
         yield

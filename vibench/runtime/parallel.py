@@ -26,6 +26,20 @@ def default_workers() -> int:
     return min(cores, _MOST_DEFAULT_WORKERS)
 
 
+def require_started() -> None:
+    """`VibenchError` in a process that is still importing the script which started it.
+
+    Such a script began processes outside of ``if __name__ == "__main__":``, so that each of them begins it anew and
+    waits for what its parent holds.
+    """
+    # As multiprocessing itself asks before it starts a process.
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise VibenchError(
+            "a script that starts processes is run anew by each of them; put what it does under "
+            "if __name__ == '__main__':"
+        )
+
+
 def map_in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], workers: int | None = None
 ) -> Generator[tuple[Task, Result], None, None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from vibench.datasets.passed_over import empty_note
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
@@ -52,13 +53,14 @@ def embed_models(
     progress: Progress = silent,
     world: World = ALONE,
 ) -> Embedded:
-    """Extract the features of the models' test images. ``rules`` are checked first; errors as `score_models`.
+    """Extract the features of the models' test images. Rules and copies are checked first; errors as `score_models`.
 
     The processes of ``world`` share the work, and all of them return the same.
     """
     check_protocols(rules.protocols, models[0])
     check_together(models)
     permutations_of(rules, models[0].root)
+    models = [_on_copy(model, rules) for model in models]
     place = resolve_device(device)
     precision = resolve_precision(amp, place, models[0].recipe.optimizer.precision, tf32)
     ranking: dict[int, Method] = {}
@@ -77,6 +79,21 @@ def embed_models(
         if method.has_own_distance():
             ranking[model.split] = method
     return Embedded(tuple(models), method, ranking, extractions, place, precision, compiled, world.size)
+
+
+def _on_copy(model: TrainedModel, rules: Rules) -> TrainedModel:
+    """The model on a copy that lacks no test image, or that the rules allow to."""
+    lacking = model.test_split_lacks
+    if not lacking:
+        return model
+    if rules.allow_incomplete:
+        return replace(model, allow_incomplete=True)
+    trial = f", trial {model.split}" if model.dataset.trials > 1 else ""
+    empty = empty_note(model.dataset.list_root(model.root))
+    raise UsageError(
+        f"{model.root}: the test split of {model.dataset.name}{trial} {lacking}{'; ' if empty else ''}{empty}; "
+        f"{rules.complete_copy}."
+    )
 
 
 def own_distances(embedded: Embedded, rules: Rules) -> dict[int, DistanceFunction] | None:

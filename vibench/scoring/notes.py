@@ -43,6 +43,17 @@ def leaking_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
     )
 
 
+def copy_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
+    """Says what the copies lacked that the models were tested on."""
+    return tuple(
+        "tested on an incomplete copy: the test split"
+        + (f" of trial {model.split}" if model.dataset.trials > 1 else "")
+        + f" {model.test_split_lacks}"
+        for model in models
+        if model.allow_incomplete and model.test_split_lacks
+    )
+
+
 def training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
     """Says so where training was unfinished, shared by processes, or lacked images or the recipe's precision."""
     notes = []

@@ -40,6 +40,16 @@ class Rules:
 
     given: GivenAttributes = field(default_factory=GivenAttributes)
     """Where methods that take attributes in testing have them from."""
+    allow_incomplete_by: str = "--allow-incomplete"
+    """What sets ``allow_incomplete`` where this was asked for, for sentences."""
+
+    @property
+    def complete_copy(self) -> str:
+        """What to do where a copy of a data set lacks test images, as half a sentence."""
+        return (
+            "complete the copy (vibench data check names every file), or evaluate what is there, unranked, with "
+            f"{self.allow_incomplete_by}"
+        )
 
     @property
     def own_distance(self) -> bool:

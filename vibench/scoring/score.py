@@ -26,6 +26,7 @@ from vibench.scoring.embedded import Embedded, embed_models, information_under, 
 from vibench.scoring.foreign.fit import fit_to_test_split
 from vibench.scoring.foreign.read import read_any_features
 from vibench.scoring.notes import (
+    copy_notes,
     extraction_notes,
     leaking_notes,
     masking_notes,
@@ -72,6 +73,8 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
     models, method = embedded.models, embedded.method
     first = models[0]
     evaluations = evaluate_embedded(embedded, rules, own_distances(embedded, rules), progress=progress)
+    if any(model.test_split_lacks for model in models):
+        evaluations = [replace(evaluation, complete=False) for evaluation in evaluations]
     environment = describe_environment(str(embedded.device))
     extractions = list(embedded.extractions.values())
     information = information_under(embedded, rules)
@@ -97,6 +100,7 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                 notes=(
                     *origin_notes(models),
                     *leaking_notes(models),
+                    *copy_notes(models),
                     *dict.fromkeys(note for found in extractions for note in found.notes),
                     *training_notes(models),
                     *extraction_notes(embedded.processes),
@@ -147,6 +151,7 @@ def score_attributes(
         device=str(place),
         distances=hamming_distances(),
         allow_incomplete=rules.allow_incomplete,
+        remedy=rules.complete_copy,
         progress=progress,
     )
     environment = describe_environment(str(place))
@@ -189,6 +194,7 @@ def evaluate_embedded(
         device=str(embedded.device),
         distances=distances,
         allow_incomplete=rules.allow_incomplete,
+        remedy=rules.complete_copy,
         progress=progress,
     )
 

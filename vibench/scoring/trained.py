@@ -13,6 +13,7 @@ import torch
 from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
+from vibench.datasets.testing import test_differences
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError, VibenchWarning
 from vibench.files.digests import sha256_file
@@ -51,6 +52,8 @@ class TrainedModel:
     """Train/test split to evaluate on; None: that of the training."""
     allow_leaking: bool = False
     """Evaluate even on identities that the model was trained on."""
+    allow_incomplete: bool = False
+    """Evaluate although images of the test split are missing."""
 
     @property
     def run_id(self) -> str:
@@ -80,17 +83,32 @@ class TrainedModel:
     @cached_property
     def test_index(self) -> SampleIndex:
         """The images of the test split; `VibenchError` where the model was trained on one of its identities."""
+        self._check_version()
+        missing_ok = bool(self.checkpoint.incomplete) or self.allow_incomplete
+        index = test_rows(self.dataset.index(self.root, self._trial, missing_ok))
+        if not self.allow_leaking:
+            check_test_identities(self._with_identities, self.dataset.name, index["pid"])
+        return index
+
+    @cached_property
+    def test_split_lacks(self) -> str:
+        """What the test split of the copy lacks or has too much, as half a sentence; empty for the whole one."""
+        self._check_version()
+        index = self.dataset.index(self.root, self._trial, missing_ok=True)
+        return test_differences(self.dataset, self.root, index, self._trial)
+
+    def _check_version(self) -> None:
         version = self.dataset.version(self.root)
         if version != self.checkpoint.dataset_version:
             raise UsageError(
                 f"{self.root}: is {self.dataset.name} {version}, but {self.path} was trained on "
                 f"{self.checkpoint.dataset_version}; name that copy with --root."
             )
-        trial = self.split if self.dataset.trials > 1 else None
-        index = test_rows(self.dataset.index(self.root, trial, missing_ok=bool(self.checkpoint.incomplete)))
-        if not self.allow_leaking:
-            check_test_identities(self._with_identities, self.dataset.name, index["pid"])
-        return index
+
+    @property
+    def _trial(self) -> int | None:
+        """The train/test split as data sets take it."""
+        return self.split if self.dataset.trials > 1 else None
 
     @cached_property
     def leaked(self) -> list[int]:

@@ -27,6 +27,8 @@ from vibench.sweep.job import Evaluating, Job, Profiling, Training, job_folder
 from vibench.training.run import train_or_resume
 from vibench.training.spec import TrainingSpec
 
+_ALLOW_INCOMPLETE = "'allow_incomplete = true' in [sweep] of the plan"
+
 
 def execute(out: Path, job: Job, progress: Progress) -> tuple[str, ...]:
     """Do the job and return its results (`vibench.sweep.attempts.End`); what was done of it before is taken up."""
@@ -48,6 +50,7 @@ def _train(out: Path, training: Training, progress: Progress) -> tuple[str, ...]
         pretrained=training.pretrained,
         folder=out / training.run,
         allow_incomplete=training.allow_incomplete,
+        allow_incomplete_by=_ALLOW_INCOMPLETE,
     )
     run = train_or_resume(spec, training.device, progress=progress)
     return (str(run.checkpoint_path.relative_to(out)),)
@@ -65,7 +68,14 @@ def _evaluate(out: Path, job: Evaluating, kept: Path, progress: Progress) -> tup
     results: dict[str, None] = {}
     with keeping(kept) as keep:
         for feature, source in product(job.features, job.test_attributes):
-            first = Rules(protocols, job.draws, feature=feature, given=GivenAttributes(source))
+            first = Rules(
+                protocols,
+                job.draws,
+                feature=feature,
+                given=GivenAttributes(source),
+                allow_incomplete=job.allow_incomplete,
+                allow_incomplete_by=_ALLOW_INCOMPLETE,
+            )
             embedded = embed_models(models, first, device=job.device, amp=job.precision, progress=progress)
             for rerank, mode in product(job.reranks, job.query_modes):
                 rules = dataclasses.replace(first, rerank=rerank, query_mode=mode)

@@ -170,6 +170,7 @@ def _experiments(plan: Plan, entry: JobsTable, setting: _Setting, recipe: Recipe
                 precision=setting.precision(recipe),
                 device=setting.device,
                 leaderboards=str(plan.leaderboards),
+                allow_incomplete=plan.sweep.allow_incomplete,
                 **evaluating["rules"],
             ),
         )

@@ -54,6 +54,8 @@ class Evaluating:
     reranks: tuple[str, ...]
     leaderboards: str
     """Absolute folder of the record store."""
+    allow_incomplete: bool = False
+    """On a copy whose test split is not the whole one."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@
     amp = "bf16"                        # precision: auto | off | bf16 | fp16
     pretrained = "imagenet"             # imagenet | none | a weights file
     profile = true                      # measure what it costs, once per recipe
-    allow_incomplete = true             # train on copies that lack training images, too
+    allow_incomplete = true             # train and evaluate on copies that lack images, too
     set = ["schedule.epochs=40"]        # changes of every recipe
 
     [roots]                             # where data sets lie, if not in the default places
@@ -68,7 +68,7 @@ class SweepTable:
     leaderboards: str = ""
     """Where records and boards go, relative to the plan's folder; default: ``leaderboards`` in ``out``."""
     allow_incomplete: bool = False
-    """Train on copies whose training split is not the whole one, into records without rank; else such a job fails."""
+    """Train and evaluate on copies that lack images, into records without rank; else such a job fails."""
     plugins: tuple[str, ...] = ()
     """Folders or files of methods of one's own, relative to the plan's folder."""
     set: tuple[str, ...] = ()

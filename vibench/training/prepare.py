@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
-from vibench.datasets.passed_over import passed_over_note
+from vibench.datasets.passed_over import empty_note, passed_over_note
 from vibench.datasets.registry import dataset_root, get_dataset
 from vibench.datasets.training_split import names_sha256, training_differences
 from vibench.errors import UsageError, VibenchWarning
@@ -55,10 +55,11 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     incomplete = training_differences(dataset, root, index, spec.trial)
     if incomplete and not spec.allow_incomplete:
         trial = "" if spec.trial is None else f", trial {spec.trial}"
+        empty = f"; {empty_note(listing)}" if listing.empty else ""
         raise UsageError(
-            f"{root}: the training split of {dataset.name}{trial} {incomplete}; complete the copy (vibench data check "
-            "names every file), or train on it as it is with --allow-incomplete, into records that say so and hold no "
-            "rank."
+            f"{root}: the training split of {dataset.name}{trial} {incomplete}{empty}; complete the copy (vibench data "
+            f"check names every file), or train on it as it is with {spec.allow_incomplete_by}, into records that say "
+            "so and hold no rank."
         )
     passed_over = passed_over_note(dataset, root, listing)
     if passed_over:

@@ -14,6 +14,7 @@ import torch
 from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
+from vibench.datasets.passed_over import empty_note
 from vibench.datasets.registry import Dataset, get_dataset
 from vibench.datasets.training_split import names_sha256, training_differences
 from vibench.distributed.world import World
@@ -217,9 +218,11 @@ class Session:
         if begun.training_names_sha256 not in ("", sha256):
             now = f"the training split {self.incomplete}" if self.incomplete else "the training split is whole"
             then = f"it {begun.incomplete}" if begun.incomplete else "it was whole" if self.incomplete else "it was not"
+            empty = empty_note(dataset.list_root(root))
             raise UsageError(
                 f"{root}: its training images are not those that {self.run.path} was begun with: now {now}, then "
-                f"{then}; put that copy back, or train anew into another folder with --out."
+                f"{then}{'; ' if empty else ''}{empty}; put that copy back, or train anew into another folder with "
+                "--out."
             )
 
     def _check_identities(self, checkpoint: Checkpoint | None) -> None:

@@ -47,6 +47,8 @@ class TrainingSpec:
     allow_incomplete: bool = True
     """Train on a copy whose training split is not the whole one, which the run and its records then say; False refuses
     it, as the command line does unless told otherwise."""
+    allow_incomplete_by: str = "--allow-incomplete"
+    """What allows it where this was asked for, for the sentence."""
 
 
 def default_folder(recipe: Recipe, seed: int, trial: int | None = None) -> Path:

@@ -20,11 +20,11 @@ SEED = 1000
 
 
 def common_backbone(folder: Path, scale: Scale) -> Path:
-    """The state dict of the trained backbone, in ``folder``; made where it is absent. Trained for twice the budget."""
+    """The state dict of the trained backbone, in ``folder``; made where it is absent."""
     weights = folder / f"{scale.backbone}.pt"
     if not weights.exists():
         root = make_twin("sysu-mm01", scale.twin, SEED, folder / SYSU)
-        epochs = 2 * scale.budgets[SYSU].epochs
+        epochs = scale.backbone_epochs
         changes = [
             *scale.settings("baseline", "one-stream", SYSU),
             "model.loss=id+triplet",

@@ -33,8 +33,6 @@ class Row:
     query_modes: tuple[str, ...] = ("all",)
     test_attributes: tuple[str, ...] = ("",)
     features: tuple[str, ...] = ("",)
-    set: tuple[str, ...] = ()
-    """Further changes of the recipe, which a method's other rows should share."""
 
     @property
     def method(self) -> str:
@@ -47,30 +45,22 @@ class Row:
         return self.name.partition(":")[2]
 
 
-WHOLE_IMAGES = ("augmentation.erasing=0.0",)
-"""Erased rectangles leave a batch less variance than the images of a test have. A norm's running statistics are off by
-as much, and dozens of norms in a row, such as those of Pose's branch, multiply it until training has evened it out."""
-
-BEHIND_THE_NECK = ("model.test_feature=g",)
-"""As CAL's baseline is ranked. What features of a short training have in common outweighs in f, which the paper ranks,
-what tells them apart; the neck takes it off. f is a second evaluation."""
-
 ABLATIONS = (
-    Row("cal:baseline", set=WHOLE_IMAGES),
-    Row("cal:tca", features=("", "parts"), set=(*WHOLE_IMAGES, *BEHIND_THE_NECK)),
+    Row("cal:baseline"),
+    Row("cal:tca", features=("", "parts")),
     Row("cm-ssft:shl-spl-moa-pa-re"),
-    Row("pose:baseline", set=WHOLE_IMAGES),
-    Row("pose:peb-pose", set=WHOLE_IMAGES),
+    Row("pose:baseline"),
+    Row("pose:peb-pose"),
     Row("ddag:b-p"),
     Row("ddag:b-g"),
 )
 """Between a baseline and its method, and baselines with changes of their own."""
 
 _METHODS = {
-    "cal": Row("cal", features=("", "parts"), set=(*WHOLE_IMAGES, *BEHIND_THE_NECK)),
+    "cal": Row("cal", features=("", "parts")),
     "cm-ssft": Row("cm-ssft", query_modes=("all", "single")),
     "paenet": Row("paenet", test_attributes=("pred", "const", "gt", "shuffle")),
-    "pose": Row("pose", features=("", "id"), set=WHOLE_IMAGES),
+    "pose": Row("pose", features=("", "id")),
 }
 
 
@@ -89,7 +79,7 @@ def sysu_rows() -> list[Row]:
 
 def regdb_rows() -> list[Row]:
     """Every method as it is."""
-    return [Row(name, set=_METHODS[name].set) if name in _METHODS else Row(name) for name in BUILT_IN]
+    return [Row(name) for name in BUILT_IN]
 
 
 def plan_toml(
@@ -128,7 +118,7 @@ def plan_toml(
                 f"datasets = {_texts([dataset])}",
                 f"seeds = {list(seeds)}",
                 f"trials = {list(budget.trials)}",
-                f"set = {_texts((*scale.settings(row.method, row.variant, dataset), *row.set))}",
+                f"set = {_texts(scale.settings(row.method, row.variant, dataset))}",
                 f"query_modes = {_texts(row.query_modes)}",
                 f"test_attributes = {_texts(row.test_attributes)}",
                 f"features = {_texts(row.features)}",

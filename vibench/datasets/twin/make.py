@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vibench.datasets.twin.harder import Harder
 from vibench.datasets.twin.lists import write_lists
 from vibench.datasets.twin.plan import DEFAULT_SIZE, Shot, plan_twin
 from vibench.datasets.twin.render import Renderer
-from vibench.datasets.twin.truth import FOLDER, PROVENANCE, provenance, write_truth
+from vibench.datasets.twin.truth import FOLDER, HARDER, PROVENANCE, provenance, write_truth
 from vibench.errors import UsageError
 from vibench.files.lock import take
 from vibench.files.reading import parse_json, read_text
@@ -48,10 +49,12 @@ def make_twin(
     workers: int | None = None,
     size: tuple[int, int] | None = None,
     progress: Progress = silent,
+    harder: Harder | None = None,
 ) -> Path:
     """Render the twin ``seed`` of a layout (``sysu-mm01`` or ``regdb``) at a scale (``tiny``, ``small``, ``full``).
 
-    ``size`` is the nominal (height, width) in pixels, by default the scale's own. Returns ``out``. The bytes depend on
+    ``size`` is the nominal (height, width) in pixels, by default the scale's own; ``harder`` makes one property harder
+    (`vibench.datasets.twin.harder`). Returns ``out``. The bytes depend on
     neither ``workers`` (default: as the machine has processors) nor the order of work. A twin that is already
     there is kept.
 
@@ -59,17 +62,17 @@ def make_twin(
         UsageError: an unknown layout or scale, a bad size, seed or worker count, or ``out`` holds something else.
     """
     out = Path(out)
-    shots, described = _describe(layout, scale, seed, size)
+    shots, described = _describe(layout, scale, seed, size, harder)
     if workers is not None and workers < 1:
         raise UsageError(f"a twin cannot be rendered by {workers} workers; give at least 1")
-    if twin_exists(layout, scale, seed, out, size):
+    if twin_exists(layout, scale, seed, out, size, harder):
         return out
     with _building(out) as part:
         if part is None:  # another process has just finished it
-            return make_twin(layout, scale, seed, out, workers, size, progress)
+            return make_twin(layout, scale, seed, out, workers, size, progress, harder)
         if _described_in(part / PROVENANCE) != described:
             _go_on(part, described)
-            keypoints, masks = _render_all(described, shots, part, workers, progress)
+            keypoints, masks = _render_all(described, harder, shots, part, workers, progress)
             write_lists(part, layout, seed, shots)
             write_truth(part, described, shots, keypoints, masks)
         shutil.rmtree(part / _JOBS, ignore_errors=True)
@@ -77,13 +80,20 @@ def make_twin(
     return out
 
 
-def twin_exists(layout: str, scale: str, seed: int, out: Path, size: tuple[int, int] | None = None) -> bool:
+def twin_exists(
+    layout: str,
+    scale: str,
+    seed: int,
+    out: Path,
+    size: tuple[int, int] | None = None,
+    harder: Harder | None = None,
+) -> bool:
     """Whether ``out`` is exactly this twin.
 
     Raises:
         UsageError: ``out`` is a file, another twin, or a folder with other content.
     """
-    _, wanted = _describe(layout, scale, seed, size)
+    _, wanted = _describe(layout, scale, seed, size, harder)
     if not out.exists():
         return False
     if not out.is_dir():
@@ -93,7 +103,7 @@ def twin_exists(layout: str, scale: str, seed: int, out: Path, size: tuple[int, 
     present = _described_in(out / PROVENANCE)
     if present is None:
         raise UsageError(f"{out} is not empty and holds no twin; choose another --out")
-    for key, value in wanted.items():
+    for key, value in {HARDER: None, **wanted}.items():
         if not isinstance(present, dict) or present.get(key) != value:
             found = str(present.get(key) if isinstance(present, dict) else present)[:100]
             raise UsageError(
@@ -102,7 +112,9 @@ def twin_exists(layout: str, scale: str, seed: int, out: Path, size: tuple[int, 
     return True
 
 
-def _describe(layout: str, scale: str, seed: int, size: tuple[int, int] | None) -> tuple[list[Shot], dict[str, Any]]:
+def _describe(
+    layout: str, scale: str, seed: int, size: tuple[int, int] | None, harder: Harder | None
+) -> tuple[list[Shot], dict[str, Any]]:
     if seed < 0:
         raise UsageError(f"a twin cannot have the seed {seed}; give a number from 0")
     shots = plan_twin(layout, scale, seed)
@@ -111,7 +123,7 @@ def _describe(layout: str, scale: str, seed: int, size: tuple[int, int] | None) 
         raise UsageError(
             f"a twin cannot have the size {size[0]}x{size[1]}; give at least {_SMALLEST[0]}x{_SMALLEST[1]}"
         )
-    return shots, provenance(layout, scale, seed, size, shots)
+    return shots, provenance(layout, scale, seed, size, shots, harder)
 
 
 def _described_in(file: Path) -> Any:
@@ -173,8 +185,8 @@ class _Job:
     root: Path
     rows: tuple[int, ...]
     shots: tuple[Shot, ...]
-    renderer: tuple[str, int, tuple[int, int]]
-    """Layout, seed and size."""
+    renderer: tuple[str, int, tuple[int, int], Harder | None]
+    """Layout, seed, size and what is harder."""
 
     @property
     def outcome(self) -> Path:
@@ -190,12 +202,17 @@ class _Done:
 
 
 def _render_all(
-    described: dict[str, Any], shots: list[Shot], root: Path, workers: int | None, progress: Progress
+    described: dict[str, Any],
+    harder: Harder | None,
+    shots: list[Shot],
+    root: Path,
+    workers: int | None,
+    progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write all images under ``root``; returns the keypoints and masks of all ``shots``."""
     for folder in sorted({Path(shot.path).parent for shot in shots}):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    renderer = (described["layout"], described["seed"], tuple(described["size"]))
+    renderer = (described["layout"], described["seed"], tuple(described["size"]), harder)
     jobs = []
     for start in range(0, len(shots), _IMAGES_PER_JOB):
         rows = tuple(range(start, min(start + _IMAGES_PER_JOB, len(shots))))
@@ -220,9 +237,9 @@ def _render_all(
 
 
 @lru_cache(maxsize=1)
-def _renderer(layout: str, seed: int, size: tuple[int, int]) -> Renderer:
+def _renderer(layout: str, seed: int, size: tuple[int, int], harder: Harder | None) -> Renderer:
     """One for all jobs of a process."""
-    return Renderer(layout, seed, size)
+    return Renderer(layout, seed, size, harder)
 
 
 def _render_job(job: _Job) -> _Done:

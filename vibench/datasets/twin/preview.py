@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vibench.datasets.twin.harder import Harder
 from vibench.datasets.twin.plan import check_layout
 from vibench.datasets.twin.render import Renderer
 from vibench.errors import UsageError
@@ -18,7 +19,13 @@ _HEADING = 22
 _IMAGES_EACH = 2
 
 
-def preview_sheet(layout: str, seed: int, identities: int = 12, size: tuple[int, int] | None = None) -> Image.Image:
+def preview_sheet(
+    layout: str,
+    seed: int,
+    identities: int = 12,
+    size: tuple[int, int] | None = None,
+    harder: Harder | None = None,
+) -> Image.Image:
     """Draw identities 1..``identities`` in every camera, two images each, every image scaled to ``size`` (H, W).
 
     Raises:
@@ -26,7 +33,7 @@ def preview_sheet(layout: str, seed: int, identities: int = 12, size: tuple[int,
     """
     check_layout(layout)
     size = SIZE if size is None else size
-    renderer = Renderer(layout, seed, size)
+    renderer = Renderer(layout, seed, size, harder)
     height, width = size
     columns = [(camera, number) for camera in renderer.cameras for number in range(1, _IMAGES_EACH + 1)]
     sheet = Image.new(
@@ -63,7 +70,12 @@ def preview_row(layout: str, seed: int, pid: int, size: tuple[int, int]) -> Imag
 
 
 def write_preview(
-    target: Path, layout: str, seed: int, size: tuple[int, int] | None = None, identities: int = 12
+    target: Path,
+    layout: str,
+    seed: int,
+    size: tuple[int, int] | None = None,
+    identities: int = 12,
+    harder: Harder | None = None,
 ) -> None:
     """Draw the contact sheet into an image file of the kind that its ending names.
 
@@ -73,7 +85,7 @@ def write_preview(
     if target.suffix.lower() not in Image.registered_extensions():
         raise UsageError(f"--preview {target} names no image format by its ending; write e.g. sheet.png")
     kind = Image.registered_extensions()[target.suffix.lower()]
-    sheet = preview_sheet(layout, seed, identities, size)
+    sheet = preview_sheet(layout, seed, identities, size, harder)
     with atomic_path(target) as temporary:
         sheet.save(temporary, format=kind)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vibench.datasets.twin.camera import CAMERAS, Camera, illuminate, noise_tile, record
+from vibench.datasets.twin.harder import Harder, shifted, turned
 from vibench.datasets.twin.parts import PART
 from vibench.datasets.twin.person import PersonPainter, Placement
 from vibench.datasets.twin.pose import KEYPOINTS, Skeleton, draw_pose, skeleton
@@ -15,7 +16,7 @@ from vibench.datasets.twin.scenes import STATES, Scene, paint_scene
 from vibench.datasets.twin.shapes import Baked, Canvas, box, light_table, new_canvas, paint
 from vibench.datasets.twin.streams import stream
 from vibench.datasets.twin.textures import COLUMNS, ROWS
-from vibench.datasets.twin.wardrobe import wardrobe
+from vibench.datasets.twin.wardrobe import Wardrobe, wardrobe
 
 MASK_SIZE = (48, 24)
 """Height and width of the stored part masks."""
@@ -72,10 +73,11 @@ class Picture:
 class Renderer:
     """Renders the pictures of one twin; holds painted scenes, no other state."""
 
-    def __init__(self, layout: str, seed: int, size: tuple[int, int]) -> None:
+    def __init__(self, layout: str, seed: int, size: tuple[int, int], harder: Harder | None = None) -> None:
         self.layout = layout
         self.seed = seed
         self.size = size
+        self.harder = harder
         self.cameras = CAMERAS[layout]
         self._scenes: dict[int, Scene] = {}
         self._noise = noise_tile(size)
@@ -92,13 +94,19 @@ class Renderer:
         shared = 0 if paired else camera_number
         posture = stream(self.seed, "posture", pid, shared, number)
         random = stream(self.seed, "image", pid, camera_number, number)
-        clothes = wardrobe(self.seed, pid, len(self.cameras), camera.spectrum)
+        clothes = self._wardrobe(pid, camera)
         body = clothes.identity.body
         height, width = self._frame_size(camera, posture)
         heading = self._heading(pid, shared, posture)
         pose = draw_pose(posture, body, heading, number, camera.tilt)
+        turning = self._added("pose", pid, shared, number)
+        if turning is not None:
+            pose = turned(pose, turning)
         bones = skeleton(body, pose)
         place = _crop(body.height, height, width, posture, hard=not paired)
+        shifting = self._added("misalignment", pid, shared, number)
+        if shifting is not None:
+            place = shifted(place, height, width, shifting)
         frame = self._background(camera, pid, height, width, random)
         if camera.spectrum != "thermal":
             _floor_shadow(frame, place, body.shoulder, random)
@@ -107,6 +115,9 @@ class Renderer:
         painter = PersonPainter(canvas, clothes, bones, pose.yaw, pose.head_turn, place, light)
         painter.paint(*clothes.identity.carries(camera_number))
         self._occlude(canvas, camera, light, random)
+        hiding = self._added("occlusion", pid, camera_number, number)
+        if hiding is not None:
+            _hide(canvas, light, hiding)
         illuminate(canvas.frame, camera, random)
         # Daylight and lamp levels drift slowly with the hour at which an identity passes.
         hour = stream(self.seed, "hour", pid, camera_number).uniform(0.92, 1.08)
@@ -114,6 +125,14 @@ class Renderer:
         image = record(canvas.frame, camera, gain, random, self._noise)
         quality = int(random.integers(camera.quality[0], camera.quality[1] + 1))
         return Picture(image, canvas.parts, _keypoints(bones, place, canvas.parts), quality)
+
+    def _wardrobe(self, pid: int, camera: Camera) -> Wardrobe:
+        outfits = self.harder.outfits if self.harder is not None else 0
+        return wardrobe(self.seed, pid, len(self.cameras), camera.spectrum, outfits)
+
+    def _added(self, kind: str, *shot: int) -> np.random.Generator | None:
+        """The stream of what a harder twin changes in one image; None where it changes nothing."""
+        return None if self.harder is None else self.harder.random(kind, self.seed, *shot)
 
     def _frame_size(self, camera: Camera, random: np.random.Generator) -> tuple[int, int]:
         """Pixel size of one crop: the camera's resolution, and an aspect that varies as detectors' boxes do."""
@@ -154,11 +173,7 @@ class Renderer:
         if kind < 0.045:
             self._stranger(canvas, camera, light, random)
             return
-        channels = canvas.frame.shape[2]
-        level = random.uniform(0.1, 0.7)
-        tint = level + (random.normal(0.0, 0.05, channels) if channels == 3 else 0.0)
-        texels = np.broadcast_to(np.asarray(tint, np.float32), (ROWS * COLUMNS, channels))
-        surface = Baked(np.ascontiguousarray(texels))
+        surface = _plain_surface(canvas, random)
         if kind < 0.09:
             x, thick = random.uniform(0.1, 0.9) * width, random.uniform(0.03, 0.07) * width
             start, end, widths = (x, -2.0), (x + random.normal(0.0, 0.02) * width, height + 2.0), box(thick, 0.001)
@@ -186,6 +201,29 @@ class Renderer:
 def views_back(seed: int, pid: int) -> bool:
     """RegDB layout: whether an identity was recorded from behind, as its file names say."""
     return bool(stream(seed, "view", pid).random() < 0.5)
+
+
+def _plain_surface(canvas: Canvas, random: np.random.Generator) -> Baked:
+    """What stands in front of a person: one level of grey, slightly tinted in colour."""
+    channels = canvas.frame.shape[2]
+    level = random.uniform(0.1, 0.7)
+    tint = level + (random.normal(0.0, 0.05, channels) if channels == 3 else 0.0)
+    texels = np.broadcast_to(np.asarray(tint, np.float32), (ROWS * COLUMNS, channels))
+    return Baked(np.ascontiguousarray(texels))
+
+
+def _hide(canvas: Canvas, light: np.ndarray, random: np.random.Generator) -> None:
+    """Something large in front of the person: a counter that hides the lower part, or a wall that hides one side."""
+    height, width = canvas.parts.shape
+    surface = _plain_surface(canvas, random)
+    if random.random() < 0.5:
+        y = random.uniform(0.40, 0.65) * height
+        start, end, widths = (0.5 * width, y), (0.5 * width, height + 2.0), box(0.8 * width, 0.001)
+    else:
+        thick = random.uniform(0.40, 0.58) * width
+        x = 0.0 if random.random() < 0.5 else float(width)
+        start, end, widths = (x, -2.0), (x, height + 2.0), box(thick, 0.001)
+    paint(canvas, start, end, widths, surface, PART["occluder"], light)
 
 
 def _crop(share: float, height: int, width: int, random: np.random.Generator, hard: bool) -> Placement:

@@ -11,6 +11,7 @@ import numpy as np
 
 from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.datasets.twin.camera import CAMERAS
+from vibench.datasets.twin.harder import Harder
 from vibench.datasets.twin.identity import draw_identity
 from vibench.datasets.twin.parts import PARTS
 from vibench.datasets.twin.plan import Shot
@@ -22,9 +23,13 @@ RENDERER_VERSION = 1
 
 FOLDER = "truth"
 PROVENANCE = f"{FOLDER}/twin.json"
+HARDER = "harder"
+"""Key of what a harder twin is harder in; a plain one has none."""
 
 
-def provenance(layout: str, scale: str, seed: int, size: tuple[int, int], shots: list[Shot]) -> dict[str, Any]:
+def provenance(
+    layout: str, scale: str, seed: int, size: tuple[int, int], shots: list[Shot], harder: Harder | None = None
+) -> dict[str, Any]:
     """What identifies a twin and counts its images; stored as ``truth/twin.json``."""
     per_camera = Counter(shot.camera for shot in shots)
     return {
@@ -33,6 +38,7 @@ def provenance(layout: str, scale: str, seed: int, size: tuple[int, int], shots:
         "seed": seed,
         "renderer": RENDERER_VERSION,
         "size": list(size),
+        **({} if harder is None else {HARDER: str(harder)}),
         "identities": len({shot.pid for shot in shots}),
         "images": len(shots),
         "images_per_camera": {str(camera): images for camera, images in sorted(per_camera.items())},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,7 +10,11 @@ import numpy as np
 from vibench.datasets.twin.identity import Identity, Surface, draw_identity
 from vibench.datasets.twin.parts import PART
 from vibench.datasets.twin.shapes import Baked
+from vibench.datasets.twin.streams import stream
 from vibench.datasets.twin.textures import head_maps
+
+_MODELS = 200_000
+"""Who shows the outfits that others share, with pids from here on."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,22 @@ class Wardrobe:
 
 
 @lru_cache(maxsize=48)
-def wardrobe(seed: int, pid: int, cameras: int, spectrum: str) -> Wardrobe:
-    """The surfaces of identity ``pid`` as a camera of ``spectrum``, visible, infrared or thermal, records them."""
+def wardrobe(seed: int, pid: int, cameras: int, spectrum: str, outfits: int = 0) -> Wardrobe:
+    """The surfaces of identity ``pid`` as a camera of ``spectrum``, visible, infrared or thermal, records them.
+
+    With ``outfits`` everybody wears one of so many: garments, shoes and bags of the same make on bodies of their own.
+    """
     identity = draw_identity(seed, pid, cameras)
+    if outfits:
+        model = draw_identity(seed, _MODELS + int(stream(seed, "outfit", pid).integers(outfits)), cameras)
+        identity = replace(
+            identity,
+            upper=model.upper,
+            lower=model.lower,
+            shoes=model.shoes,
+            backpack=model.backpack,
+            satchel=model.satchel,
+        )
     upper = _bake(identity.upper, spectrum)
     return Wardrobe(
         identity=identity,

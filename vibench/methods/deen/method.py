@@ -18,11 +18,9 @@ from vibench.methods.deen.expansion import Expansion
 from vibench.methods.deen.losses import centre_guided_pair_mining, orthogonality
 from vibench.methods.registry import register
 from vibench.methods.sections import Recipe
-from vibench.nn.backbone import STAGES, WIDTHS, Architecture, TwoStreamResNet
+from vibench.nn.backbone import STAGES, STEM_WIDTHS, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool
-
-STEM_WIDTH = 64
 
 MAX_BRANCHES = 3
 
@@ -32,7 +30,7 @@ class DEENOptions:
     """Switches of DEEN; the defaults are the official code on SYSU-MM01 and LLCM."""
 
     backbone: Architecture = "resnet50"
-    """Residual network; resnet18 is for small machines and has no published number."""
+    """Residual network; those of 18 layers are for small machines and have no published number."""
     last_stride: Literal[1, 2] = 1
     """Stride of layer4; 1 doubles the resolution of the feature map."""
     layer4: bool = True
@@ -103,7 +101,7 @@ class DEEN(Method):
         self.backbone = TwoStreamResNet(
             options.backbone, last_stride=options.last_stride, pretrained=pretrained, stages=stages
         )
-        widths = (STEM_WIDTH, *WIDTHS[options.backbone])
+        widths = (STEM_WIDTHS[options.backbone], *WIDTHS[options.backbone])
         aggregated = range(1, stages - 1) if options.mfa != "none" else ()
         self.aggregation = nn.ModuleDict(
             {

@@ -29,7 +29,7 @@ class MPANetOptions:
     """Switches of MPANet; the defaults are the official code on SYSU-MM01."""
 
     backbone: Architecture = "resnet50"
-    """Residual network; resnet18 is for small machines and has no published number."""
+    """Residual network; those of 18 layers are for small machines and have no published number."""
     last_stride: Literal[1, 2] = 1
     """Stride of layer4; 1 doubles the resolution of the feature map."""
     mam: Literal["none", "layer4", "layer3+4"] = "layer3+4"

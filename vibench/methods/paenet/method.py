@@ -31,7 +31,7 @@ class PAENetOptions:
     """Switches of PAENet; the docstrings say where paper and official code differ."""
 
     backbone: Architecture = "resnet50"
-    """Residual network of the host; resnet18 is for small machines and has no published number."""
+    """Residual network of the host; those of 18 layers are for small machines and have no published number."""
     host: Literal["mmd", "hct", "agw", "ddag", "mpanet"] = "mmd"
     """The method that everything is plugged into."""
     host_model: dict[str, Any] = field(default_factory=dict)

@@ -28,8 +28,11 @@ _OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _TABLES = (".csv", ".tsv")
 
 
-def read_container(path: Path) -> Named:
-    """What a file holds; `UsageError`, naming it, where it is absent, damaged or of no kind that is read."""
+def read_container(path: Path, what: str = "features") -> Named:
+    """What a file holds; `UsageError`, naming it, where it is absent, damaged or of no kind that is read.
+
+    ``what`` it is a file of is for the sentence.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file.")
     try:
@@ -68,8 +71,8 @@ def read_container(path: Path) -> Named:
     if suffix in _TABLES and (kind is None or kind.name.startswith("a text")):
         return read_csv(path)
     if kind is not None:
-        raise UsageError(f"{path}: is {kind.name}, no file of features ({KINDS}); {kind.remedy}.")
-    raise UsageError(f"{path}: is no file of features that is known ({KINDS}), or a damaged one; write it again.")
+        raise UsageError(f"{path}: is {kind.name}, no file of {what} ({KINDS}); {kind.remedy}.")
+    raise UsageError(f"{path}: is no file of {what} that is known ({KINDS}), or a damaged one; write it again.")
 
 
 def read_names(path: Path) -> Named:

@@ -23,25 +23,32 @@ def fit_to_test_split(
     default place; without one, the layout's folders tell. Names that are of no image of the data set stay, for
     evaluation to refuse. Raises `UsageError` where no test image is there.
     """
-    notes = []
-    if features.paths is not None:
-        names = relative_names(features.paths, dataset)
-        others = _others(names, dataset, split, root)
-        if len(others) == len(names):
-            raise UsageError(
-                f"features: none of the {len(names)} images is of the test split of {dataset.name} "
-                f"({cited(names, 3)}); extract the test images."
-            )
-        features = replace(features, paths=tuple(names))
-        if others:
-            notes.append(f"{len(others)} images of the features are not of the test split and were left out")
-            kept = np.ones(len(names), dtype=bool)
-            kept[others] = False
-            features = _rows(features, kept)
+    features, notes = only_test_images(features, dataset, split, root, "features")
     zero = int((features.features == 0).all(axis=1).sum()) if features.features.ndim == 2 else 0
     if zero:
         notes.append(f"{zero} of {len(features.features)} rows of the features are zeros")
     return features, notes
+
+
+def only_test_images(
+    features: Features, dataset: Dataset, split: int, root: Path | None, what: str
+) -> tuple[Features, list[str]]:
+    """As `fit_to_test_split`, zeros apart, of rows that may stand for anything else, which ``what`` names."""
+    if features.paths is None:
+        return features, []
+    names = relative_names(features.paths, dataset)
+    others = _others(names, dataset, split, root)
+    if len(others) == len(names):
+        raise UsageError(
+            f"{what}: none of the {len(names)} images is of the test split of {dataset.name} "
+            f"({cited(names, 3)}); extract the test images."
+        )
+    features = replace(features, paths=tuple(names))
+    if not others:
+        return features, []
+    kept = np.ones(len(names), dtype=bool)
+    kept[others] = False
+    return _rows(features, kept), [f"{len(others)} images of the {what} are not of the test split and were left out"]
 
 
 def _others(names: list[str], dataset: Dataset, split: int, root: Path | None) -> list[int]:

@@ -60,7 +60,7 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
     ``beside`` is what a file of names beside it holds. Raises `UsageError`, beginning with ``where`` and listing what
     the file holds, where that is ambiguous or unknown.
     """
-    arrays = {name: _squeezed(array) for name, array in named.arrays.items()}
+    arrays = {name: squeezed(array) for name, array in named.arrays.items()}
     arrays = _of_paths(arrays, where) or arrays
     found: dict[str | None, dict[str, list[str]]] = {}
     for name in arrays:
@@ -85,7 +85,7 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
     if beside is not None:
         if len(sides) > 1:
             raise UsageError(f"{where}: holds two sides, so that a file of names beside it cannot say which it is of.")
-        taken = {_BESIDE + name: _squeezed(array) for name, array in beside.arrays.items()}
+        taken = {_BESIDE + name: squeezed(array) for name, array in beside.arrays.items()}
         arrays |= taken
         for name in taken:
             key = known_key(name.removeprefix(_BESIDE))
@@ -97,7 +97,7 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
     used: set[str] = set()
     notes: list[str] = []
     parts = [_part(side, found[side], arrays, named, where, used, notes) for side in sides]
-    left = [f"{name} {_shape(array)}" for name, array in arrays.items() if name not in used and name != "meta"]
+    left = [f"{name} {described(array)}" for name, array in arrays.items() if name not in used and name != "meta"]
     left += [f"{name} ({what})" for name, what in named.unread.items()]
     if left:
         notes.append(f"{Path(where).name}: left out what is not per image or not known: {cited(left, _CITED)}")
@@ -117,7 +117,7 @@ def _part(
     used.add(name)
     lengths = [len(arrays[one]) for kind in (NAMES, PIDS, CAMERAS) for one in fields.get(kind, ()) if arrays[one].ndim]
     if values.ndim == 2 and lengths and len(values) not in lengths and values.shape[1] in lengths:
-        notes.append(f"{Path(where).name}: {name} {_shape(values)} has one image a column; it was transposed")
+        notes.append(f"{Path(where).name}: {name} {described(values)} has one image a column; it was transposed")
         values = np.ascontiguousarray(values.T)
     rows = len(values)
     part = Part(side, values)
@@ -134,7 +134,7 @@ def _part(
         used.update(candidates)
     for kind in (PIDS, CAMERAS, MODALITIES):
         offered = [one for one in _ordered(fields.get(kind, ()), kind) if one not in candidates]
-        numbers = {one: _labels(arrays[one], kind) for one in offered if arrays[one].shape == (rows,)}
+        numbers = {one: whole_numbers(arrays[one], kind) for one in offered if arrays[one].shape == (rows,)}
         fitting = {one: array for one, array in numbers.items() if array is not None}
         chosen = _agreeing(list(fitting), fitting) or next(
             (one for one in fitting if _key_word(one) in _PLAIN_PIDS), None
@@ -145,8 +145,8 @@ def _part(
             setattr(part, kind, fitting[chosen])
         used.update(fitting)
     if part.names is None and part.pids is None:
-        said = [f"{one} {_shape(arrays[one])}" for one in (*texts, *fields.get(PIDS, ()))]
-        short = f"{name} {_shape(arrays[name])} are the features, but {{}}"
+        said = [f"{one} {described(arrays[one])}" for one in (*texts, *fields.get(PIDS, ()))]
+        short = f"{name} {described(arrays[name])} are the features, but {{}}"
         reason = f"{', '.join(said)} do not name its images" if said else "nothing here names its images"
         raise _unknown(named, arrays, where, short.format(reason))
     for one, array in arrays.items():
@@ -167,7 +167,7 @@ def _features(
     return name, values.astype(np.float32) if values.dtype == np.float16 else values
 
 
-def _squeezed(array: np.ndarray) -> np.ndarray:
+def squeezed(array: np.ndarray) -> np.ndarray:
     """Without the dimensions of one entry that networks, MATLAB and loops over images leave: (N, D, 1, 1), (1, N)."""
     if array.ndim <= 1:
         return array
@@ -213,7 +213,7 @@ def _are_names(array: np.ndarray) -> bool:
     return all("/" in text or "\\" in text or _IMAGE.fullmatch(text) for text in array.tolist())
 
 
-def _labels(array: np.ndarray, kind: str) -> np.ndarray | None:
+def whole_numbers(array: np.ndarray, kind: str) -> np.ndarray | None:
     """Whole numbers, also where they were written as texts or floating point numbers; of modalities also the words."""
     if array.dtype.kind == "U":
         words = [text.strip().lower() for text in array.tolist()]
@@ -255,14 +255,14 @@ def _agreeing(names: Sequence[str], arrays: Mapping[str, np.ndarray]) -> str | N
     return names[0] if names and same else None
 
 
-def _shape(array: np.ndarray) -> str:
+def described(array: np.ndarray) -> str:
     if array.ndim == 0:
         return "(one value)"
     return f"({' x '.join(map(str, array.shape))} {'texts' if array.dtype.kind == 'U' else array.dtype})"
 
 
 def _unknown(named: Named, arrays: Mapping[str, np.ndarray], where: str, why: str) -> UsageError:
-    held = [f"{name} {_shape(array)}" for name, array in arrays.items()]
+    held = [f"{name} {described(array)}" for name, array in arrays.items()]
     held += [f"{name} ({what})" for name, what in named.unread.items()]
     return UsageError(
         f"{where}: {why}. It holds {cited(held, _CITED) or 'nothing'}; make a file that says what is what.",

@@ -1,4 +1,4 @@
-"""Three lines of Python that make a features file out of what cannot be read as it is."""
+"""Three lines of Python that make a features file, or one of scores, out of what cannot be read as it is."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ def make_right() -> tuple[str, ...]:
         "import numpy as np",
         "# features: (N, D) floats; names: N paths relative to the data set's folder, such as cam3/0006/0001.jpg",
         "np.savez('features.npz', features=np.asarray(features, 'float32'), paths=np.array(names, dtype=str))",
+    )
+
+
+def make_scores_right() -> tuple[str, ...]:
+    """Lines that show what a file of scores holds."""
+    return (
+        "import numpy as np",
+        "# scores: (queries, gallery images), larger is more alike; q, g: paths relative to the data set's folder",
+        "np.savez('scores.npz', scores=scores, query_paths=np.array(q, str), gallery_paths=np.array(g, str))",
     )
 
 
