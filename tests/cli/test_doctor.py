@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -770,3 +771,11 @@ def test_a_matrix_that_is_none(doctor: Doctor, tmp_path: Path) -> None:
     for values in (np.zeros(5, np.float32), np.zeros((2, 3), np.int64)):
         np.savez(tmp_path / "s.npz", scores=values)
         assert "cannot be evaluated as it is" in what(doctor(tmp_path / "s.npz"))
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-30, 1e38, 1e154, 1e307])
+def test_numbers_of_any_scale(scale: float, doctor: Doctor, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = doctor(written_few(tmp_path / "f.npz", _few().astype(np.float64) * scale))
+    assert ("could not be evaluated" in what(found)) == (scale > 1e100)

@@ -11,7 +11,7 @@ import numpy as np
 from vibench.datasets.registry import Dataset
 from vibench.doctor.diagnosis import Diagnosis, Finding
 from vibench.doctor.values import UNIT, lengths
-from vibench.errors import UsageError, cited
+from vibench.errors import UsageError, VibenchError, cited
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
 from vibench.evaluation.result import Evaluation
@@ -67,7 +67,7 @@ def measure(
             once = replace(rules, trials=1) if rules.shots else rules
             chance = _evaluated(mixed, dataset, once, split, "cosine", progress)
             other = None if unit else _evaluated(features, dataset, once, split, "euclidean", progress)
-        except UsageError as error:
+        except VibenchError as error:  # numbers of a scale whose distances are none, too
             reason = str(error)
             continue
         measured.append(Measured(rules, plain, other, chance))

@@ -211,19 +211,22 @@ def _sign(matrix: Matrix) -> list[Finding]:
     same = _pairs(matrix)
     if same is None or not same.any() or same.all():
         return []
-    distances = matrix.distances
+    distances = matrix.distances.astype(np.float64)
     near, far = distances[same], distances[~same]
     # Both means have errors that this many pairs leave; a difference within them says nothing.
-    error = np.sqrt(near.var() / len(near) + far.var() / len(far))
-    if len(near) < 10 or near.mean() - far.mean() < 6 * error:
+    with np.errstate(all="ignore"):
+        error = np.sqrt(near.var() / len(near) + far.var() / len(far))
+        gap = near.mean() - far.mean()
+    if len(near) < 10 or not gap >= 6 * error:
         return []
+    sign = -1 if matrix.similar else 1
     what, instead = ("scores", "distances") if matrix.similar else ("distances", "scores")
     return [
         Finding(
             "wrong",
             f"{what} that are {instead}",
-            f"in {matrix.name} pairs of one person have {matrix.values[same].mean():.4g} and others "
-            f"{matrix.values[~same].mean():.4g} in the mean",
+            f"in {matrix.name} pairs of one person have {sign * near.mean():.4g} and others {sign * far.mean():.4g} "
+            "in the mean",
             f"store them as '{instead}', or with the other sign",
         )
     ]

@@ -39,7 +39,8 @@ class Rows:
 
 def lengths(values: np.ndarray) -> np.ndarray:
     """(N,) float64 Euclidean lengths of the rows."""
-    parts = [np.linalg.norm(part.astype(np.float64), axis=1) for part in _blocks(values)]
+    with np.errstate(over="ignore"):
+        parts = [np.linalg.norm(part.astype(np.float64), axis=1) for part in _blocks(values)]
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -81,7 +82,7 @@ def zero_rows(rows: Rows, length: np.ndarray) -> list[Finding]:
 
 def not_normalised(length: np.ndarray) -> list[Finding]:
     """Rows of other lengths than one, which matters to who compares by inner products or Euclidean distances."""
-    some = length[length > 0]
+    some = length[(length > 0) & np.isfinite(length)]
     if not len(some) or float(np.abs(some - 1).max()) <= UNIT:
         return []
     low, middle, high = np.quantile(some, [0.0, 0.5, 1.0])
@@ -181,7 +182,7 @@ def collapsed(rows: Rows) -> list[Finding]:
     """Different rows that all point to the same side."""
     values = rows.values
     some = values[np.random.default_rng(0).permutation(len(values))[:_SAMPLED]].astype(np.float64)
-    length = np.linalg.norm(some, axis=1)
+    length = lengths(some)
     some = some[length > 0] / length[length > 0, None]
     if len(some) < 10 or len(np.unique(some, axis=0)) < len(some) // 2:
         return []
