@@ -62,11 +62,11 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2000, help="mutated files, of all readers together")
     parser.add_argument("--minutes", type=float, default=10.0, help="at most, of all readers together")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="readers whose name contains this")
+    parser.add_argument("--only", nargs="*", default=[""], help="readers whose name contains one of these")
     parser.add_argument("--keep", type=Path, help="folder for the first file of each kind of fault")
     arguments = parser.parse_args()
 
-    readers = [reader for reader in READERS if arguments.only in reader.name]
+    readers = [reader for reader in READERS if any(part in reader.name for part in arguments.only)]
     table = Table("reader", *(f"{name}" for name in ("cases", "accepted", "refused", "faults", "cases/s")))
     faults: list[str] = []
     sums = [0, 0, 0, 0]

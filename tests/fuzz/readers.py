@@ -36,11 +36,15 @@ from vibench.datasets.image_file import read_rgb
 from vibench.datasets.permutations import read_permutations, write_permutations
 from vibench.datasets.registry import get_dataset
 from vibench.demo import Plan, begun_plan
+from vibench.doctor.diagnosis import Claims
+from vibench.doctor.recognise import diagnose
 from vibench.errors import UsageError
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, named_feature, read_features, write_features
 from vibench.files.json_table import write_json_table
+from vibench.files.kinds import HEAD_BYTES, file_kind
 from vibench.files.shipped import protocols_folder, published_folder
+from vibench.files.unreadable import unreadable_kind
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.published_check import check_published
 from vibench.methods.plugin import find_plugin
@@ -547,6 +551,66 @@ def _read_published(folder: Path) -> None:
     load_published(folder / "published")
 
 
+def _write_sysu_scores(folder: Path) -> None:
+    features = features_of("sysu-mm01")
+    names = np.array(features.paths)
+    infrared = np.char.startswith(names, "cam3") | np.char.startswith(names, "cam6")
+    values = features.features[infrared] @ features.features[~infrared].T
+    np.savez(folder / "s.npz", scores=values, query_paths=names[infrared], gallery_paths=names[~infrared])
+
+
+def _write_foreign_log(folder: Path) -> None:
+    lines = [f"Epoch: [{epoch}][0/9] lr:0.1 Loss: {3 / (1 + epoch):.3f}" for epoch in range(6)]
+    lines += ["POOL: Rank-1: 47.50% | Rank-5: 74.0% | mAP: 45.15%| mINP: 33.0%", "Best Epoch [5], no re-ranking"]
+    (folder / "train.log").write_text("\n".join(lines))
+
+
+def _kind(folder: Path) -> object:
+    path = folder / "f.npz"
+    if not path.is_file():
+        raise UsageError(f"{path}: is no regular file.")  # as whoever asks finds out first
+    with path.open("rb") as handle:
+        head = handle.read(HEAD_BYTES)
+    found = file_kind(head), unreadable_kind(path)
+    assert all(kind is None or (kind.name and kind.remedy) for kind in found)
+    return found
+
+
+def _write_head(folder: Path) -> None:
+    state = {"a.conv.weight": torch.zeros(2, 2), "a.bn.bias": torch.zeros(2), "classifier.weight": torch.ones(206, 2)}
+    torch.save({"net": state, "epoch": 3, "mAP": 0.5}, folder / "regdb_trial_2.t")
+
+
+def _doctor(name: str = "", dataset: str | None = None, names: bool = False) -> Callable[[Path], object]:
+    """Diagnoses a file, or the folder itself, and shows what came of it; ``names``: with the names beside it."""
+
+    def read(folder: Path) -> object:
+        claims = Claims(dataset, names=(folder / "names.txt",) if names else ())
+        found = diagnose(folder / name if name else folder, claims)
+        return json.dumps(found.to_dict()).encode()
+
+    return read
+
+
+DOCTORED: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
+    ("npz", "f.npz", _write_features),
+    ("npz", "s.npz", _write_sysu_scores),
+    ("torch", "last.pt", lambda folder: save_checkpoint(folder / "last.pt", toy_checkpoint())),
+    ("torch", "regdb_trial_2.t", _write_head),
+    ("safetensors", "w.safetensors", _write_safetensors),
+    ("json", record_path(Path(), RECORD).name, _write_record),
+    ("npz", record_path(Path(), RECORD).with_suffix(".npz").name, _write_record),
+    ("mat", "rand_perm_cam.mat", _write_permutations),
+    ("json", "run.json", _write_run),
+    ("json", "timing.json", _write_run),
+    ("csv", "log.csv", _write_run),
+    ("toml", "recipe.toml", _write_run),
+    ("torch", "checkpoints/last.pt", _write_run),
+    ("lines", "train.log", _write_foreign_log),
+)
+"""Form, file and maker of what the doctor is given by the file's own name."""
+
+
 FINISHED = ("images.npy", "index.csv", "cache.json")
 INTERRUPTED = ("images.partial.npy", "chunks.partial")
 CACHE_FORMS = {FINISHED: ("npy", "csv", "json"), INTERRUPTED: ("npy", "lines")}
@@ -724,6 +788,34 @@ READERS: tuple[Reader, ...] = (
             lambda folder, suffix=suffix: read_rgb(folder / f"a.{suffix}"),
         )
         for suffix in ("jpg", "bmp", "png")
+    ),
+    *(
+        # Of files that belong to a run or a record, that may be named instead.
+        Reader(f"doctor {name}", form, name, make, _doctor(name), names_file=make not in (_write_run, _write_record))
+        for form, name, make in DOCTORED
+    ),
+    *(
+        Reader(
+            f"doctor foreign {name}",
+            _FOREIGN_FORMS.get(Path(name).suffix, "binary"),
+            name,
+            _write_foreign(name),
+            _doctor(name, "regdb", names=name.endswith((".npy", ".mat"))),
+        )
+        for name in FOREIGN
+        if (package := _NEEDED.get(Path(name).suffix)) is None or find_spec(package) is not None
+    ),
+    Reader("doctor of anything", "binary", "f.npz", _write_features, _doctor("f.npz")),
+    Reader("kind of a file", "binary", "f.npz", _write_features, _kind),
+    Reader("doctor of a run", "torch", "checkpoints/last.pt", _write_run, _doctor(), names_file=False),
+    Reader("doctor of a run's log", "csv", "log.csv", _write_run, _doctor(), names_file=False),
+    *(
+        Reader(f"doctor of {layout}", "lines", file, make, _doctor(), names_file=False)
+        for layout, file, make in (
+            ("SYSU-MM01", "exp/test_id.txt", _write_sysu_with_mat),
+            ("RegDB", "idx/train_visible_1.txt", write_regdb),
+            ("LLCM", "idx/train_nir.txt", write_llcm),
+        )
     ),
     *(
         Reader(f"cache {name}", form, name, _write_cache, _reader_of_cache(*files), writes=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,36 @@ def test_nasties_of_every_form_are_refused_within_bounds(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_nasties_are_refused_within_bounds_by_every_reader(tmp_path: Path) -> None:
     confined(READERS, tmp_path)
+
+
+OUTSIDE = (
+    "doctor",
+    "foreign",
+    "scores",
+    "names of",
+    "official",
+    "import",
+    "safetensors",
+    "kind",
+    "RegDB",
+    "LLCM",
+    "published",
+)
+"""What people bring of other codes and copies, by parts of the names of its readers."""
+
+
+@pytest.mark.slow
+def test_ten_thousand_files_of_other_habits(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.fuzzing", "--cases", "10400", "--minutes", "90", "--only", *OUTSIDE],
+        cwd=REPOSITORY,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "VIBENCH_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    (total,) = re.findall(r"│ all +│ (\d+)", done.stdout)
+    assert int(total) >= 10_000
 
 
 def test_every_form_has_mutations_and_nasties() -> None:

@@ -21,6 +21,7 @@ from vibench.cli.check import check
 from vibench.cli.compare import compare
 from vibench.cli.data import data
 from vibench.cli.demo import demo
+from vibench.cli.doctor import doctor
 from vibench.cli.eval import evaluate
 from vibench.cli.extract import extract
 from vibench.cli.import_ import import_
@@ -41,7 +42,7 @@ from vibench.errors import AlreadyReported, UsageError, VibenchError, VibenchWar
 from vibench.runtime.platform import require_platform
 
 PANELS: dict[str, dict[str, Callable[..., None] | typer.Typer]] = {
-    "Start": {"demo": demo, "methods": methods, "protocols": protocols},
+    "Start": {"demo": demo, "methods": methods, "protocols": protocols, "doctor": doctor},
     "Data": {"data": data},
     "Train and evaluate": {
         "train": train,

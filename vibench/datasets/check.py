@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vibench.datasets import check_llcm, check_regdb, check_sysu_mm01
 from vibench.datasets.image_file import ImageFileError, read_rgb
-from vibench.datasets.listing import Sample
+from vibench.datasets.listing import Listing, Sample
 from vibench.datasets.passed_over import passed_over, passed_over_note
 from vibench.datasets.pixels import PixelFacts, View, count_colours, equal_images, modality_finding, pixel_facts
 from vibench.datasets.registry import Dataset
@@ -38,14 +39,23 @@ def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, prog
     Raises:
         UsageError: ``root`` is no folder or holds no image of the data set, or a twin lacks its truth.
     """
-    root = Path(root)
+    listing, report = _checked_names(dataset, Path(root))
+    pixels = image_problems(Path(root), listing.samples, workers, progress, listing.files)
+    return replace(report, problems=(*report.problems, *pixels))
+
+
+def check_names(dataset: Dataset, root: Path) -> CheckReport:
+    """As `check_dataset`, by the names of the files and the lists alone: no image is decoded."""
+    return _checked_names(dataset, Path(root))[1]
+
+
+def _checked_names(dataset: Dataset, root: Path) -> tuple[Listing, CheckReport]:
     listing = dataset.list_root(root)
     if not listing.samples:
         note = passed_over_note(dataset, root, listing)
         said = f" ({note.removeprefix(f'{root}: ')})" if note else ""
         raise UsageError(f"{root} holds no image of {dataset.name}; check --root and --dataset{said}")
     counts, problems = _CHECKS[dataset.layout](root, listing.samples, dataset.synthetic)
-    problems += image_problems(root, listing.samples, workers, progress, listing.files)
     problems = [
         *(problem for problem in problems if problem.kind != "missing" or problem.path not in listing.empty),
         *(Problem("truncated", image, "0 bytes") for image in listing.empty),
@@ -55,7 +65,7 @@ def check_dataset(dataset: Dataset, root: Path, workers: int | None = None, prog
         for image, files in listing.doubles.items()
     ]
     problems += [Problem("ignored", path, reason, warning=True) for path, reason in passed_over(dataset, root, listing)]
-    return CheckReport(dataset.name, str(root), tuple(counts), tuple(problems))
+    return listing, CheckReport(dataset.name, str(root), tuple(counts), tuple(problems))
 
 
 def image_problems(

@@ -22,6 +22,7 @@ from vibench.datasets.report import Count, Problem
 from vibench.errors import UsageError
 from vibench.modality import INFRARED, VISIBLE
 
+IDENTITIES = 1064
 IMAGES = 46767
 TRAINING_IDENTITIES = 713
 TRAINING_IMAGES = {VISIBLE: 16946, INFRARED: 13975}
@@ -69,7 +70,7 @@ def counts(samples: Sequence[Sample]) -> list[Count]:
 
     used = sum(sample.split != "unused" for sample in samples)
     return [
-        Count("identities", 1064, identities("train", "test")),
+        Count("identities", IDENTITIES, identities("train", "test")),
         Count("images", IMAGES, used),
         Count("training identities", TRAINING_IDENTITIES, identities("train")),
         Count("test identities", 351, identities("test")),

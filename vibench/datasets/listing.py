@@ -94,10 +94,16 @@ def require_root(root: Path, dataset: str, folders: Sequence[str]) -> None:
             f"the root {root} of {dataset} {state}; pass the data set's folder as --root, "
             f"or set VIBENCH_DATA to the folder that holds {dataset}/"
         )
-    if not _holds(root, folders):
-        nearby = next((one for one in (root.resolve().parent, *_below(root)) if _holds(one, folders)), None)
-        if nearby is not None:
-            raise UsageError(f"{root} does not hold {dataset} itself, but {nearby} does; pass --root {nearby}")
+    nearby = nearby_root(root, folders)
+    if nearby is not None:
+        raise UsageError(f"{root} does not hold {dataset} itself, but {nearby} does; pass --root {nearby}")
+
+
+def nearby_root(root: Path, folders: Sequence[str]) -> Path | None:
+    """The folder above or below ``root`` that holds any of ``folders``; None where ``root`` does, or none near it."""
+    if holds_any(root, folders):
+        return None
+    return next((one for one in (root.resolve().parent, *_below(root)) if holds_any(one, folders)), None)
 
 
 def located(root: Path, relative: str) -> Path:
@@ -167,7 +173,8 @@ def strays(root: Path, folders: Sequence[str], own: Sequence[str] = ("exp", "idx
     return sorted(found)
 
 
-def _holds(root: Path, folders: Sequence[str]) -> bool:
+def holds_any(root: Path, folders: Sequence[str]) -> bool:
+    """Whether any of ``folders`` lies in ``root``, in whatever case."""
     known = {folder.casefold() for folder in folders}
     with contextlib.suppress(UsageError):
         return any(entry.name.casefold() in known and entry.is_dir() for entry in _entries(root))

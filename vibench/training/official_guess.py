@@ -22,7 +22,7 @@ _TRANSFORMER = re.compile(r"(^|\.)(cls_token|pos_embed|blocks\.0\.attn\.)")
 
 def what_it_is(state: Mapping[str, Tensor], path: Path, asked: Fit) -> str:
     """A sentence's part on what ``state`` is, given that it does not fit what was ``asked``; empty where unknown."""
-    architecture = _plain_resnet(state)
+    architecture = plain_backbone(state)
     if architecture:
         return (
             f"it is a plain {architecture} with torchvision's names, such as ImageNet's weights: training starts from "
@@ -42,6 +42,20 @@ def what_it_is(state: Mapping[str, Tensor], path: Path, asked: Fit) -> str:
     return ""
 
 
+def fitting_methods(state: Mapping[str, Tensor], dataset: str) -> dict[str, Fit]:
+    """By the arguments of ``vibench import``, the methods with official files whose network ``state`` fits.
+
+    Those come first of whose network most is there.
+    """
+    tried = [
+        pair
+        for name in importable_methods()
+        for pair in _alternative(name, official_variant(name), dataset, _backbone(state))
+    ]
+    fits = {how: found for how, outline in tried if (found := fit(state, outline)).sound}
+    return dict(sorted(fits.items(), key=lambda entry: -entry[1].fitting))
+
+
 def _backbone(state: Mapping[str, Tensor]) -> str:
     """The backbone whose blocks have the names of these: three convolutions, or two."""
     return "resnet50" if any(name.endswith(".conv3.weight") for name in state) else "resnet18"
@@ -58,7 +72,7 @@ def _alternatives(method: str, variant: str, dataset: str, backbone: str) -> Ite
 def _alternative(method: str, variant: str, dataset: str, backbone: str) -> Iterator[tuple[str, Outline]]:
     try:
         usual = getattr(load_recipe(method, variant, dataset).model, "backbone", None)
-        overrides = () if backbone == usual else (f"model.backbone={backbone}",)
+        overrides = () if usual in (None, backbone) else (f"model.backbone={backbone}",)
         outline = known_outline(method, variant, dataset, overrides)
     except VibenchError:
         # Not every method has every backbone, variant and data set.
@@ -71,7 +85,7 @@ def _alternative(method: str, variant: str, dataset: str, backbone: str) -> Iter
     yield " ".join(words), outline
 
 
-def _plain_resnet(state: Mapping[str, Tensor]) -> str:
+def plain_backbone(state: Mapping[str, Tensor]) -> str:
     """The torchvision ResNet whose names and blocks these are; empty where there is none."""
     prefix, *_ = fitting_prefixes(state, lambda name: name == "conv1.weight" or bool(re.match(r"layer\d\.\d+\.", name)))
     if not all(name.startswith(prefix) for name in state):

@@ -18,7 +18,7 @@ def relative_names(names: Iterable[str], dataset: Dataset) -> list[str]:
 
     ``D:\\data\\cam3\\0006\\0001.jpg`` becomes ``cam3/0006/0001.jpg``.
     """
-    return [dataset.relative_name(name) or name for name in names]
+    return [name if dataset.is_image(name) else dataset.relative_name(name) or name for name in names]
 
 
 def names_beside(path: Path) -> Path | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
 from vibench.evaluation.features import Features, check_features, features_of_arrays
 from vibench.files.digests import sha256_file
+from vibench.files.reading import parse_json
 from vibench.protocols import Protocol
 from vibench.scoring.foreign.assemble import assemble
 from vibench.scoring.foreign.containers import read_container, read_names
@@ -48,22 +51,50 @@ def read_any_features(
     `vibench.evaluation.features.check_features`.
     """
     files: list[Path] = []
+    named = _read(path, files)
+    own = _own(named, str(path)) if gallery is None and not names else None
+    if own is not None:
+        return Read(own, _digests(files))
+    found = _found(named, path, gallery, names, files)
+    features, concluded = assemble(found.parts, dataset, protocols, found.where)
+    check_features(features, found.where)
+    return Read(features, _digests(files), (*found.notes, *concluded))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What files hold, before it is known of which data set the images are."""
+
+    parts: list[Part]
+    where: str
+    """The files, for sentences about them."""
+    notes: tuple[str, ...]
+    meta: dict[str, Any]
+    """What `vibench extract` says of its features; empty for others."""
+
+
+def find_features(path: Path, *, gallery: Path | None = None, names: Sequence[Path] = ()) -> Found:
+    """What `read_any_features` would make features of, unchecked; `UsageError` for what cannot be read or is ambiguous.
+
+    NaN, rows of zeros and repeated names stay in it.
+    """
+    files: list[Path] = []
+    return _found(_read(path, files), path, gallery, names, files)
+
+
+def _found(named: Named, path: Path, gallery: Path | None, names: Sequence[Path], files: list[Path]) -> Found:
     notes: list[str] = []
+    parts = _parts(named, path, _pick(names, 0), files, notes)
     where = str(path)
-    if gallery is None:
-        named = _read(path, files)
-        own = _own(named, where) if not names else None
-        if own is not None:
-            return Read(own, _digests(files))
-        parts = _parts(named, path, _pick(names, 0), files, notes)
-    else:
-        queries = _parts(_read(path, files), path, _pick(names, 0), files, notes)
+    if gallery is not None:
         answers = _parts(_read(gallery, files), gallery, _pick(names, 1), files, notes)
-        parts = [_of_side(queries, QUERY, path), _of_side(answers, GALLERY, gallery)]
+        parts = [_of_side(parts, QUERY, path), _of_side(answers, GALLERY, gallery)]
         where = f"{path} and {gallery}"
-    features, concluded = assemble(parts, dataset, protocols, where)
-    check_features(features, where)
-    return Read(features, _digests(files), (*notes, *concluded))
+    meta: Any = None
+    if "meta" in named.arrays:
+        with contextlib.suppress(ValueError):
+            meta = parse_json(str(named.arrays["meta"]))
+    return Found(parts, where, tuple(notes), meta if isinstance(meta, dict) else {})
 
 
 def _read(path: Path, files: list[Path]) -> Named:
