@@ -9,7 +9,7 @@ from tests.methods.steps.reference import REFERENCES, read_reference
 from vibench.methods.parity import read_parity
 from vibench.methods.registry import method_entry
 
-QUICK = ("agw", "ddag", "mmd", "mpanet-sysu")
+QUICK = ("agw", "ddag", "mmd")
 """They are in the default run."""
 SLACK = 10
 """By how much a difference may outgrow what ``parity.toml`` states: processors round otherwise."""
