@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from vibench.datasets.registry import is_synthetic
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
@@ -91,9 +92,11 @@ def build_boards(
         key: _Key = (record.dataset, record.dataset_version, record.protocol, record.draw, record.fingerprint)
         measured.setdefault(key, []).append(record)
     printed: dict[_Key, list[Row]] = {}
+    # Asked for every row of a board, and the same each time.
+    fingerprint_of = cache(protocol_fingerprint)
     for row in published:
         for draw in _draws(row):
-            key = (row.dataset, "", row.protocol, draw, protocol_fingerprint(row.protocol, row.dataset, draw))
+            key = (row.dataset, "", row.protocol, draw, fingerprint_of(row.protocol, row.dataset, draw))
             printed.setdefault(key, []).append(_published_row(row, ignore_audits))
     keys = sorted({*measured, *printed})
     stems = Counter((dataset, _stem(protocol, draw, version)) for dataset, version, protocol, draw, _ in keys)
