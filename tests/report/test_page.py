@@ -173,17 +173,13 @@ def test_every_measured_row_names_its_records_and_every_link_leads_to_one(page: 
     assert sorted(one for records in named for one in records) == sorted(known)
     links = [anchor["href"] for anchor in page.all("a") if anchor["href"].startswith("./leaderboards")]
     assert {(folder.parent / link).resolve() for link in links} == {path.resolve() for path in known.values()}
-    for name, (_, values) in page.data["charts"].items():
-        assert values and all(value["records"] for value in values), name
+    for name, (_, columns) in page.data["charts"].items():
+        assert columns["records"] and all(columns["records"]), name
 
 
 def test_twins_are_marked_and_kept_apart(page: Page) -> None:
     assert sum("Synthetic people." in text for text in page.text("strong")) == 1
-    names = {
-        key: {value["name"] for value in values}
-        for key, (_, values) in page.data["charts"].items()
-        if key.startswith("overview")
-    }
+    names = {key: set(frame["name"]) for key, (_, frame) in page.data["charts"].items() if key.startswith("overview")}
     assert "agw" in names["overview-real-data"] and "leak" not in names["overview-real-data"]
     assert names["overview-synthetic-twins"] >= {"agw", "leak", "baseline two-stream"}
     assert page.data["dataset"] == "sysu-mm01", "what is seen first is real"

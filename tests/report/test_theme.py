@@ -100,7 +100,7 @@ def test_both_palettes_have_the_same_roles_which_the_page_may_use() -> None:
 def test_vega_lite_accepts_every_chart_whose_names_are_its_own(
     chart: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    alt.Chart.from_dict(filled(form(chart, *arguments), [], LIGHT)).to_dict()
+    alt.Chart.from_dict(filled(form(chart, *arguments), {}, LIGHT)).to_dict()
     form.cache_clear()
     first = form(chart, *arguments)
     form.cache_clear()

@@ -50,10 +50,10 @@ class Figure:
         return f"{self.chart.__name__}{self.arguments}"
 
     @property
-    def values(self) -> list[dict[str, Any]]:
+    def columns(self) -> dict[str, list[Any]]:
         """The frame as JSON has it: five decimals, None for what is not known."""
-        rounded = self.frame.round(5).astype(object)
-        return rounded.where(self.frame.notna(), None).to_dict("records")
+        rounded = self.frame.round(5).astype(object).where(self.frame.notna(), None)
+        return {str(name): rounded[name].tolist() for name in rounded}
 
 
 def overview_figures(lines: Sequence[Line]) -> Iterator[Figure]:

@@ -277,7 +277,7 @@ def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
                 about = {"variant": name, "source": source, "r1": score.value, "r1_text": score_text(score)}
                 rows.append({**about, **ends, "records": one.evidence})
     frame = pd.DataFrame(rows, columns=["variant", "source", "r1", "r1_text", "low", "high", "records"])
-    return frame.assign(room=1.25 * frame["high"].max())
+    return frame.assign(room=1.45 * frame["high"].max())
 
 
 def training_frames(

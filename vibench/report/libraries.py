@@ -75,13 +75,13 @@ def policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
     )
 
 
-def write_chart(path: Path, spec: Mapping[str, Any], values: Sequence[Mapping[str, Any]]) -> None:
+def write_chart(path: Path, spec: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> None:
     """A chart of the page as a PNG or SVG file, as the suffix says, in light colours."""
     import vl_convert
 
     from vibench.report.charts.theme import LIGHT, filled
 
-    whole = filled(spec, values, LIGHT)
+    whole = filled(spec, columns, LIGHT)
     content = (
         vl_convert.vegalite_to_png(whole, scale=2)
         if path.suffix == ".png"

@@ -38,8 +38,8 @@ _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 
-Drawing = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]
-"""A form and the values to fill it with (`vibench.report.charts.theme.filled`)."""
+Drawing = tuple[Mapping[str, Any], Mapping[str, Sequence[Any]]]
+"""A form and the columns of its frame (`vibench.report.charts.theme.filled`)."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def render_report(
     # A missing per-query file has been reported with its record.
     reported = {problem.partition(":")[0] for problem in problems}
     unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
-    charts = {one.id: (one.form, one.values) for one in figures}
+    charts = {one.id: (one.form, one.columns) for one in figures}
     html = _html(
         {
             "table": table(every, with_code(methods), {name: outcome.link for name, outcome in outcomes.items()}),
@@ -134,7 +134,7 @@ def render_report(
         profiles=profiles,
         profile_link=lambda name: relative_link(leaderboards / FOLDER / name, page),
     )
-    drawings = {name: (forms[key], values) for name, (key, values) in charts.items()}
+    drawings = {name: (forms[key], columns) for name, (key, columns) in charts.items()}
     return Rendered(html, drawings, len(boards), len(outcomes), (*problems, *unread, *unseen, *unreadable, *unsound))
 
 
@@ -155,8 +155,8 @@ def write_report(
     files = {folder / f"{name}.{charts}": drawing for name, drawing in rendered.charts.items() if charts}
     with keeping() as keep, progress("drawing charts", len(files)) as advance:
         keep(page, partial(write_text, text=rendered.html))
-        for path, (spec, values) in files.items():
-            keep(path, partial(write_chart, spec=spec, values=values))
+        for path, (spec, columns) in files.items():
+            keep(path, partial(write_chart, spec=spec, columns=columns))
             advance(1)
     return rendered, tuple(files)
 
@@ -197,7 +197,11 @@ def _html(content: Mapping[str, Any], **parts: Any) -> str:
     styles = [*page_styles(), style_rules() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")]
     scripts = [*page_scripts(), (_TEMPLATES / "page.js").read_text(encoding="utf-8")]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, finalize=shown, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=shown,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.globals.update(
         board_title=board_title,

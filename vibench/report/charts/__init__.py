@@ -2,5 +2,5 @@
 
 `overview`, `boards` and `methods` hold them; `theme` has their colours, and fills in frames. In a notebook::
 
-    altair.Chart.from_dict(filled(form(cmc_chart), cmc_frame(lines).to_dict("records"), LIGHT))
+    altair.Chart.from_dict(filled(form(cmc_chart), cmc_frame(lines), LIGHT))
 """

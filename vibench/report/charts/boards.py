@@ -35,7 +35,7 @@ def cost_chart(heading: str, logarithmic: bool) -> alt.LayerChart:
     )
     front = base.transform_filter("datum.front").encode(alt.Detail("section:N"))
     stairs = front.mark_line(interpolate="step-after", strokeDash=[4, 3], opacity=0.7)
-    side, away = alt.ExprRef("datum.side"), alt.ExprRef("datum.side == 'left' ? 9 : -9")
+    side, away = alt.ExprRef("datum.side"), alt.ExprRef("datum.side == 'left' ? 12 : -12")
     labels = base.mark_text(align=side, dx=away, dy=-8, limit=130).encode(alt.Text("label:N"))
     return alt.layer(stairs, points.add_params(pick, zoom()), labels).properties(width="container", height=HEIGHT)
 

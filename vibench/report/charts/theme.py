@@ -62,10 +62,11 @@ def config(palette: Mapping[str, str]) -> dict[str, Any]:
         "background": "transparent",
         "font": "system-ui, sans-serif",
         "axis": {**axis, "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 12},
-        "legend": {"labelColor": ink, "titleColor": muted, "labelLimit": 230, "labelFontSize": 11, "symbolSize": 70},
+        "legend": {"labelColor": ink, "titleColor": muted, "labelLimit": 125, "labelFontSize": 11, "symbolSize": 70},
         "title": {"color": ink, "anchor": "start"},
         "view": {"stroke": None},
         "text": {"fill": ink, "fontSize": 11},
+        "mark": {"color": palette["series-1"]},
         "rule": {"color": muted},
         "tick": {"color": ink},
         "boxplot": {"median": {"color": ink}},
@@ -111,8 +112,9 @@ def form(chart: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     return {**spec, "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
-def filled(spec: Mapping[str, Any], values: Sequence[Mapping[str, Any]], palette: Mapping[str, str]) -> dict[str, Any]:
-    """A form with its data, as a file shows it: of fixed width, on the surface of a palette."""
+def filled(spec: Mapping[str, Any], columns: Mapping[str, Sequence[Any]], palette: Mapping[str, str]) -> dict[str, Any]:
+    """A form with its data by columns, as a file shows it: of fixed width, on the surface of a palette."""
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     whole = {**spec, "config": {**config(palette), "background": palette["surface"]}}
-    datasets = {**spec.get("datasets", {}), "frame": list(values)}
+    datasets = {**spec.get("datasets", {}), "frame": rows}
     return {**whole, "datasets": datasets, "width": 640, "padding": 8}

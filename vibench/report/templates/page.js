@@ -18,7 +18,9 @@
     if (fill) box.fill = fill;
     // One after the other: the last request decides what is seen.
     box.turn = (box.turn || Promise.resolve()).then(async () => {
-      const [form, frame] = data.charts[box.dataset.chart] || [box.dataset.chart, []];
+      const [form, columns] = data.charts[box.dataset.chart] || [box.dataset.chart, {}];
+      const names = Object.keys(columns);
+      const frame = (columns[names[0]] || []).map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
       const spec = structuredClone(data.forms[form]);
       spec.datasets = { ...spec.datasets, frame };
       // Vega-Lite warns of a width to fit beside a height that grows by steps.
@@ -41,7 +43,9 @@
   const sight = new IntersectionObserver((entries) => entries.forEach((entry) => {
     if (!entry.isIntersecting) return;
     sight.unobserve(entry.target);
-    draw(entry.target);
+    if (entry.target.tagName === "TABLE") {
+      new DataTable(entry.target, { paging: false, searching: false, info: false, order: [], autoWidth: false });
+    } else draw(entry.target);
   }), { rootMargin: "200px" });
   function recolour() {
     document.documentElement.classList.toggle("dark", night.matches);
@@ -277,8 +281,7 @@
     }, { rootMargin: "200px" }).observe(part);
   });
 
-  document.querySelectorAll("table.plain").forEach((plain) => new DataTable(plain, { paging: false, searching: false, info: false, order: [], autoWidth: false }));
-  document.querySelectorAll(".chart").forEach((chart) => { if (!chart.closest(".duel")) sight.observe(chart); });
+  document.querySelectorAll("table.plain, :not(.duel) > .scroll > .chart").forEach((part) => sight.observe(part));
   addEventListener("beforeprint", () => table.page.len(-1).draw(false));
   addEventListener("afterprint", () => table.page.len(50).draw(false));
   if (location.hash && !location.hash.includes("=")) visit();
