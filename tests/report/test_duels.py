@@ -100,4 +100,4 @@ def test_other_images_are_no_thumbnails_and_it_says_why(asked: tuple[Path, Image
     (board,) = build_boards(found.values(), [])
     result, problem = duel(board_lines(board, outcomes), board, tmp_path)
     assert result is not None and result["thumbnails"] == {}
-    assert problem.startswith("no thumbnails for sysu-mm01-twin, sysu-all: ")
+    assert problem == f"no thumbnails for sysu-mm01-twin, sysu-all: there is no folder {tmp_path / 'sysu-mm01-twin'}"

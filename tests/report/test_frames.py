@@ -145,6 +145,16 @@ def test_the_staircase_leaves_out_what_is_helped_or_worse() -> None:
     assert not frame.duplicated(["protocol", "name", "r1", "year"]).any(), "rows of unknown draw stand on two boards"
 
 
+def test_what_is_measured_again_stands_in_the_year_of_its_paper() -> None:
+    published = load_published()
+    record = make_record("agw", 0.48, **REAL)
+    boards = build_boards([record], published_rows(published))
+    links = {record.id: Outcome(record.id, record, "", {}, {}, None)}
+    frame = timeline_frame([line for board in boards for line in board_lines(board, links)])
+    years = frame[(frame["name"] == "agw") & (frame["protocol"] == "sysu-all")].groupby("source")["year"].unique()
+    assert record.created[:4] == "2025" and years["trained"].tolist() == years["published"].tolist()
+
+
 def test_labels_cover_neither_one_another_nor_points() -> None:
     frame = pd.DataFrame(
         {

@@ -19,7 +19,7 @@ from vibench.report.outcomes import Queries
 
 MOST_METHODS = 40
 """The best of a board; every one adds a number per query to the page."""
-MOST_THUMBNAILS = 300
+MOST_THUMBNAILS = 500
 _ENDS = 5
 """Queries that a pair of methods shows of either side."""
 _HEIGHT = 64
@@ -81,6 +81,8 @@ def _thumbnails(wanted: Sequence[int], board: Board, line: Line, queries: Querie
     from vibench.evaluation.images import Images
     from vibench.protocols import load_protocol
 
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {root}")
     dataset = get_dataset(board.dataset)
     if dataset.version(root) != board.dataset_version:
         raise UsageError(f"{root} is {dataset.version(root)}, the records are of {board.dataset_version}")

@@ -81,22 +81,20 @@ def measured_lines(lines: Iterable[Line]) -> list[Line]:
     return sorted(found, key=lambda line: -line.row.scores["r1"].value)
 
 
+def _printable(line: Line) -> dict[str, Any]:
+    """What charts over all boards say of every line; it has a rank-1."""
+    score = line.row.scores["r1"]
+    about = {"name": row_name(line.row), "source": line.row.source, "records": line.records}
+    return {**about, "r1": score.value, "r1_text": score_text(score)}
+
+
 def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
     """The best row of every method under every protocol for `overview_chart`, ranked ones before others."""
-    rows = [
-        {
-            "name": row_name(line.row),
-            "protocol": _setting(line.board),
-            "r1": line.row.scores["r1"].value,
-            "r1_text": score_text(line.row.scores["r1"]),
-            "ranked": line.rank is not None,
-            "rank": str(line.rank) if line.rank is not None else "none: " + ", ".join(line.row.obstacles),
-            "source": line.row.source,
-            "records": line.records,
-        }
-        for line in lines
-        if "r1" in line.row.scores
-    ]
+    rows = []
+    for line in (line for line in lines if "r1" in line.row.scores):
+        ranked = line.rank is not None
+        rank = str(line.rank) if ranked else "none: " + ", ".join(line.row.obstacles)
+        rows.append({**_printable(line), "protocol": _setting(line.board), "ranked": ranked, "rank": rank})
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows).sort_values(["ranked", "r1"], ascending=False, kind="stable")
@@ -104,28 +102,18 @@ def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
 
 
 def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
-    """Rows with a year for `timeline_chart`.
+    """Rows with a year, that of the paper where there is one, for `timeline_chart`.
 
     The staircase is of rows that no obstacle but an unknown draw keeps from a rank, and that look at nothing but the
     query and each gallery image, as far as their papers say.
     """
-    rows = [
-        {
-            "protocol": line.board.protocol,
-            "year": int(line.row.date[:4]),
-            "r1": line.row.scores["r1"].value,
-            "r1_text": score_text(line.row.scores["r1"]),
-            "name": row_name(line.row),
-            "source": line.row.source,
-            "information": line.row.test_time_information,
-            "records": line.records,
-            "best": line.row.test_time_information in ("none", "unknown")
-            and line.section != LEAKING
-            and not set(line.row.obstacles) - _STAYS_COMPARABLE,
-        }
-        for line in lines
-        if line.row.date and "r1" in line.row.scores
-    ]
+    rows = []
+    for line in (line for line in lines if line.row.date and "r1" in line.row.scores):
+        information, obstacles = line.row.test_time_information, set(line.row.obstacles)
+        comparable = line.section != LEAKING and not obstacles - _STAYS_COMPARABLE
+        year = int((line.row.published or line.row).date[:4])
+        about = {"information": information, "best": comparable and information in ("none", "unknown")}
+        rows.append({**_printable(line), **about, "protocol": line.board.protocol, "year": year})
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows).drop_duplicates(["protocol", "name", "r1", "year"])
