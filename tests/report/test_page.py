@@ -217,7 +217,9 @@ def test_charts_are_files_where_asked_for(tmp_path: Path) -> None:
     rendered, files = write_report(tmp_path, tmp_path / "page.html", charts="svg")
     assert {file.stem for file in files} == set(rendered.charts) and len(files) >= 5
     assert all(file.parent == tmp_path / "page-charts" for file in files)
-    assert all(file.read_text(encoding="utf-8").startswith("<svg") for file in files)
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
+    assert all(text.startswith("<svg") for text in texts.values())
+    assert "Rank-1 by protocol: synthetic twins" in texts["overview-synthetic-twins"]
     _, files = write_report(tmp_path, tmp_path / "page.html", charts="png")
     assert files[0].read_bytes().startswith(b"\x89PNG")
 

@@ -39,7 +39,7 @@ _UNSHOWABLE = re.compile(
 )
 
 Drawing = tuple[Mapping[str, Any], Mapping[str, Sequence[Any]]]
-"""A form and the columns of its frame (`vibench.report.charts.theme.filled`)."""
+"""A form with its title, and the columns of its frame (`vibench.report.charts.theme.filled`)."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def render_report(
         profiles=profiles,
         profile_link=lambda name: relative_link(leaderboards / FOLDER / name, page),
     )
-    drawings = {name: (forms[key], columns) for name, (key, columns) in charts.items()}
+    drawings = {one.id: ({**forms[one.form], "title": one.title}, charts[one.id][1]) for one in figures}
     return Rendered(html, drawings, len(boards), len(outcomes), (*problems, *unread, *unseen, *unreadable, *unsound))
 
 
