@@ -308,5 +308,11 @@ def test_no_text_of_a_record_changes_the_page_s_structure(tmp_path: Path, name: 
     assert any(isinstance(cell, dict) and displayable(note) in cell.get("remarks", ()) for cell in row)
 
 
+def test_what_cannot_be_shown_is_not_shown_outside_of_the_data_either(tmp_path: Path) -> None:
+    put(tmp_path, *(make_record(name, r1, **cost(60.0, "GPU \u202e<b>")) for name, r1 in (("a", 0.4), ("b", 0.5))))
+    found = Page(render_report(tmp_path, tmp_path / "report.html").html)
+    assert any("GPU \ufffd<b>" in text for text in found.text("figcaption")) and found.problems == []
+
+
 def test_characters_that_turn_the_direction_of_text_are_not_shown() -> None:
     assert displayable("a\u202eb\x00c\ud800") == "a\ufffdb\ufffdc\ufffd"

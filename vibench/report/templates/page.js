@@ -75,10 +75,11 @@
     return Array.isArray(cell) && cell[2] ? `<strong>${text}</strong>` : text;
   }
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+  // What is unknown comes last; downwards it does so by itself, as an empty text.
   const missing = (a, b) => (a === "") - (b === "");
   const compared = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b);
   DataTable.ext.type.order["known-asc"] = (a, b) => missing(a, b) || compared(a, b);
-  DataTable.ext.type.order["known-desc"] = (a, b) => missing(a, b) || compared(b, a);
+  DataTable.ext.type.order["known-desc"] = (a, b) => compared(b, a);
   const numeric = columns.map((_, at) => rows.some((row) => Array.isArray(row[at])));
   const table = new DataTable("#rows", {
     data: rows, order: [], pageLength: 50, lengthMenu: [25, 50, 100, 500, { label: "all", value: -1 }],
