@@ -108,3 +108,13 @@ def test_stopped_by_hand_it_says_how_to_go_on(begun: Path) -> None:
     assert read_json_table(demo.Plan, begun / "demo.json") == demo.Plan(
         "tiny", 0, demo.MINUTES, demo.FEWEST_BATCHES, torch.get_num_threads()
     )
+
+
+def test_without_the_libraries_of_the_page_there_is_none_and_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said: list[str] = []
+    assert demo._write_page(session(tmp_path, said.append)) is None
+    assert len(said) == 1 and said[0].startswith("without a page: ") and "pip install 'vibench[report]'" in said[0]
+    assert not (tmp_path / "report.html").exists()

@@ -35,7 +35,7 @@ LINES = 130
 PICTURE_BYTES = 400_000
 """Of all pictures together."""
 LITERAL = (
-    "python3 -m venv .venv && .venv/bin/pip install -q -e . && .venv/bin/vibench demo",
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[report]' && .venv/bin/vibench demo",
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/python -m pytest -n 2",
 )
 """Lines of the landing page that people and CI (.ci/run) rely on."""

@@ -33,6 +33,7 @@ from vibench.records.comparison import Comparison, compare
 from vibench.records.schema import Record
 from vibench.records.selection import Runs
 from vibench.records.store import find_records, write_record
+from vibench.report.libraries import require_libraries
 from vibench.report.write import render_report
 from vibench.runtime.devices import resolve_device
 from vibench.runtime.fastest import fastest_amp
@@ -92,7 +93,8 @@ class Outcome:
     boards: tuple[Board, ...]
     comparisons: dict[str, Comparison]
     """Of the last method with the first, by protocol."""
-    page: Path
+    page: Path | None
+    """None where the libraries of the page are not installed."""
     run: Path
     """Of the last method."""
     leaderboards: Path
@@ -312,11 +314,22 @@ def _outcome(session: _Session, models: Mapping[str, TrainedModel]) -> Outcome:
         session.say(f"attention: {problem}")
     boards = build_boards(records.values(), (), certainty=certainty_of(session.leaderboards, records))
     write_boards(session.leaderboards, boards)
-    page = session.out / "report.html"
-    write_text(page, render_report(session.leaderboards, page, runs=session.out / "runs").html)
+    page = _write_page(session)
     own = {method: _records(session, model) for method, model in models.items()}
     comparisons = {}
     for protocol in PROTOCOLS:
         sides = [Runs(method, dict([own[method][protocol]])) for method in reversed(METHODS)]
         comparisons[protocol] = compare(sides, breakdown=False, progress=session.progress)
     return Outcome(tuple(boards), comparisons, page, session.folder(METHODS[-1]), session.leaderboards)
+
+
+def _write_page(session: _Session) -> Path | None:
+    """The page of the boards and runs; None where its libraries are not installed, and the line that installs them."""
+    try:
+        require_libraries()
+    except UsageError as missing:
+        session.say(f"without a page: {missing}")
+        return None
+    page = session.out / "report.html"
+    write_text(page, render_report(session.leaderboards, page, runs=session.out / "runs").html)
+    return page

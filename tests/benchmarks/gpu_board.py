@@ -90,11 +90,12 @@ def show(plan: Plan, console: Console) -> None:
     update = update_boards(plan.leaderboards, load_published())
     for problem in update.problems:
         console.print(f"attention: {problem}", markup=False)
-    report = write_report(plan.leaderboards, plan.out / "report.html", runs=plan.out / "runs")
+    page = plan.out / "report.html"
+    write_report(plan.leaderboards, page, runs=plan.out / "runs")
     table = versus_baselines(plan.leaderboards)
     write_versus(plan.leaderboards, table)
     console.print(table.to_string(index=False), markup=False)
-    console.print(f"{len(update.records)} records; boards in {plan.leaderboards}, page {report.page}", markup=False)
+    console.print(f"{len(update.records)} records; boards in {plan.leaderboards}, page {page}", markup=False)
 
 
 def measure_speed(out: Path) -> None:

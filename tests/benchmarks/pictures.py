@@ -27,11 +27,12 @@ WIDTH = 1000
 """Pixels of each picture."""
 WINDOW = 1180
 """Pixels of the browser's window, in which the board shows all its scores."""
-COLOURS = {"twin.png": 144, "page.png": 48}
-BOARD = "document.querySelector('h3[id^=\"sysu-mm01-twin/\"]').parentNode"
-LAST_ROW = f"[...{BOARD}.querySelectorAll('tbody tr')].filter(row => row.offsetParent)[{ROWS}]"
-CHART = f"[...{BOARD}.querySelectorAll('figure')].find(f => f.textContent.startsWith('Rank-1 by query →'))"
-"""Its neighbour stands beside it."""
+COLOURS = {"twin.png": 144, "page.png": 160}
+HEADING = "document.getElementById('scores')"
+LAST_ROW = f"document.querySelectorAll('#rows tbody tr')[{ROWS - 1}]"
+CHART = "document.querySelector('figure[id^=sysu-mm01-twin][id$=-cmc]')"
+NEIGHBOUR = CHART.replace("-cmc", "-cameras")
+"""The figure beside it."""
 
 
 def contact_sheet() -> Image.Image:
@@ -44,7 +45,11 @@ def cuttings(page: Path, binary: str, profile: Path) -> Image.Image:
         tab.call("Emulation.setDeviceMetricsOverride", width=WINDOW, height=800, deviceScaleFactor=1, mobile=False)
         tab.call("Emulation.setScrollbarsHidden", hidden=True)
         tab.open(page.as_uri())
-        parts = [_cutting(tab, f"{BOARD}.querySelector('h3')", LAST_ROW), _cutting(tab, CHART, CHART)]
+        for figure in (CHART, NEIGHBOUR):
+            tab.middle(figure)
+            tab.wait(f"{figure}.querySelector('.chart.drawn')")
+        tab.evaluate("scrollTo(0, 0)")
+        parts = [_cutting(tab, HEADING, LAST_ROW), _cutting(tab, CHART, f"{CHART}.querySelector('.chart')")]
     whole = Image.new("RGB", (WINDOW, sum(part.height for part in parts)))
     whole.paste(parts[0], (0, 0))
     whole.paste(parts[1], (0, parts[0].height))
@@ -77,8 +82,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     save(contact_sheet(), options.out, "twin.png")
     with tempfile.TemporaryDirectory() as scratch:
-        report = write_report(LEADERBOARDS, Path(scratch) / "report.html", runs=LEADERBOARDS / "runs")
-        save(cuttings(report.page, binary, Path(scratch) / "profile"), options.out, "page.png")
+        page = Path(scratch) / "report.html"
+        write_report(LEADERBOARDS, page, runs=LEADERBOARDS / "runs")
+        save(cuttings(page, binary, Path(scratch) / "profile"), options.out, "page.png")
 
 
 if __name__ == "__main__":

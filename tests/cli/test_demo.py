@@ -29,7 +29,7 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
     board = (tmp_path / "demo" / "leaderboards" / "index.md").read_text()
     assert "sysu-all" in board and "sysu-indoor" in board
     page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
-    assert "Synthetic people." in page and 'href="#training"' in page
+    assert "Synthetic people." in page and '"agw-training-sysu-mm01-twin"' in page
     assert all(f"./leaderboards/records/{record.dataset}/" in page and record.id in page for record in records)
     with Image.open(tmp_path / "demo" / "people.png") as people:
         assert people.format == "PNG"

@@ -64,8 +64,8 @@ from vibench.protocols import load_protocol
 from vibench.records.recomputation import disagreements
 from vibench.records.record_json import from_json, to_json
 from vibench.records.store import read_per_query, read_record, record_path, write_record
+from vibench.report.frames import training_frames
 from vibench.report.outcomes import camera_scores, pair_scores
-from vibench.report.runs import training_charts
 from vibench.runtime.environment import Environment
 from vibench.scaffold.new_method import parse_name
 from vibench.scoring.auxiliary import auxiliary_sizes
@@ -505,7 +505,7 @@ def _read_log(folder: Path) -> None:
     rows = read_log(folder / "log.csv")
     TrainingLog(folder / "log.csv", 1)
     assert not rows or rows[-1]["total"] is not None
-    _charts, problems = training_charts(folder, {})
+    _frames, problems = training_frames(folder, {})
     assert not problems, problems
 
 

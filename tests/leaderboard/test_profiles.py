@@ -111,5 +111,5 @@ def test_the_page_shows_profiles_that_sort_and_link_to_their_files(tmp_path: Pat
     (tmp_path / FOLDER / "broken.json").write_text("{")
     rendered = render_report(tmp_path, tmp_path / "report.html")
     assert 'href="#profiles"' in rendered.html and 'href="./profiles/p.json"' in rendered.html
-    assert 'data-value="129.0"' in rendered.html
+    assert 'data-order="129.0"' in rendered.html
     assert any("broken.json" in problem for problem in rendered.problems)

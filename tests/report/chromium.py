@@ -28,6 +28,8 @@ class Tab:
         self._count = 0
         self._session: str | None = None
         self._received = b""
+        self.complaints: list[str] = []
+        """What the console was told: errors and warnings, requests that were blocked, exceptions."""
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         # Chromium reads commands from descriptor 3 and answers on descriptor 4.
@@ -47,6 +49,8 @@ class Tab:
     def __enter__(self) -> Tab:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Runtime", "Log", "Page", "Network"):
+            self.call(f"{domain}.enable")
         return self
 
     def __exit__(
@@ -58,7 +62,7 @@ class Tab:
         os.close(self._in)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The result of one command of the DevTools protocol; events in between are dropped."""
+        """The result of one command of the DevTools protocol; of events in between complaints are kept."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": parameters}
         if self._session:
@@ -66,10 +70,20 @@ class Tab:
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
             answer = json.loads(self._message())
+            self._note(answer)
             if answer.get("id") == self._count:
                 assert "error" not in answer, answer["error"]
                 result: dict[str, Any] = answer["result"]
                 return result
+
+    def _note(self, event: dict[str, Any]) -> None:
+        kind, told = event.get("method"), event.get("params", {})
+        if kind == "Runtime.exceptionThrown":
+            self.complaints.append(str(told["exceptionDetails"]))
+        elif kind == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(told["entry"]["text"])
+        elif kind == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
+            self.complaints.append(str([part.get("value", part.get("description")) for part in told["args"]]))
 
     def _message(self) -> bytes:
         end = time.monotonic() + self._timeout
@@ -82,8 +96,8 @@ class Tab:
         return message
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of a JavaScript expression in the page, or what its promise comes to."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -95,15 +109,31 @@ class Tab:
             assert time.monotonic() < end, f"{url} did not load"
             time.sleep(0.05)
 
-    def click(self, element: str) -> None:
-        """Press and release the mouse on the middle of the element that an expression gives."""
+    def wait(self, expression: str) -> None:
+        """Wait until an expression holds."""
+        end = time.monotonic() + self._timeout
+        while not self.evaluate(f"!!({expression})"):
+            assert time.monotonic() < end, f"{expression} does not hold"
+            time.sleep(0.05)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """One event of the mouse: ``Moved``, ``Pressed``, ``Released`` or ``Wheel``."""
+        self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **more)
+
+    def middle(self, element: str) -> tuple[float, float]:
+        """Where the middle of the element that an expression gives is seen, once it is scrolled into sight."""
         place = (
             f"(e => (e.scrollIntoView({{block: 'center', inline: 'center'}}), e.getBoundingClientRect()))({element})"
         )
         x, y = self.evaluate(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({place})")
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            button = "none" if kind == "mouseMoved" else "left"
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=1)
+        return x, y
+
+    def click(self, element: str) -> None:
+        """Press and release the mouse on the middle of the element that an expression gives."""
+        x, y = self.middle(element)
+        self.mouse("Moved", x, y)
+        for kind in ("Pressed", "Released"):
+            self.mouse(kind, x, y, button="left", clickCount=1)
 
     def press_enter(self) -> None:
         """Press and release the return key."""

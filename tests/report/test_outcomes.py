@@ -11,7 +11,7 @@ import pytest
 
 from tests.records.made import make_per_query, make_record
 from tests.report.scenes import put
-from vibench.records.store import record_path
+from vibench.records.store import record_path, write_record
 from vibench.report.outcomes import camera_scores, pair_scores, read_outcomes, relative_link
 
 
@@ -25,8 +25,8 @@ def test_scores_by_camera_are_means_over_queries_then_trials() -> None:
             rows = [row for row in range(4) if trial.camera[row] == camera and trial.first_hit[row] > 0]
             r1.append(np.mean([trial.first_hit[row] == 1 for row in rows]))
             ap.append(np.mean([trial.ap[row] for row in rows]))
-        assert score.r1 == pytest.approx(100 * np.mean(r1))
-        assert score.map == pytest.approx(100 * np.mean(ap))
+        assert score[0] == pytest.approx(100 * np.mean(r1))
+        assert score[1] == pytest.approx(100 * np.mean(ap))
 
 
 def test_scores_by_pair_of_cameras_count_the_queries_with_a_match_there() -> None:
@@ -37,7 +37,7 @@ def test_scores_by_pair_of_cameras_count_the_queries_with_a_match_there() -> Non
         camera_ap=np.array([[0.5, nan], [0.2, 1.0], [1.0, nan], [nan, nan]]),
         camera_first_hit=np.array([[2, 0], [3, 1], [1, 0], [0, 0]], np.int32),
     )
-    found = {pair: (score.r1, score.map) for pair, score in pair_scores([trial, trial]).items()}
+    found = dict(pair_scores([trial, trial]))
     assert found.keys() == {(3, 1), (6, 1), (6, 2)}
     assert found[3, 1] == pytest.approx((50.0, 75.0))
     assert found[6, 1] == pytest.approx((0.0, 20.0))
@@ -71,3 +71,16 @@ def test_a_moved_record_is_linked_and_its_missing_outcome_reported(tmp_path: Pat
     outcomes, problems = read_outcomes({moved: record}, tmp_path / "report.html")
     assert outcomes[record.id].link == f"./records/elsewhere/{path.name}"
     assert not outcomes[record.id].cameras and len(problems) == 1 and "no such file" in problems[0]
+
+
+def test_precisions_of_queries_are_means_over_the_trials_that_ask_the_same(tmp_path: Path) -> None:
+    record = make_record(trial_count=3)
+    trials = [make_per_query(seed) for seed in range(3)]
+    # Of another train/test split, such as RegDB's.
+    trials[2] = replace(trials[2], pid=trials[2].pid + 1)
+    write_record(tmp_path, record, trials)
+    outcomes, _ = read_outcomes({record_path(tmp_path, record): record}, tmp_path / "report.html")
+    queries = outcomes[record.id].queries
+    assert queries is not None
+    np.testing.assert_allclose(queries.ap, (trials[0].ap + trials[1].ap) / 2)
+    assert np.isnan(queries.ap[3]) and queries.pid.tolist() == trials[0].pid.tolist()

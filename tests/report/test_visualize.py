@@ -42,14 +42,19 @@ def gallery(run: PicturedRun, **changes: Any) -> Gallery:
 
 def test_queries_are_the_best_the_worst_or_random_ones(run: PicturedRun) -> None:
     def selected(seed: int = 0) -> dict[str, list[int]]:
-        return select_queries(("best", "worst", "random"), {}, run.queries, run.precisions, 3, seed)
+        pids = run.images.pids[run.queries]
+        return select_queries(("best", "worst", "random"), {}, run.queries, pids, run.precisions, 3, seed)
 
     ap = dict(zip(run.queries.tolist(), run.precisions, strict=True))
     groups = selected()
     assert list(groups) == ["best", "worst", "random"]
-    known = np.sort([value for value in ap.values() if not np.isnan(value)])
-    np.testing.assert_array_equal([ap[row] for row in groups["best"]], known[::-1][:3])
-    np.testing.assert_array_equal([ap[row] for row in groups["worst"]], known[:3])
+    of_identity: dict[int, list[float]] = {}
+    for row, value in ap.items():
+        if not np.isnan(value):
+            of_identity.setdefault(int(run.images.pids[row]), []).append(value)
+    best, worst = (np.sort([choose(found) for found in of_identity.values()]) for choose in (max, min))
+    np.testing.assert_array_equal([ap[row] for row in groups["best"]], best[::-1][:3])
+    np.testing.assert_array_equal([ap[row] for row in groups["worst"]], worst[:3])
     assert selected() == groups and selected(1)["random"] != groups["random"]
     assert len(set(groups["random"])) == 3
 
@@ -67,8 +72,18 @@ def test_a_copy_without_all_test_images_is_pictured_as_it_is(run: PicturedRun, s
 
 def test_a_query_without_match_is_never_selected() -> None:
     precisions = np.array([np.nan, 0.5, np.nan, 0.25, 0.5])
-    groups = select_queries(("random", "best", "worst"), {}, np.arange(10, 15), precisions, 9, 0)
+    groups = select_queries(("random", "best", "worst"), {}, np.arange(10, 15), np.arange(5), precisions, 9, 0)
     assert groups == {"random": [11, 13, 14], "best": [11, 14, 13], "worst": [13, 11, 14]}
+
+
+def test_best_and_worst_show_everybody_once_before_anybody_twice() -> None:
+    precisions, pids = np.array([0.9, 0.8, 0.7, 0.6, 0.5]), np.array([1, 1, 1, 2, 3])
+
+    def selected(count: int) -> dict[str, list[int]]:
+        return select_queries(("best", "worst"), {}, np.arange(5), pids, precisions, count, 0)
+
+    assert selected(3) == {"best": [0, 3, 4], "worst": [4, 3, 2]}
+    assert selected(4) == {"best": [0, 1, 3, 4], "worst": [4, 3, 2, 1]}, "more are asked for than there are people"
 
 
 def test_ranked_figures_show_the_evaluated_lists(run: PicturedRun, monkeypatch: pytest.MonkeyPatch) -> None:

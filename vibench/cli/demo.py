@@ -71,7 +71,8 @@ def demo(
         "For real images see 'vibench train --help'.\n"
     )
     again = f"vibench eval {done.run} --protocol sysu-all --rerank k-reciprocal --leaderboards {done.leaderboards}"
-    console.print(f"[bold]All on one page:[/] {escape(str(done.page))}", soft_wrap=True)
+    if done.page is not None:
+        console.print(f"[bold]All on one page:[/] {escape(str(done.page))}", soft_wrap=True)
     console.print(f"[bold]Next, re-rank:[/] {escape(again)}", soft_wrap=True)
     console.print(
         "[bold]Then your own:[/] vibench eval --features FILE.npz --name NAME --protocol sysu-all", soft_wrap=True

@@ -30,7 +30,9 @@ def visualize(
             "take the first selection.",
         ),
     ] = "random,best,worst",
-    count: Annotated[int, typer.Option(help="Queries per selection.")] = 5,
+    count: Annotated[
+        int, typer.Option(help="Queries per selection; best and worst show everybody once before anybody twice.")
+    ] = 5,
     trial: Annotated[
         int | None,
         typer.Option(

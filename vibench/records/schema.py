@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any, Literal
 
 from vibench.evaluation.result import METRICS, Evaluation, TrialScore
@@ -138,7 +139,7 @@ class Record:
         if problem:
             raise ValueError(problem)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits that follow from what was evaluated, under which rules, with which outcome.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from vibench.errors import UsageError, suggestion
 from vibench.evaluation.draws import Trial
@@ -18,18 +19,24 @@ CHOSEN = "chosen"
 
 
 def select_queries(
-    wanted: Sequence[str], named: dict[str, int], queries: np.ndarray, precisions: np.ndarray, count: int, seed: int
+    wanted: Sequence[str],
+    named: dict[str, int],
+    queries: np.ndarray,
+    pids: np.ndarray,
+    precisions: np.ndarray,
+    count: int,
+    seed: int,
 ) -> dict[str, list[int]]:
     """Rows of queries by group, in the order wanted: members of `SELECTIONS`, ``count`` each, and `CHOSEN`.
 
-    ``named`` are the rows of the other words (`named_queries`), ``queries`` (Q,) all rows to select from and
-    ``precisions`` (Q,) their average precision. A query without true match, of precision NaN, is never selected; of
-    equal ones the first are.
+    ``named`` are the rows of the other words (`named_queries`), ``queries`` (Q,) all rows to select from, ``pids`` (Q,)
+    whom they show and ``precisions`` (Q,) their average precision. A query without true match, of precision NaN, is
+    never selected; of equal ones the first are. The best and the worst show everybody once before anybody twice.
     """
     groups: dict[str, list[int]] = {}
     for word in wanted:
         if word in SELECTIONS:
-            groups[word] = _selected(word, queries, precisions, count, seed)
+            groups[word] = _selected(word, queries, pids, precisions, count, seed)
         else:
             groups.setdefault(CHOSEN, []).append(named[word])
     return groups
@@ -49,13 +56,17 @@ def named_queries(wanted: Sequence[str], protocol: Protocol, images: Images, tri
     return found
 
 
-def _selected(selection: str, queries: np.ndarray, precisions: np.ndarray, count: int, seed: int) -> list[int]:
+def _selected(
+    selection: str, queries: np.ndarray, pids: np.ndarray, precisions: np.ndarray, count: int, seed: int
+) -> list[int]:
     valid = np.flatnonzero(~np.isnan(precisions))
     if selection == "random":
         places = np.sort(generator(seed, "pictured queries").permutation(valid)[:count])
     else:
         sign = -1.0 if selection == "best" else 1.0
-        places = valid[np.argsort(sign * precisions[valid], kind="stable")][:count]
+        ordered = valid[np.argsort(sign * precisions[valid], kind="stable")]
+        times = pd.Series(pids[ordered]).groupby(pids[ordered]).cumcount().to_numpy()
+        places = ordered[np.sort(np.argsort(times, kind="stable")[:count])]
     return [int(row) for row in queries[places]]
 
 

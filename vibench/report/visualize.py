@@ -130,7 +130,10 @@ class Gallery:
     def lists(self) -> dict[str, list[RankedList]]:
         """The ranked lists of the queries that the request asks for, by group."""
         run, request = self.run, self.request
-        groups = select_queries(request.queries, run.named, run.queries, run.precisions, request.count, request.seed)
+        pids = run.images.pids[run.queries]
+        groups = select_queries(
+            request.queries, run.named, run.queries, pids, run.precisions, request.count, request.seed
+        )
         # At once, because a method that compares all queries with the gallery does so in every call.
         ranked = iter(run.ranked([row for rows in groups.values() for row in rows]))
         return {name: [next(ranked) for _ in rows] for name, rows in groups.items()}

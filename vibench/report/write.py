@@ -1,32 +1,48 @@
-"""From a leaderboards folder to the page on disk, and its charts as pictures."""
+"""From a leaderboards folder to the page on disk: one HTML file that holds all it needs, and asks no network.
+
+The same records give the same bytes. A content security policy allows the page's own styles and scripts, by their
+hashes, and nothing else; Vega interprets expressions instead of compiling them.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vibench.errors import UsageError
 from vibench.files.places import keeping, require_folder, require_writable
 from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import ablation_boards
-from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.bibtex import bibliography, bibtex
+from vibench.leaderboard.board import Board, build_boards
+from vibench.leaderboard.cells import board_title, score_text
 from vibench.leaderboard.certainty import certainty_of
 from vibench.leaderboard.consensus import ablation_rows, published_rows
-from vibench.leaderboard.profiles import read_profile_tables
+from vibench.leaderboard.profiles import FOLDER, READING, read_profile_tables
 from vibench.leaderboard.published import Published
+from vibench.leaderboard.row import Row
 from vibench.records.store import find_records
-from vibench.report.ablations import ablation_figure
-from vibench.report.board_charts import board_charts
-from vibench.report.charts.chart import Chart
-from vibench.report.entries import entry_sections
-from vibench.report.markup import Markup
-from vibench.report.outcomes import read_outcomes
-from vibench.report.page import BoardPart, to_html
-from vibench.report.png import have_matplotlib, write_png
-from vibench.report.profile_tables import profile_section
-from vibench.report.runs import training_charts
+from vibench.report.duels import duel
+from vibench.report.frames import board_lines, titles, training_frames
+from vibench.report.libraries import page_scripts, page_styles, policy, require_libraries, write_chart
+from vibench.report.methods_page import method_parts, with_code
+from vibench.report.outcomes import Outcome, read_outcomes, relative_link
+from vibench.report.tables import dataset_text, protocol_text, table
 from vibench.runtime.progress import Progress, silent
+
+_TEMPLATES = Path(__file__).with_name("templates")
+# Control characters, and those that turn the direction of the text around them.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
+
+Drawing = tuple[Mapping[str, Any], Mapping[str, Sequence[Any]]]
+"""A form with its title, and the columns of its frame (`vibench.report.charts.theme.filled`)."""
 
 
 @dataclass(frozen=True)
@@ -34,86 +50,184 @@ class Rendered:
     """The page as a text, and what it shows."""
 
     html: str
-    charts: tuple[tuple[str, Chart], ...]
-    """Every chart of the page with a name of its own that is fit for a file."""
+    charts: Mapping[str, Drawing]
+    """By names that are fit for files."""
     boards: int
     records: int
     problems: tuple[str, ...]
     """A sentence per file that could not be read."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was written."""
-
-    page: Path
-    rendered: Rendered
-    pictures: tuple[Path, ...] | None
-    """One PNG per chart; None where matplotlib is not installed."""
+def displayable(text: str) -> str:
+    """The text with U+FFFD for every character that cannot be shown or would disorder its neighbours."""
+    return _UNSHOWABLE.sub("\ufffd", text)
 
 
 def render_report(
-    leaderboards: Path, page: Path, *, published: Published | None = None, runs: Path | None = None
-) -> Rendered:
-    """The page of all records and profiles below ``leaderboards``, as it is to lie at ``page``.
-
-    ``published`` adds the published numbers to the boards of real data, and ``runs`` the training curves of the run
-    folders below it. Raises `UsageError` where ``runs`` is no folder.
-    """
-    if runs is not None and not runs.is_dir():
-        raise UsageError(f"{runs}: is no folder of training runs; name one with --runs.")
-    records, problems = find_records(leaderboards)
-    outcomes, unread = read_outcomes(records, page)
-    printed = [*published_rows(published), *ablation_rows(published)] if published else []
-    boards = build_boards(records.values(), printed, certainty=certainty_of(leaderboards, records))
-    ablations = ablation_boards(boards, published.papers if published else {})
-    parts = []
-    for board in boards:
-        sections = entry_sections(board, outcomes)
-        figures = [ablation_figure(ablation) for ablation in ablations if ablation.board is board]
-        charts = (*board_charts(board, sections), *(chart for chart in figures if chart is not None))
-        parts.append(BoardPart(board, sections, charts))
-    training, unreadable = training_charts(runs, outcomes) if runs else ([], [])
-    profiles, unsound = read_profile_tables(leaderboards)
-    named = [(f"{part.board.dataset}-{part.board.name}-{chart.name}", chart) for part in parts for chart in part.charts]
-    # A missing per-query file has been reported with its record.
-    reported = {problem.partition(":")[0] for problem in problems}
-    unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
-    return Rendered(
-        to_html(parts, training, outcomes, profile_section(profiles, leaderboards, page) if profiles else Markup("")),
-        (*named, *((chart.name, chart) for chart in training)),
-        len(parts),
-        len(outcomes),
-        (*problems, *unread, *unreadable, *unsound),
-    )
-
-
-def write_report(
     leaderboards: Path,
     page: Path,
     *,
     published: Published | None = None,
     runs: Path | None = None,
-    progress: Progress = silent,
-) -> Report:
-    """Write the page of `render_report`, and its charts as PNGs into ``<page without suffix>-charts/`` beside it.
+    images: Path | None = None,
+) -> Rendered:
+    """The page of all records and profiles below ``leaderboards``, as it is to lie at ``page``.
 
-    Raises `UsageError` before all else where either cannot be written. What cannot be written all the same is kept
-    elsewhere, and `VibenchError` says where at the end.
+    ``published`` adds the published numbers to the boards of real data, and the papers' BibTeX; ``runs`` the training
+    curves of the run folders below it, and ``images`` thumbnails of queries from the data sets in it, each in a folder
+    of its name. Raises `UsageError` where a library of the page is not installed, and where ``runs`` or ``images`` is
+    no folder.
     """
-    charts = page.with_name(f"{page.stem}-charts")
+    require_libraries()
+    from vibench.report.charts.boards import duel_chart
+    from vibench.report.charts.theme import form
+    from vibench.report.figures import board_figures, method_figures, overview_figures
+
+    for folder, option, what in ((runs, "--runs", "training runs"), (images, "--images", "data sets")):
+        if folder is not None and not folder.is_dir():
+            raise UsageError(f"{folder}: is no folder of {what}; name one with {option}.")
+    records, problems = find_records(leaderboards)
+    outcomes, unread = read_outcomes(records, page)
+    printed = [*published_rows(published), *ablation_rows(published)] if published else []
+    # Boards of real data, then twins; of each, those with measured rows first, and the larger ones.
+    boards = sorted(
+        build_boards(records.values(), printed, certainty=certainty_of(leaderboards, records)),
+        key=lambda board: (board.synthetic, not board.measured, -len(board.rows)),
+    )
+    lines = [board_lines(board, outcomes) for board in boards]
+    every = [line for part in lines for line in part]
+    training, unreadable = training_frames(runs, outcomes) if runs else ({}, [])
+    profiles, unsound = read_profile_tables(leaderboards)
+    named = titles(boards)
+    ids = {id(board): key for board, key in zip(boards, named, strict=True)}
+    ablations = ablation_boards(boards, published.papers if published else {})
+    overview = list(overview_figures(every))
+    measured = [(ids[id(board)], board, part) for board, part in zip(boards, lines, strict=True) if board.measured]
+    compared = {key: duel(part, board, images) for key, board, part in measured}
+    duels = {key: found for key, (found, _) in compared.items() if found}
+    unseen = [problem for _, problem in compared.values() if problem]
+    of_board = {key: list(board_figures(board, part, key)) for key, board, part in measured}
+    methods = method_parts(every)
+    of_method = {part.name: list(method_figures(part, ablations, ids, training)) for part in methods}
+    figures = [*overview, *(one for part in (*of_board.values(), *of_method.values()) for one in part)]
+    forms = {one.form: form(one.chart, *one.arguments) for one in figures}
+    # A missing per-query file has been reported with its record.
+    reported = {problem.partition(":")[0] for problem in problems}
+    unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
+    charts = {one.id: (one.form, one.columns) for one in figures}
+    links = {name: outcome.link for name, outcome in outcomes.items()} | _addresses(published)
+    html = _html(
+        {
+            "table": table(every, with_code(methods), links),
+            "forms": {**forms, "duel": form(duel_chart)},
+            "charts": charts,
+            "duels": duels,
+            "bibtex": {line.row.method: _paper(line.row, published) for line in every} if published else {},
+            "dataset": _first_dataset(boards),
+        },
+        summary=_summary(len(boards), outcomes),
+        titles=named,
+        boards=measured,
+        duels=duels,
+        of_board=of_board,
+        synthetic=any(board.synthetic for board in boards),
+        overview=overview,
+        methods=methods,
+        of_method=of_method,
+        profiles=profiles,
+        profile_link=lambda name: relative_link(leaderboards / FOLDER / name, page),
+    )
+    drawings = {one.id: ({**forms[one.form], "title": one.title}, charts[one.id][1]) for one in figures}
+    return Rendered(html, drawings, len(boards), len(outcomes), (*problems, *unread, *unseen, *unreadable, *unsound))
+
+
+def write_report(
+    leaderboards: Path, page: Path, *, charts: str = "", progress: Progress = silent, **options: Any
+) -> tuple[Rendered, tuple[Path, ...]]:
+    """Write the page of `render_report`, which takes ``options``; and the files of its charts.
+
+    With ``charts``, ``png`` or ``svg``, each is also a file of that kind in ``<page without suffix>-charts/`` beside
+    the page. Raises `UsageError` before all else where either cannot be written. What cannot be written all the same
+    is kept elsewhere, and `VibenchError` says where at the end.
+    """
+    folder = page.with_name(f"{page.stem}-charts")
     require_writable(page, "-o")
-    if have_matplotlib():
-        require_folder(charts, "-o")
-    rendered = render_report(leaderboards, page, published=published, runs=runs)
-    pictures = []
-    with keeping() as keep:
+    if charts:
+        require_folder(folder, "-o")
+    rendered = render_report(leaderboards, page, **options)
+    files = {folder / f"{name}.{charts}": drawing for name, drawing in rendered.charts.items() if charts}
+    with keeping() as keep, progress("drawing charts", len(files)) as advance:
         keep(page, partial(write_text, text=rendered.html))
-        if not have_matplotlib():
-            return Report(page, rendered, None)
-        with progress("drawing charts", len(rendered.charts)) as advance:
-            for name, chart in rendered.charts:
-                pictures.append(charts / f"{name}.png")
-                keep(pictures[-1], partial(write_png, drawing=chart.drawing))
-                advance(1)
-    return Report(page, rendered, tuple(pictures))
+        for path, (spec, columns) in files.items():
+            keep(path, partial(write_chart, spec=spec, columns=columns))
+            advance(1)
+    return rendered, tuple(files)
+
+
+def _paper(row: Row, published: Published) -> str:
+    """The BibTeX entry of a row's paper; empty where nothing is known of it."""
+    return bibtex(bibliography([row], published))
+
+
+def _addresses(published: Published | None) -> dict[str, str]:
+    """Where a person finds the sources of printed numbers, by their names."""
+    papers = published.papers if published else {}
+    return {name: paper.address for name, paper in papers.items() if paper.address.startswith("https://")}
+
+
+def _first_dataset(boards: Sequence[Board]) -> str:
+    """What the table shows at first: the data set of the largest board, if possible measured and real."""
+    first = max(boards, key=lambda board: (board.measured > 0, not board.synthetic, len(board.rows)), default=None)
+    return dataset_text(first) if first else ""
+
+
+def _summary(boards: int, outcomes: Mapping[str, Outcome]) -> str:
+    days = sorted(outcome.record.created[:10] for outcome in outcomes.values())
+    count = f"{boards} board{'' if boards == 1 else 's'}"
+    if not days:
+        return f"{count} of published numbers; nothing measured yet."
+    span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    return f"{count}, {len(days)} evaluation record{'' if len(days) == 1 else 's'} of {span}."
+
+
+def _html(content: Mapping[str, Any], **parts: Any) -> str:
+    """The page: ``content`` is for its script, ``parts`` are for its template."""
+    import jinja2
+    from markupsafe import Markup
+
+    from vibench.report.charts.theme import DARK, LIGHT, config, style_rules
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, str):
+            return value if isinstance(value, Markup) or value.isprintable() else displayable(value)
+        if isinstance(value, Mapping):
+            return {key: shown(one) for key, one in value.items()}
+        return [shown(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+    everything = shown({**content, "themes": [config(LIGHT), config(DARK)]})
+    text = json.dumps(everything, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Whatever could end the element around it is written as JSON escapes it.
+    text = re.sub("[<>&]", lambda sign: f"\\u{ord(sign[0]):04x}", text)
+    styles = [*page_styles(), style_rules() + (_TEMPLATES / "page.css").read_text(encoding="utf-8")]
+    scripts = [*page_scripts(), (_TEMPLATES / "page.js").read_text(encoding="utf-8")]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=shown,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals.update(
+        board_title=board_title,
+        dataset_text=dataset_text,
+        protocol_text=protocol_text,
+        score_text=score_text,
+    )
+    return environment.get_template("page.html.jinja").render(
+        **parts,
+        data=Markup(text),
+        policy=policy(styles, scripts),
+        styles=[Markup(style) for style in styles],
+        scripts=[Markup(script) for script in scripts],
+        reading=READING,
+    )

@@ -1,4 +1,6 @@
-"""Charts: pure functions from dataclasses of numbers to a `Chart`.
+"""Altair charts, each a function whose data, named ``frame``, has the columns that its docstring says.
 
-Start with `chart`, what all have in common; every other module draws one kind.
+`overview`, `boards` and `methods` hold them; `theme` has their colours, and fills in frames. In a notebook::
+
+    altair.Chart.from_dict(filled(form(cmc_chart), cmc_frame(lines), LIGHT))
 """

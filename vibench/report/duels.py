@@ -1,0 +1,112 @@
+"""Two methods head to head: the average precision of every query, and thumbnails of those that differ most."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vibench.errors import UsageError
+from vibench.leaderboard.board import Board
+from vibench.report.frames import Line, measured_lines
+from vibench.report.outcomes import Queries
+
+MOST_METHODS = 40
+"""The best of a board; every one adds a number per query to the page."""
+MOST_THUMBNAILS = 500
+_ENDS = 5
+"""Queries that a pair of methods shows of either side."""
+_HEIGHT = 64
+
+
+def duel(lines: Sequence[Line], board: Board, images: Path | None) -> tuple[dict[str, Any] | None, str]:
+    """What the page compares the methods of a board by, None with fewer than two, and why it has no thumbnails.
+
+    AP is in tenths of a percent, mean over seeds; methods that were asked other queries, or in another order, than the
+    best are left out.
+    """
+    known = [line for line in measured_lines(lines) if all(outcome.queries for outcome in line.outcomes)]
+    if not known:
+        return None, ""
+    first = known[0].outcomes[0].queries
+    assert first is not None
+    found: dict[str, np.ndarray] = {}
+    for line in known:
+        every = [outcome.queries for outcome in line.outcomes if outcome.queries]
+        if all(_same(queries, first) for queries in every) and len(found) < MOST_METHODS:
+            found[line.name] = np.mean([queries.ap for queries in every], axis=0)
+    if len(found) < 2:
+        return None, ""
+    precisions = np.round(1000.0 * np.array(list(found.values())))
+    problem, thumbnails = "", {}
+    if images is not None:
+        try:
+            thumbnails = _thumbnails(_most_apart(precisions), board, known[0], first, images / board.dataset)
+        except (UsageError, OSError) as error:
+            problem = f"no thumbnails for {board.dataset}, {board.protocol}: {error}"
+    return {
+        "names": list(found),
+        "pid": first.pid.tolist(),
+        "camera": first.camera.tolist(),
+        "ap": [[None if np.isnan(ap) else int(ap) for ap in row] for row in precisions],
+        "thumbnails": thumbnails,
+    }, problem
+
+
+def _same(one: Queries, other: Queries) -> bool:
+    return np.array_equal(one.pid, other.pid) and np.array_equal(one.camera, other.camera)
+
+
+def _most_apart(precisions: np.ndarray) -> list[int]:
+    """The queries that most pairs of methods show among their largest wins and losses; ``precisions`` is (M, Q)."""
+    counts: Counter[int] = Counter()
+    for one, other in combinations(precisions, 2):
+        order = np.argsort(np.nan_to_num(one - other), kind="stable")
+        counts.update([*order[:_ENDS].tolist(), *order[-_ENDS:].tolist()])
+    return [query for query, _ in counts.most_common(MOST_THUMBNAILS)]
+
+
+def _thumbnails(wanted: Sequence[int], board: Board, line: Line, queries: Queries, root: Path) -> dict[int, str]:
+    from PIL import Image
+
+    from vibench.datasets.index import test_rows
+    from vibench.datasets.registry import get_dataset
+    from vibench.evaluation.draws import draw_trials
+    from vibench.evaluation.images import Images
+    from vibench.protocols import load_protocol
+
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {root}")
+    dataset = get_dataset(board.dataset)
+    if dataset.version(root) != board.dataset_version:
+        raise UsageError(f"{root} is {dataset.version(root)}, the records are of {board.dataset_version}")
+    split = line.outcomes[0].record.trials[0].trial if dataset.trials > 1 else 1
+    index = test_rows(dataset.index(root, split if dataset.trials > 1 else None))
+    images = Images(
+        pids=index["pid"].to_numpy(np.int64),
+        cameras=index["camera"].to_numpy(np.int64),
+        modalities=index["modality"].to_numpy(dtype=np.str_),
+        paths=index["path"].to_numpy(dtype=np.str_),
+    )
+    protocol = load_protocol(board.protocol)
+    # Galleries are drawn, the queries of all trials are the same: the default draw will do.
+    trial = draw_trials(protocol, images, protocol.resolve_draw(None), split=split)[0]
+    rows = images.ordered(trial.query)
+    if not (np.array_equal(images.pids[rows], queries.pid) and np.array_equal(images.cameras[rows], queries.camera)):
+        raise UsageError(f"the images in {root} are not the queries of the records")
+    assert images.paths is not None
+    found = {}
+    for query in sorted(wanted):
+        with Image.open(root / str(images.paths[rows[query]])) as image:
+            small = image.convert("RGB")
+            small.thumbnail((_HEIGHT, _HEIGHT))
+            content = io.BytesIO()
+            small.save(content, "JPEG", quality=80)
+        found[query] = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    return found

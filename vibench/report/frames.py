@@ -1,0 +1,331 @@
+"""From boards and records to the data frames that tables and charts are made of."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vibench.errors import UsageError
+from vibench.leaderboard.ablations import AblationBoard
+from vibench.leaderboard.board import Board
+from vibench.leaderboard.cells import board_title, row_name, score_text, variant_text
+from vibench.leaderboard.cost import CostKind, cost_kinds, cost_of, cost_tables
+from vibench.leaderboard.rank import Rank
+from vibench.leaderboard.row import LEAKING, Row
+from vibench.protocols import load_protocol, protocol_names
+from vibench.report.outcomes import Outcome
+from vibench.training.folder import RunFolder
+from vibench.training.log import read_log
+
+MOST_CURVES, CURVE_RANKS = 14, 20
+"""More curves than this are told apart by nobody."""
+MANY_TIMES = 30.0
+"""From this ratio of largest to smallest value a cost axis is logarithmic."""
+MOST_PAIRS = 12
+"""More pairs of cameras than this do not fit beside one another."""
+(_PARAMETERS,) = cost_kinds("parameters")
+_CHARTED_COSTS = ("train-time", "latency", "parameters", "flops")
+_STAYS_COMPARABLE = {"draw unknown"}
+"""Obstacles that do not keep a printed number out of the history of a protocol."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a board."""
+
+    board: Board
+    section: str
+    rank: Rank | None
+    """As the section gives it; None for a row without one."""
+    row: Row
+    outcomes: tuple[Outcome, ...]
+    """The records that the row's numbers come from, by seed; none of a published row."""
+    folded: tuple[Line, ...] = ()
+    """The single runs of a row over several seeds, and earlier ones that it leaves out."""
+
+    @property
+    def name(self) -> str:
+        """Method, variant, and the marks that tell rows apart, which the number of seeds does not."""
+        marks = [mark for mark in self.row.marks if mark.split()[-1] not in ("seed", "seeds")]
+        return ", ".join([" ".join(part for part in (self.row.method, self.row.variant) if part), *marks])
+
+    @property
+    def records(self) -> str:
+        """The ids of the records, or where the number is printed."""
+        return " ".join(outcome.id for outcome in self.outcomes) or self.row.evidence
+
+
+def board_lines(board: Board, outcomes: Mapping[str, Outcome]) -> list[Line]:
+    """The lines of a board in its order; ``outcomes`` holds the measured rows' records by id."""
+
+    def line(section: str, rank: Rank | None, row: Row) -> Line:
+        if row.source == "published":
+            return Line(board, section, rank, row, ())
+        behind = tuple(outcomes[run.evidence] for run in row.single_runs)
+        folded = tuple(Line(board, section, None, run, (outcomes[run.evidence],)) for run in row.runs)
+        return Line(board, section, rank, row, behind, folded)
+
+    return [line(section.title, rank, row) for section in board.sections for rank, row in section.rows]
+
+
+def measured_lines(lines: Iterable[Line]) -> list[Line]:
+    """Those that hold a rank and come from records, best rank-1 first."""
+    found = [line for line in lines if line.rank is not None and line.outcomes]
+    return sorted(found, key=lambda line: -line.row.scores["r1"].value)
+
+
+def _printable(line: Line) -> dict[str, Any]:
+    """What charts over all boards say of every line; it has a rank-1."""
+    score = line.row.scores["r1"]
+    about = {"name": row_name(line.row), "source": line.row.source, "records": line.records}
+    return {**about, "r1": score.value, "r1_text": score_text(score)}
+
+
+def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
+    """The best row of every method under every protocol for `overview_chart`, ranked ones before others."""
+    rows = []
+    for line in (line for line in lines if "r1" in line.row.scores):
+        ranked = line.rank is not None
+        rank = str(line.rank) if ranked else "none: " + ", ".join(line.row.obstacles)
+        rows.append({**_printable(line), "protocol": _setting(line.board), "ranked": ranked, "rank": rank})
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows).sort_values(["ranked", "r1"], ascending=False, kind="stable")
+    return frame.drop_duplicates(["name", "protocol"])
+
+
+def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
+    """Rows with a year, that of the paper where there is one, for `timeline_chart`.
+
+    The staircase is of rows that no obstacle but an unknown draw keeps from a rank, and that look at nothing but the
+    query and each gallery image, as far as their papers say.
+    """
+    rows = []
+    for line in (line for line in lines if line.row.date and "r1" in line.row.scores):
+        information, obstacles = line.row.test_time_information, set(line.row.obstacles)
+        comparable = line.section != LEAKING and not obstacles - _STAYS_COMPARABLE
+        year = int((line.row.published or line.row).date[:4])
+        about = {"information": information, "best": comparable and information in ("none", "unknown")}
+        rows.append({**_printable(line), **about, "protocol": line.board.protocol, "year": year})
+    if not rows:
+        return pd.DataFrame()
+    frame = pd.DataFrame(rows).drop_duplicates(["protocol", "name", "r1", "year"])
+    for _, part in frame[frame["best"]].sort_values(["year", "r1"], ascending=[True, False]).groupby("protocol"):
+        beaten = part["r1"] <= part["r1"].cummax().shift(fill_value=-1.0)
+        frame.loc[part.index[beaten], "best"] = False
+    parts = [labelled(part, "best", "year") for _, part in frame.groupby("protocol", sort=False)]
+    return pd.concat(parts)
+
+
+def labelled(frame: pd.DataFrame, chosen: str, x: str, logarithmic: bool = False) -> pd.DataFrame:
+    """With a column ``label``: the names of the chosen points, highest first, where they cover no label and no point.
+
+    The column ``side`` is the end of a label that touches its point: left of what nothing cheaper or older beats there
+    is room, unless the axis ends. Places are shares of the extents, and letters as wide as on a phone.
+    """
+    across = (np.log10(frame[x]) if logarithmic else frame[x]).to_numpy(np.float64)
+    places = np.stack([(one - one.min()) / (np.ptp(one) or 1.0) for one in (across, frame["r1"].to_numpy())], axis=1)
+    labels, sides = [""] * len(frame), ["right"] * len(frame)
+    taken: list[tuple[float, float, float]] = []
+    for at in sorted(np.flatnonzero(frame[chosen]).tolist(), key=lambda at: -places[at, 1]):
+        name, (left, low) = str(frame["name"].iat[at]), places[at]
+        width = _LETTER * len(name)
+        sides[at] = "right" if left - width > -0.05 else "left"
+        left, low = left - width if sides[at] == "right" else left, low + 0.5 * _LINE
+        free = all(left > end or left + width < start or abs(low - other) > _LINE for start, end, other in taken)
+        inside = (places[:, 0] > left) & (places[:, 0] < left + width) & (abs(places[:, 1] - low) < 0.7 * _LINE)
+        if free and left + width < 1.05 and not np.delete(inside, at).any():
+            taken.append((left, left + width, low))
+            labels[at] = name
+    return frame.assign(label=labels, side=sides)
+
+
+_LETTER, _LINE = 0.018, 0.06
+"""Width of a letter and height of a line, as shares of a chart's extents."""
+
+
+@dataclass(frozen=True)
+class CostFrame:
+    """One cost of a board on one device (empty where none matters), for `cost_chart`."""
+
+    kind: CostKind
+    device: str
+    logarithmic: bool
+    frame: pd.DataFrame
+
+
+def cost_frames(lines: Sequence[Line], board: Board) -> Iterator[CostFrame]:
+    """A frame per cost with at least two rows."""
+    known = {id(line.row): line for line in measured_lines(lines)}
+    for table in cost_tables(board):
+        for kind in (kind for kind in table.kinds if kind.name in _CHARTED_COSTS):
+            rows = [
+                {
+                    "name": line.name,
+                    "section": line.row.section,
+                    "r1": line.row.scores["r1"].value,
+                    "cost": value,
+                    "front": kind.name in one.pareto,
+                    "size": cost_of(line.row, _PARAMETERS),
+                    "records": line.records,
+                }
+                for one in table.lines
+                if (line := known.get(id(one.row))) and (value := one.value(kind)) is not None
+            ]
+            if len(rows) < 2:
+                continue
+            frame = pd.DataFrame(rows)
+            frame["parameters"] = [f"{size:.1f}" if size else "unknown" for size in frame["size"].fillna(0.0)]
+            # A mark without a size would not be drawn.
+            frame["size"] = frame["size"].astype(float).fillna(frame["size"].min()).fillna(1.0)
+            low, high = frame["cost"].min(), frame["cost"].max()
+            logarithmic = bool(low > 0 and high / low > MANY_TIMES)
+            yield CostFrame(kind, table.device, logarithmic, labelled(frame, "front", "cost", logarithmic))
+
+
+def cmc_frame(lines: Sequence[Line]) -> pd.DataFrame:
+    """The mean curve over the seeds of the best measured rows, for `cmc_chart`."""
+    rows = []
+    for line in measured_lines(lines)[:MOST_CURVES]:
+        ranks = min(CURVE_RANKS, *(len(outcome.record.cmc) for outcome in line.outcomes))
+        mean = 100.0 * np.mean([outcome.record.cmc[:ranks] for outcome in line.outcomes], axis=0)
+        shares = enumerate(np.round(mean, 3).tolist(), start=1)
+        rows += [{"name": line.name, "rank": r, "share": share, "records": line.records} for r, share in shares]
+    frame = pd.DataFrame(rows, columns=["name", "rank", "share", "records"])
+    return frame if frame["rank"].max() > 1 else frame[:0]
+
+
+def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
+    """Scores by query camera and by pairs of cameras for `cameras_chart`; kinds of a single column are left out."""
+    rows: list[dict[str, Any]] = []
+    for line in measured_lines(lines):
+        for place, kind in enumerate(("cameras", "pairs")):
+            found = [getattr(outcome, kind) for outcome in line.outcomes]
+            # A mean over seeds only where every seed has valid queries there.
+            for key in sorted(set.intersection(*(set(scores) for scores in found))):
+                r1, mean_ap = np.mean([scores[key] for scores in found], axis=0)
+                label = _camera_name(key, board.protocol) if kind == "cameras" else f"{key[0]} → {key[1]}"
+                about = {"name": line.name, "camera": label, "place": (place, key), "records": line.records}
+                rows.append({**about, "r1": float(r1), "map": float(mean_ap)})
+    frame = pd.DataFrame(rows, columns=["name", "camera", "place", "r1", "map", "records"])
+    for sort, most in ((0, math.inf), (1, MOST_PAIRS)):
+        chosen = np.array([place[0] == sort for place in frame["place"]], dtype=bool)
+        if not 1 < frame.loc[chosen, "camera"].nunique() <= most:
+            frame = frame[~chosen]
+    order = {place: at for at, place in enumerate(sorted(set(frame["place"])))}
+    return frame.assign(place=frame["place"].map(order))
+
+
+def _camera_name(camera: int, protocol: str) -> str:
+    """``camera 3``, and its modality where the protocol knows the camera among the queries'."""
+    if protocol in protocol_names():
+        query = load_protocol(protocol).query
+        if camera in query.cameras:
+            return f"camera {camera}, {query.modality}"
+    return f"camera {camera}"
+
+
+def trials_frame(lines: Sequence[Line]) -> pd.DataFrame:
+    """Rank-1 of every trial for `trials_chart`; empty where nothing has several."""
+    rows = [
+        {
+            "name": line.name,
+            "trial": trial.trial,
+            "seed": outcome.record.run.seed,
+            "r1": 100.0 * trial.r1,
+            "records": outcome.id,
+        }
+        for line in measured_lines(lines)
+        for outcome in line.outcomes
+        for trial in outcome.record.trials
+    ]
+    frame = pd.DataFrame(rows, columns=["name", "trial", "seed", "r1", "records"])
+    return frame if frame["trial"].nunique() > 1 else frame[:0]
+
+
+def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
+    """The variants of one method for `ablation_chart`. Printed numbers never stand beside those of a twin."""
+    rows = []
+    for line in ablation.lines:
+        row = line.printed or line.measured
+        assert row is not None, "a line has one of the two"
+        # The method stands in the title; a rival in its paper's tables keeps its own name.
+        name = variant_text(row) if row.variant and row.method == ablation.method else row_name(row)
+        for source, one in (("measured", line.measured), ("printed", line.printed)):
+            if one is not None and "r1" in one.scores:
+                score, spread = one.scores["r1"], one.scores["r1"].deviation or 0.0
+                ends = {"low": max(0.0, score.value - spread), "high": min(100.0, score.value + spread)}
+                about = {"variant": name, "source": source, "r1": score.value, "r1_text": score_text(score)}
+                rows.append({**about, **ends, "records": one.evidence})
+    frame = pd.DataFrame(rows, columns=["variant", "source", "r1", "r1_text", "low", "high", "records"])
+    return frame.assign(room=1.45 * frame["high"].max())
+
+
+def training_frames(
+    folder: Path, outcomes: Mapping[str, Outcome]
+) -> tuple[dict[tuple[str, str], pd.DataFrame], list[str]]:
+    """Training curves of the runs below ``folder`` by method and data set, and a sentence per unreadable run.
+
+    A run's numbers come from its ``log.csv``; it carries the records that evaluated it.
+    """
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    problems: list[str] = []
+    by_run: dict[str, list[str]] = {}
+    for outcome in sorted(outcomes.values(), key=lambda outcome: outcome.id):
+        by_run.setdefault(outcome.record.run.id, []).append(outcome.id)
+    for log in sorted(folder.rglob("log.csv")):
+        run = RunFolder(log.parent)
+        if not run.description_path.is_file():
+            continue
+        try:
+            about = run.description()
+            rows = [row for row in read_log(log) if math.isfinite(row.get("total", math.nan))]
+        except UsageError as error:
+            problems.append(str(error))
+            continue
+        trial = "" if about.trial is None else f", trial {about.trial}"
+        label = f"{about.variant or about.method}, seed {about.seed}{trial}"
+        records = " ".join(by_run.get(about.id, [])) or f"run {about.id}"
+        place = log.parent.relative_to(folder).as_posix()
+        found.setdefault((about.method, about.dataset), []).extend(
+            {"run": label, "place": place, "epoch": int(row["epoch"]), "total": row["total"], "records": records}
+            for row in rows
+        )
+    frames = {key: pd.DataFrame(rows) for key, rows in sorted(found.items()) if rows}
+    for frame in frames.values():
+        # Runs of one variant, seed and trial are told apart by their folders.
+        alike = frame.groupby("run")["place"].transform("nunique") > 1
+        frame.loc[alike, "run"] = frame.loc[alike, "place"]
+    return frames, problems
+
+
+def identities(names: Iterable[str]) -> list[str]:
+    """What is fit for ids of the page and for files, none twice: small letters, digits and hyphens."""
+    found: dict[str, None] = {}
+    for name in names:
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "nameless"
+        found[plain if plain not in found else f"{plain}-{len(found)}x"] = None
+    return list(found)
+
+
+def titles(boards: Sequence[Board]) -> dict[str, str]:
+    """A title per board by its id, none twice."""
+    counts = Counter(board_title(board) for board in boards)
+    told = [
+        board_title(board) + (f", rules {board.fingerprint[:8]}" if counts[board_title(board)] > 1 else "")
+        for board in boards
+    ]
+    return dict(zip(identities(f"{board.dataset} {board.name}" for board in boards), told, strict=True))
+
+
+def _setting(board: Board) -> str:
+    """What a column of the overview stands for; draws share one, as most papers do not say theirs."""
+    return f"{board.protocol} on {board.dataset} {board.dataset_version}" if board.synthetic else board.protocol
