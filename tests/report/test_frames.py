@@ -17,6 +17,7 @@ from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import load_published
+from vibench.leaderboard.rank import plain
 from vibench.records.schema import Record
 from vibench.records.store import record_path
 from vibench.report.frames import (
@@ -57,8 +58,8 @@ def lines_of(folder: Path, *records: Record) -> tuple[Board, list[Line]]:
 def test_runs_that_differ_in_their_seed_are_one_line(tmp_path: Path) -> None:
     runs = [seeded("agw", seed, r1) for seed, r1 in ((2, 0.6), (0, 0.5), (1, 0.4))]
     _, (first, second) = lines_of(tmp_path, *runs, make_record("baseline", 0.52))
-    assert (first.name, first.rank) == ("baseline", 1), "0.505 in the mean ranks behind 0.525"
-    assert (second.name, second.rank) == ("agw", 2)
+    assert (first.name, first.rank) == ("baseline", plain(1)), "0.505 in the mean ranks behind 0.525"
+    assert (second.name, second.rank) == ("agw", plain(2))
     assert [line.row.run.seed for line in second.folded] == [0, 1, 2]
     assert second.records == f"{runs[1].id} {runs[2].id} {runs[0].id}"
     deviation = second.row.scores["r1"].deviation
@@ -76,7 +77,7 @@ def test_only_ranked_rows_are_drawn_best_first(tmp_path: Path) -> None:
     leak = make_record("leak", 0.9, leaking=True)
     _, lines = lines_of(tmp_path, make_record("agw", 0.4), leak, make_record("helped", 0.6, rerank="k-reciprocal"))
     assert [line.row.method for line in measured_lines(lines)] == ["helped", "agw"]
-    assert list(dict.fromkeys(cmc_frame(lines)["name"])) == ["helped, re-ranked k-reciprocal", "agw"]
+    assert list(dict.fromkeys(cmc_frame(lines)["name"])) == ["helped (re-ranked k-reciprocal)", "agw"]
     frame = scores_frame(lines).set_index("name")
     assert not frame.loc["leak", "ranked"] and frame.loc["leak", "rank"] == "none: leaking"
 
@@ -106,7 +107,7 @@ def test_costs_have_a_frame_per_device_and_a_front_per_kind_of_information(tmp_p
     assert set(found) == {("train-time", "GPU A"), ("latency", "GPU A")}, "one row alone is no comparison"
     one = found["train-time", "GPU A"]
     assert dict(zip(one.frame["name"], one.frame["front"], strict=True)) == {
-        "dear": True, "beaten": False, "helped, re-ranked k-reciprocal": True, "cheap": True
+        "dear": True, "beaten": False, "helped (re-ranked k-reciprocal)": True, "cheap": True
     }  # fmt: skip
     assert not one.logarithmic and one.frame["cost"].max() == 30.0
 

@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from tests.methods.built_in import BUILT_IN
-from tests.methods.checks import HEIGHT, WIDTH, small_method
+from tests.methods.checks import HEIGHT, MAP_WIDTH, WIDTH, small_method
 from vibench.errors import UsageError
 from vibench.methods.base import Method
 from vibench.report.grad_cam import grad_cam, similarity_to
@@ -101,5 +101,5 @@ def test_every_method_has_a_map_that_its_similarity_depends_on(name: str) -> Non
 @pytest.mark.parametrize("stages", [0, 5])
 def test_the_map_is_found_wherever_the_stages_are_shared(stages: int) -> None:
     method = small_method("baseline", "", [f"model.specific_stages={stages}"]).eval()
-    heat = grad_cam(method, IMAGE, "infrared", similarity_to(method, torch.ones(1, 512)))
+    heat = grad_cam(method, IMAGE, "infrared", similarity_to(method, torch.ones(1, MAP_WIDTH)))
     assert heat.shape == (HEIGHT // 16, WIDTH // 16)

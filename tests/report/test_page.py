@@ -165,7 +165,8 @@ def test_what_is_there_can_be_read_aloud(page: Page) -> None:
 def test_every_measured_row_names_its_records_and_every_link_leads_to_one(page: Page, folder: Path) -> None:
     known = {path.stem[-12:]: path for path in (folder / "records").rglob("*.json")}
     table = page.data["table"]
-    assert {name: (folder.parent / link).resolve() for name, link in table["links"].items()} == {
+    links = {name: link for name, link in table["links"].items() if not link.startswith("https://")}
+    assert {name: (folder.parent / link).resolve() for name, link in links.items()} == {
         name: path.resolve() for name, path in known.items()
     }
     evidence, source = ([column["key"] for column in table["columns"]].index(key) for key in ("evidence", "source"))
@@ -309,7 +310,7 @@ def test_no_text_of_a_record_changes_the_page_s_structure(tmp_path: Path, name: 
     found, plain = written(_named(name, note), "found"), written(_named("plain", "n" * len(note)), "plain")
     assert found.problems == [] and _skeleton(found) == _skeleton(plain)
     (row,) = found.data["table"]["rows"]
-    assert f"{displayable(name)} {displayable(name)}" in row
+    assert f"{displayable(name)} {displayable(name)}".strip() in row
     assert any(isinstance(cell, dict) and displayable(note) in cell.get("remarks", ()) for cell in row)
 
 

@@ -53,9 +53,8 @@ class Line:
 
     @property
     def name(self) -> str:
-        """Method, variant, and the marks that tell rows apart, which the number of seeds does not."""
-        marks = [mark for mark in self.row.marks if mark.split()[-1] not in ("seed", "seeds")]
-        return ", ".join([" ".join(part for part in (self.row.method, self.row.variant) if part), *marks])
+        """Of the row, as boards name it."""
+        return row_name(self.row)
 
     @property
     def records(self) -> str:
@@ -85,7 +84,7 @@ def measured_lines(lines: Iterable[Line]) -> list[Line]:
 def _printable(line: Line) -> dict[str, Any]:
     """What charts over all boards say of every line; it has a rank-1."""
     score = line.row.scores["r1"]
-    about = {"name": row_name(line.row), "source": line.row.source, "records": line.records}
+    about = {"name": line.name, "source": line.row.source, "records": line.records}
     return {**about, "r1": score.value, "r1_text": score_text(score)}
 
 
