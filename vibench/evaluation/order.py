@@ -36,12 +36,6 @@ def stable_top(scores: Tensor, k: int) -> Tensor:
     return top
 
 
-def has_ties(scores: Tensor, order: Tensor) -> Tensor:
-    """(Q,) bool: rows in which two finite scores are equal; ``order`` (Q, C) is their `stable_order`."""
-    ranked = scores.gather(1, order)
-    return ((ranked[:, 1:] == ranked[:, :-1]) & ranked[:, 1:].isfinite()).any(dim=1)
-
-
 def _packed_order(scores: Tensor) -> Tensor:
     """Sort integers that carry score and column in one, several times faster than a stable sort of floats.
 

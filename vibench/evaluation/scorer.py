@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vibench.errors import UsageError, suggestion
-from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity, both_ways
-from vibench.evaluation.draws import side_rows
-from vibench.evaluation.features import Features
-from vibench.evaluation.images import Images
+from vibench.evaluation.distances import DISTANCES, Comparison, DistanceFunction, Matrix, Rows
 from vibench.evaluation.rerank import k_reciprocal_distances
-from vibench.protocols import Protocol, Side
+from vibench.protocols import Protocol
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
@@ -56,11 +50,6 @@ class Settings:
         return self.rerank != "none" or (self.own is not None and not self.own.pairwise)
 
 
-def feature_rows(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
-    """The features of some rows on the device that ranks."""
-    return torch.from_numpy(features.features[rows]).to(settings.device)
-
-
 def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
     """(Q, G) bool: pairs whose cameras, (Q,) and (G,), the skip rule names, whoever is on the images."""
     skipped = torch.zeros(len(query), len(gallery), dtype=torch.bool, device=query.device)
@@ -69,52 +58,18 @@ def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
     return skipped
 
 
-def scorer(query: Tensor, gallery: Tensor, settings: Settings, skipped: Tensor | None) -> Callable[[slice], Tensor]:
-    """Scores (Q, C) float64, larger for what is more alike, of a slice of the queries."""
+def scorer(query: Rows, gallery: Rows, settings: Settings, skipped: Tensor | None = None) -> Comparison | Matrix:
+    """How alike the queries and the gallery images are; ``skipped`` (Q, G) bool for a distance that asks for it."""
     own = settings.own
-    if settings.rerank != "none":
-        distances = k_reciprocal_distances(query, gallery, chunk_bytes=settings.chunk_bytes)
-    elif own is not None and own.pairwise:
+    if settings.rerank == "none" and own is None:
+        return Comparison(query, gallery, settings.distance)
+    asked, answers = query[slice(None)], gallery[slice(None)]
+    if own is not None and own.pairwise:
         function, mode = own.function, settings.query_mode
-        return lambda part: -function(query[part], gallery, mode).double()
-    elif own is not None:
+        return Matrix(lambda part: -function(asked[part], answers, mode).double())
+    if own is not None:
         further = () if skipped is None else (skipped,)
-        distances = own.function(query, gallery, settings.query_mode, *further).double()
+        distances = own.function(asked, answers, settings.query_mode, *further).double()
     else:
-        similarity = Similarity(gallery, settings.distance)
-        return lambda part: similarity(query[part])
-    return lambda part: -distances[part]
-
-
-@dataclass(frozen=True)
-class Product:
-    """Scores from a product that serves two directions; see `scorer`."""
-
-    scores: Callable[[slice], Tensor]
-    seconds: float
-    """What this direction's half of the product took."""
-
-
-def mirrored_products(
-    protocols: Iterable[Protocol], features: Features, images: Images, settings: Settings
-) -> dict[tuple[Side, Side], Product]:
-    """By query and gallery, the products that protocols share of which one asks what the other answers.
-
-    Such a product is held as a whole, so there is none where it would exceed ``chunk_bytes``.
-    """
-    found: dict[tuple[Side, Side], Product] = {}
-    if settings.rerank != "none" or settings.own is not None:
-        return found
-    directions = {(protocol.query, protocol.gallery): protocol for protocol in protocols if not protocol.shots}
-    for (query, gallery), protocol in directions.items():
-        if (gallery, query) not in directions or (query, gallery) in found:
-            continue
-        one, other = side_rows(protocol, query, images), side_rows(protocol, gallery, images)
-        if 8 * len(one) * len(other) > settings.chunk_bytes:
-            continue
-        started = time.perf_counter()
-        rows = feature_rows(features, one, settings), feature_rows(features, other, settings)
-        scores = both_ways(*rows, settings.distance)
-        seconds = (time.perf_counter() - started) / 2
-        found[query, gallery], found[gallery, query] = (Product(direction, seconds) for direction in scores)
-    return found
+        distances = k_reciprocal_distances(asked, answers, chunk_bytes=settings.chunk_bytes)
+    return Matrix(lambda part: -distances[part])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from vibench.errors import VibenchError
+from vibench.evaluation.distances import Rows
 from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.metrics import trial_score
 from vibench.evaluation.ranking import Ranker, Sought, TieOrder
 from vibench.evaluation.result import PerQuery, TrialScore
-from vibench.evaluation.scorer import Product, Settings, feature_rows, mirrored_products, scorer, skipped_pairs
+from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
 from vibench.files.digests import sha256_text
-from vibench.protocols import Protocol, Side
+from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
 
 
@@ -46,11 +46,10 @@ def rank_cases(
 ) -> list[list[TrialOutcome]]:
     """The outcomes of the trials of every case, all on the images of one split."""
     protocols = [case.protocol for case in cases]
-    mirrored = mirrored_products(protocols, features, images, settings)
     outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
     for members in _sharing(protocols):
         group = [cases[member] for member in members]
-        ranked = _rank_group(group, features, images, settings, mirrored, progress)
+        ranked = _rank_group(group, features, images, settings, progress)
         for member, found in zip(members, ranked, strict=True):
             outcomes[member] = found
     return outcomes
@@ -69,7 +68,6 @@ def _rank_group(
     features: Features,
     images: Images,
     settings: Settings,
-    mirrored: Mapping[tuple[Side, Side], Product],
     progress: Progress,
 ) -> list[list[TrialOutcome]]:
     """Trial outcomes per case of one group of `_sharing`."""
@@ -87,10 +85,8 @@ def _rank_group(
         # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
         camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
         gallery = images.ordered(candidates, camera_first[0])
-        sides = {(case.protocol.query, case.protocol.gallery) for case in group}
-        product = mirrored.get(sides.pop()) if len(sides) == 1 else None
-        tie_order = _tie_order(images, gallery, camera_first, settings.device)
-        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, product, tie_order)
+        tie_orders = _tie_orders(images, gallery, camera_first, settings.device)
+        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, tie_orders)
     taken = iter(scored)
     return [[next(taken) for _ in case.trials] for case in group]
 
@@ -104,36 +100,25 @@ def _rank(
     images: Images,
     settings: Settings,
     progress: Progress,
-    product: Product | None = None,
-    tie_order: TieOrder | None = None,
+    tie_orders: Sequence[TieOrder] = (),
 ) -> list[TrialOutcome]:
-    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part, in chunks of queries."""
+    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part."""
     started = time.perf_counter()
     drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
     askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
-    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_order)
+    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_orders)
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
         skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    if product is None:
-        asked, answers = feature_rows(features, query, settings), feature_rows(features, gallery, settings)
-        product = Product(scorer(asked, answers, settings, skipped), seconds=0.0)
-    chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
-    parts = []
+    asked, answers = (Rows(features.features, rows, settings.device) for rows in (query, gallery))
+    scores = scorer(asked, answers, settings, skipped)
     with progress("ranking queries", len(query)) as advance:
-        for start in range(0, len(query), chunk):
-            part = slice(start, min(start + chunk, len(query)))
-            scores = product.scores(part)
-            if not torch.stack(scores.aminmax()).isfinite().all():
-                raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
-            parts.append(ranker.rank(scores, askers[part]))
-            advance(part.stop - part.start)
+        found = ranker.rank(scores, askers, settings.chunk_bytes, advance)
     ap, inp, first_hit, camera_ap, camera_first_hit = (
-        torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
-        for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
+        getattr(found, name).cpu().numpy() for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
     )
     cameras = ranker.cameras.cpu().numpy()
-    seconds = (time.perf_counter() - started + product.seconds) / len(trials)
+    seconds = (time.perf_counter() - started) / len(trials)
     outcomes = []
     for column, trial in enumerate(trials):
         rows = np.flatnonzero(np.isin(query, trial.query))
@@ -153,15 +138,18 @@ def _rank(
     return outcomes
 
 
-def _tie_order(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> TieOrder | None:
-    """For the trials whose draw orders the gallery otherwise than that of the first; ``camera_first`` (T,) bool."""
-    trials = np.flatnonzero(camera_first != camera_first[0])
-    if len(trials) == 0:
-        return None
+def _tie_orders(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> list[TieOrder]:
+    """That of the gallery and, where draws differ, the other; ``camera_first`` (T,) bool says which trial has which."""
     place = np.empty(len(images.pids), dtype=np.int64)
-    place[gallery] = np.arange(len(gallery))
-    columns = place[images.ordered(gallery, camera_first=not camera_first[0])]
-    return TieOrder(torch.from_numpy(trials).to(device), torch.from_numpy(columns).to(device))
+    place[images.ordered(gallery, camera_first=not camera_first[0])] = np.arange(len(gallery))
+    trials = [
+        torch.from_numpy(np.flatnonzero(camera_first == which)).to(device)
+        for which in (camera_first[0], not camera_first[0])
+    ]
+    found = [TieOrder(trials[0])]
+    if len(trials[1]):
+        found.append(TieOrder(trials[1], torch.from_numpy(place[gallery]).to(device)))
+    return found
 
 
 def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:
