@@ -62,6 +62,7 @@ def test_a_gallery_too_large_to_be_kept_in_float64_gives_the_same_scores(
     expected = scores(query, gallery, distance)
     # Some seven rows at a time.
     monkeypatch.setattr(distances, "_WIDENED_BYTES", 500)
+    monkeypatch.setattr(distances, "_PIECE_BYTES", 230)
     assert torch.equal(scores(query, gallery, distance), expected)
 
 

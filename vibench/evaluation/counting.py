@@ -76,7 +76,7 @@ def count_before(
     kind = torch.int32 if narrow else torch.int64
     limit = 1 << (31 - bits if narrow else min(63 - bits, 50))
     scale = 0.98 * limit
-    values.mul_(-scale)
+    values.mul_(block.weights * -scale)
     # Cutting off what follows the point takes less than one.
     margin = block.error * scale + 2.0
     if targets.values is None:

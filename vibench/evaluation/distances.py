@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -31,8 +32,11 @@ _WIDENED_BYTES = 256 << 20
 _OPEN_SHARE = 1 / 40
 """Where float32 leaves more of the pairs open than this, float64 is faster: its product takes twice as long, and an
 exact score some thirty times as long as one of a product."""
-_UNDERFLOW = 1e-30
-"""More than what float32 loses near zero."""
+_PIECE_BYTES = 8 << 20
+_SHORTEST = 1e-26
+"""Squared lengths beyond this and its inverse leave float32, or what their products come to does."""
+_UNDERFLOW = 1e-9
+"""More than what float32 loses near zero, for rows of such lengths."""
 _NOT_FINITE = "the distances hold NaN or infinite values; check the scale of the features."
 
 
@@ -53,25 +57,47 @@ class DistanceFunction:
     """What an evaluation calls it."""
 
 
-@dataclass(frozen=True)
 class Rows:
     """Some rows of features, which may lie in a file: what is asked for is read and brought to a device."""
 
-    features: np.ndarray
-    """(N, D) float32 or float64."""
-    rows: np.ndarray
-    """(n,) int64."""
-    device: str = "cpu"
+    def __init__(self, features: np.ndarray, rows: np.ndarray, device: str = "cpu") -> None:
+        """``features`` (N, D) float32 or float64, ``rows`` (n,) int64."""
+        self._features, self._rows = features, rows
+        self.device, self.width = device, features.shape[1]
+        kept = not isinstance(features, np.memmap) and len(rows) * self.width * 8 <= _WIDENED_BYTES
+        self._taken = self._take(slice(None)) if kept else None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._rows)
 
     def __getitem__(self, part: slice | np.ndarray) -> Tensor:
-        return torch.from_numpy(np.asarray(self.features[self.rows[part]])).to(self.device)
+        return self._take(part) if self._taken is None else self._taken[part]
 
-    def parts(self, size: int) -> Iterator[slice]:
-        """Slices of at most ``size`` rows, one after the other."""
-        return (slice(start, min(start + size, len(self))) for start in range(0, len(self), size))
+    def _take(self, part: slice | np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(self._features[self._rows[part]])).to(self.device)
+
+    @cached_property
+    def wide(self) -> Tensor | None:
+        """(n, D) float64; None where that is too much to keep."""
+        return None if self._taken is None else self._taken.double()
+
+    def widened(self, part: slice | np.ndarray) -> Tensor:
+        """Some of the rows as float64."""
+        return self[part].double() if self.wide is None else self.wide[part]
+
+    @cached_property
+    def squares(self) -> Tensor:
+        """(n,) float64 squared lengths. Raises `VibenchError` where one exceeds float64."""
+        size = len(self) if self.wide is not None else max(1, _PIECE_BYTES // (8 * self.width))
+        found = []
+        for start in range(0, len(self), size):
+            rows = self.widened(slice(start, start + size))
+            each = torch.arange(len(rows), device=rows.device)
+            found.append(_pair_products(rows, rows, each, each))
+        squares = torch.cat(found)
+        if not squares.isfinite().all():
+            raise VibenchError(_NOT_FINITE)
+        return squares
 
 
 @dataclass(frozen=True)
@@ -79,9 +105,12 @@ class Block:
     """Queries against gallery images."""
 
     values: Tensor
-    """(q, g) float32 or float64 in [-1, 1], larger for what is more alike; whoever takes them may overwrite them."""
+    """(q, g) float32 or float64, larger for what is more alike once they are multiplied with ``weights``; whoever takes
+    them may overwrite them."""
+    weights: Tensor
+    """(g,) of the same type, or a scalar. What comes of it lies in [-1, 1]."""
     error: float
-    """How far off they are at most, up to a positive factor and a constant per query."""
+    """How far off that is at most, up to a positive factor and a constant per query."""
     exact: Callable[[Tensor, Tensor], Tensor]
     """Rows, ascending, and columns of the block, (n,) int64 each -> float64 scores (n,), comparable within a row."""
 
@@ -104,7 +133,12 @@ class Matrix:
         scores = self.scores(part)
         largest = scores.abs().amax(dim=1, keepdim=True)
         scaled = scores / torch.where(largest > 0, largest, torch.ones_like(largest))
-        return Block(scaled, 2.0**-52, lambda rows, columns: scores[rows, columns])
+        return Block(
+            scaled,
+            torch.ones((), dtype=scaled.dtype, device=scaled.device),
+            2.0**-52,
+            lambda rows, columns: scores[rows, columns],
+        )
 
     def found_open(self, share: float) -> None:
         """Nothing is faster."""
@@ -116,70 +150,69 @@ class Comparison:
 
     def __init__(self, query: Rows, gallery: Rows, distance: str) -> None:
         """Raises `VibenchError` where squared lengths exceed float64."""
-        self._query, self.gallery, self._cosine = query, gallery, distance == "cosine"
-        self._asked, self._squares = _squares(query), _squares(gallery)
-        if not torch.cat([self._asked, self._squares]).isfinite().all():
-            raise VibenchError(_NOT_FINITE)
-        self._longest = max(float(self._squares.max().sqrt()), 1e-150)
+        self._query, self._gallery, self._cosine = query, gallery, distance == "cosine"
+        self._longest = max(float(gallery.squares.max().sqrt()), 1e-150)
+        squares = torch.cat([query.squares, gallery.squares])
+        within = bool(((squares == 0) | ((squares > _SHORTEST) & (squares < 1 / _SHORTEST))).all())
         lowered = torch.get_float32_matmul_precision() != "highest"
         # A GPU made for computing multiplies float64 no slower.
-        self._use(torch.float64 if lowered or query.device != "cpu" else torch.float32)
+        narrow = query.device == "cpu" and not lowered and (within or not self._cosine)
+        self._use(torch.float32 if narrow else torch.float64)
 
     def _use(self, dtype: torch.dtype) -> None:
-        count, unit = self._query.features.shape[1] + 1, torch.finfo(dtype).eps / 2
+        count, unit = self._query.width + 1, torch.finfo(dtype).eps / 2
         span = min(count, _SPAN) if dtype == torch.float32 else count
-        cancelled = 0.0 if self._cosine else 1.0 + float((self._asked / self._range(self._asked)).max())
+        asked = self._query.squares
+        cancelled = 0.0 if self._cosine else 1.0 + float((asked / self._range(asked)).max())
         exact = (count + 8) * 2.0**-53 * (1.0 + cancelled)
-        self.error = 1.01 * ((span + math.ceil(count / span) + 4) * unit + exact) + _UNDERFLOW
-        self._dtype = dtype
-        everything = self._query.parts(max(1, _WIDENED_BYTES // (16 * count)))
-        self._factors = torch.cat([self._query_factors(part) for part in everything])
+        self.error = 1.01 * (
+            (span + math.ceil(count / span) + 7) * unit + exact + (_UNDERFLOW if dtype == torch.float32 else 0.0)
+        )
+        self.dtype = dtype
+        size = max(1, _PIECE_BYTES // (8 * count))
+        pieces = (slice(start, start + size) for start in range(0, len(asked), size))
+        self._factors = torch.cat([self._query_factors(piece) for piece in pieces])
         self._columns: _Columns | None = None
 
     def found_open(self, share: float) -> None:
         """Go on in float64 where float32 leaves too large a ``share`` of the pairs open."""
-        if share > _OPEN_SHARE and self._dtype == torch.float32:
+        if share > _OPEN_SHARE and self.dtype == torch.float32:
             self._use(torch.float64)
 
     def block(self, part: slice, columns: slice | None = None) -> Block:
         """The queries ``part`` against the gallery images ``columns``, or all; faster where these were the last too."""
-        columns = columns or slice(0, len(self.gallery))
+        columns = columns or slice(0, len(self._gallery))
         if self._columns is None or self._columns.part != columns:
             self._columns = None
-            self._columns = _Columns(columns, self._gallery_factors(columns))
-        kept = self._columns
-        assert kept.factors is not None
-        values = _product(self._factors[part], kept.factors)
-        return Block(values, self.error, lambda rows, at: self._exact(part, rows, kept, at))
+            self._columns = _Columns(columns, *self._gallery_factors(columns))
+        values = _product(self._factors[part], self._columns.factors)
+        return Block(
+            values, self._columns.weights, self.error, lambda rows, at: self._exact(part, rows, at + columns.start)
+        )
 
     def scores(self, part: slice) -> Tensor:
         """(q, G) float64, all of them exact."""
-        shape = part.stop - part.start, len(self.gallery)
-        rows, columns = (of.flatten() for of in torch.ones(shape, device=self._squares.device).nonzero().T)
-        return self._exact(part, rows, _Columns(slice(0, shape[1])), columns).view(shape)
+        everything = torch.arange(len(self._gallery), device=self._gallery.squares.device)
+        return self.exact_at(part, everything.expand(part.stop - part.start, -1))
 
     def exact_at(self, part: slice, columns: Tensor) -> Tensor:
         """Exact scores (q, n) of the queries ``part``, each with gallery images ``columns`` (q, n) of its own."""
         rows = torch.arange(len(columns), device=columns.device).repeat_interleave(columns.shape[1])
-        whole = _Columns(slice(0, len(self.gallery)))
-        return self._exact(part, rows, whole, columns.flatten()).view_as(columns)
+        return self._exact(part, rows, columns.flatten()).view_as(columns)
 
     def values_of(self, part: slice, exact: Tensor) -> Tensor:
-        """What values of blocks approximate, for exact scores (q, n)."""
-        asked = self._asked[part, None]
+        """What weighted values of blocks approximate, for exact scores (q, n)."""
+        asked = self._query.squares[part, None]
         return exact if self._cosine else (exact + asked) / self._range(asked)
 
-    def _exact(self, part: slice, rows: Tensor, columns: _Columns, at: Tensor) -> Tensor:
-        """Scores (n,) of query ``part.start + rows`` with gallery image ``columns.part.start + at``."""
-        if 8 * (columns.part.stop - columns.part.start) * self._query.features.shape[1] <= _WIDENED_BYTES:
-            if columns.wide is None:
-                columns.wide = self.gallery[columns.part].double()
-            wide, place = columns.wide, at
-        else:
-            chosen, place = at.unique(return_inverse=True)
-            wide = self.gallery[columns.part.start + chosen.cpu().numpy()].double()
-        products = _pair_products(self._query[part].double(), wide, rows, place)
-        asked, squares = self._asked[part][rows], self._squares[columns.part][at]
+    def _exact(self, part: slice, rows: Tensor, columns: Tensor) -> Tensor:
+        """Scores (n,) of queries ``part.start + rows``, which ascend, with gallery images ``columns``."""
+        wide, place = self._gallery.wide, columns
+        if wide is None:
+            chosen, place = columns.unique(return_inverse=True)
+            wide = self._gallery.widened(chosen.cpu().numpy())
+        products = _pair_products(self._query.widened(part), wide, rows, place)
+        asked, squares = self._query.squares[part][rows], self._gallery.squares[columns]
         if self._cosine:
             # Dividing after the product keeps products of small integers, and thereby their ties, exact.
             return products / _lengths(squares) / _lengths(asked)
@@ -190,34 +223,29 @@ class Comparison:
         return (2.0 * asked.sqrt() + self._longest) * self._longest
 
     def _query_factors(self, part: slice) -> Tensor:
-        rows, squares = self._query[part].double(), self._asked[part, None]
+        rows, squares = self._query.widened(part), self._query.squares[part, None]
         if self._cosine:
-            return rows.div_(_lengths(squares)).to(self._dtype)
+            return (rows / _lengths(squares)).to(self.dtype)
         whole = self._range(squares) / self._longest
-        return torch.cat([rows.mul_(2.0 / whole), self._longest / whole], dim=1).to(self._dtype)
+        return torch.cat([rows * (2.0 / whole), self._longest / whole], dim=1).to(self.dtype)
 
-    def _gallery_factors(self, columns: slice) -> Tensor:
-        parts = []
-        for piece in range(columns.start, columns.stop, _PRODUCT_COLUMNS):
-            part = slice(piece, min(piece + _PRODUCT_COLUMNS, columns.stop))
-            rows, squares = self.gallery[part].double(), self._squares[part, None]
-            if self._cosine:
-                parts.append(rows.div_(_lengths(squares)).to(self._dtype))
-            else:
-                scaled = [rows.div_(self._longest), squares / -(self._longest**2)]
-                parts.append(torch.cat(scaled, dim=1).to(self._dtype))
-        return torch.cat(parts)
+    def _gallery_factors(self, part: slice) -> tuple[Tensor, Tensor]:
+        """(g, D) or (g, D + 1), and weights."""
+        squares = self._gallery.squares[part]
+        if self._cosine:
+            rows = self._gallery.widened(part) if self.dtype == torch.float64 else self._gallery[part].to(self.dtype)
+            return rows, (1.0 / _lengths(squares)).to(self.dtype)
+        rows = torch.cat([self._gallery.widened(part) / self._longest, squares[:, None] / -(self._longest**2)], dim=1)
+        return rows.to(self.dtype), torch.ones((), dtype=self.dtype, device=rows.device)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Columns:
     """Some gallery images."""
 
     part: slice
-    factors: Tensor | None = None
-    """(g, D) or (g, D + 1), of the values of blocks."""
-    wide: Tensor | None = None
-    """(g, D) float64, once an exact score was asked for."""
+    factors: Tensor
+    weights: Tensor
 
 
 def _product(query: Tensor, gallery: Tensor) -> Tensor:
@@ -247,15 +275,6 @@ def _pair_products(query: Tensor, gallery: Tensor, rows: Tensor, columns: Tensor
     pairs = zip(rows.split(size), columns.split(size), strict=True)
     found = [torch.linalg.vecdot(query[row], gallery[column]) for row, column in pairs]
     return torch.cat(found) if found else query.new_zeros(0)
-
-
-def _squares(rows: Rows) -> Tensor:
-    """(n,) float64 squared lengths."""
-    found = []
-    for part in rows.parts(max(1, _WIDENED_BYTES // (16 * rows.features.shape[1]))):
-        wide = rows[part].double()
-        found.append(torch.linalg.vecdot(wide, wide))
-    return torch.cat(found)
 
 
 def _lengths(squares: Tensor) -> Tensor:

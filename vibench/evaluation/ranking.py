@@ -127,7 +127,7 @@ class Ranker:
             found = []
             for part in parts:
                 *_, reachable = self._targets(query[part], code[part])
-                counts = before[part][:, :, None].int()
+                counts = _with_none(before[part])
                 found.append(_outcome(self._of_tie_order(0, None, counts, code[part], reachable), opened[part]))
         else:
             found = []
@@ -169,15 +169,12 @@ class Ranker:
         before = torch.zeros(len(code), self._matches.shape[1], dtype=torch.int64, device=code.device)
         opened = torch.zeros_like(code)
         found = [self._targets(query[part], code[part]) for part in parts]
-        exact = [
-            scores.exact_at(part, matches) if candidates > _CANDIDATES else None
-            for part, (matches, _, _) in zip(parts, found, strict=True)
-        ]
+        exact = [scores.exact_at(part, matches) for part, (matches, _, _) in zip(parts, found, strict=True)]
         done = 0
         for start in range(0, candidates, _CANDIDATES):
             columns = slice(start, min(start + _CANDIDATES, candidates))
             for part, (matches, real, reachable), known in zip(parts, found, exact, strict=True):
-                targets = Targets(matches, reachable, known, None if known is None else scores.values_of(part, known))
+                targets = Targets(matches, reachable, known, scores.values_of(part, known))
                 hidden = self._hidden(query[part], matches, real, columns)
                 (counted,), pairs = count_before(scores.block(part, columns), targets, hidden, ties, start)
                 before[part] += counted.before
@@ -193,7 +190,11 @@ class Ranker:
         matches, real, reachable = self._targets(query, code)
         hidden = self._hidden(query, matches, real, slice(0, len(self.candidates.pids)))
         ties = [order.places for order in self._tie_orders]
-        counts, opened = count_before(scores.block(part), Targets(matches, reachable), hidden, ties)
+        targets = Targets(matches, reachable)
+        if isinstance(scores, Comparison) and scores.dtype == torch.float32:
+            exact = scores.exact_at(part, matches)
+            targets = Targets(matches, reachable, exact, scores.values_of(part, exact))
+        counts, opened = count_before(scores.block(part), targets, hidden, ties)
         scores.found_open(float(opened.sum()) / (len(opened) * len(self.candidates.pids)))
         found = [
             self._of_tie_order(at, counted, self._before_in_trials(counted, self._weights[at]), code, reachable)
@@ -207,16 +208,17 @@ class Ranker:
     ) -> list[Tensor]:
         """The first five fields of `Outcome` for the trials of the tie order ``at``.
 
-        ``before`` (q, M, t) counts wrong images before each of a query's matches, with the best match first where
-        ``counted`` says which these are, which only the ``unique`` rule of the CMC and drawn galleries ask for.
+        ``before`` (q, M + 1, t) counts wrong images before each of a query's matches, the best match first where
+        ``counted`` is given, and has one more row of `_NEVER`.
         """
+        most = reachable.shape[1]
         best_first = None if counted is None else counted.before.argsort(dim=1)
         if best_first is None:
-            nth = torch.arange(before.shape[1], device=code.device).expand(before.shape[:2])
+            nth = torch.arange(most, device=code.device).expand(reachable.shape)
         else:
             nth = torch.empty_like(best_first)
-            nth.scatter_(1, best_first, torch.arange(before.shape[1], device=code.device).expand_as(best_first))
-        nth = nth.masked_fill(~reachable, before.shape[1])
+            nth.scatter_(1, best_first, torch.arange(most, device=code.device).expand_as(best_first))
+        nth = nth.masked_fill(~reachable, most)
         groups = [_scores(before, nth, drawn, code) for drawn in self._drawn[at]]
         in_order = torch.cat([drawn.trials for drawn in self._drawn[at]]).argsort()
         best, *found = (torch.cat(values, dim=1)[:, in_order] for values in zip(*groups, strict=True))
@@ -227,17 +229,25 @@ class Ranker:
         return found
 
     def _before_in_trials(self, counted: Counted, weights: Tensor) -> Tensor:
-        """Wrong images of each trial's gallery before each match, the best match first, (q, M, t) int32."""
+        """Wrong images of each trial's gallery before each match, the best match first, (q, M + 1, t) int32."""
         places = counted.before.sort(dim=1).values
         if self._whole:
-            return places[:, :, None].int()
-        # The piece that begins at the last match is counted too and dropped.
+            return _with_none(places)
+        # The piece that begins at the last match is no match's.
         starts = torch.nn.functional.pad(places, (1, 0))
         starts += counted.order.shape[1] * torch.arange(len(starts), device=starts.device)[:, None]
         pieces = embedding_bag(
             counted.order.reshape(-1), weights, starts.reshape(-1).to(counted.order.dtype), mode="sum"
         )
-        return pieces.view(*starts.shape, -1)[:, :-1].int().cumsum(dim=1, dtype=torch.int32)
+        before = pieces.view(*starts.shape, -1).int()
+        torch.cumsum(before, dim=1, dtype=torch.int32, out=before)
+        before[:, -1] = _NEVER
+        return before
+
+
+def _with_none(before: Tensor) -> Tensor:
+    """Counts (q, M) of one trial with one more row, (q, M + 1, 1) int32."""
+    return torch.nn.functional.pad(before.int(), (0, 1), value=_NEVER)[:, :, None]
 
 
 def _outcome(found: list[Tensor], opened: Tensor) -> Outcome:
@@ -247,10 +257,10 @@ def _outcome(found: list[Tensor], opened: Tensor) -> Outcome:
 def _scores(before: Tensor, nth: Tensor, drawn: _Drawn, code: Tensor) -> tuple[Tensor, ...]:
     """Which match is the best (q, t), and the first five fields of `Outcome`, first hits counted in images.
 
-    ``before`` (q, M, T) counts wrong images before the nth matches, ``nth`` (q, M) says which these are, M for none.
+    ``before`` (q, M + 1, T) counts wrong images before the nth match, ``nth`` (q, M) says which these are, M for none.
     """
-    most, trials = before.shape[1:]
-    counts = torch.nn.functional.pad(before.flatten(1), (0, trials), value=_NEVER)
+    most, trials = before.shape[1] - 1, before.shape[2]
+    counts = before.flatten(1)
     best: list[Tensor] = []
     by_camera: list[Tensor] = []
     for slots, real in zip(drawn.slots, drawn.real, strict=True):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -47,9 +48,10 @@ def rank_cases(
     """The outcomes of the trials of every case, all on the images of one split."""
     protocols = [case.protocol for case in cases]
     outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
+    rows_of = lru_cache(maxsize=4)(lambda rows: Rows(features.features, np.frombuffer(rows, np.int64), settings.device))
     for members in _sharing(protocols):
         group = [cases[member] for member in members]
-        ranked = _rank_group(group, features, images, settings, progress)
+        ranked = _rank_group(group, rows_of, images, settings, progress)
         for member, found in zip(members, ranked, strict=True):
             outcomes[member] = found
     return outcomes
@@ -65,7 +67,7 @@ def _sharing(protocols: Iterable[Protocol]) -> list[list[int]]:
 
 def _rank_group(
     group: Sequence[Case],
-    features: Features,
+    rows_of: Callable[[bytes], Rows],
     images: Images,
     settings: Settings,
     progress: Progress,
@@ -77,7 +79,7 @@ def _rank_group(
         scored = []
         with progress("ranking trials", len(trials)) as advance:
             for trial in trials:
-                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, settings, silent)
+                scored += _rank(rules, [trial], trial.query, trial.gallery, rows_of, images, settings, silent)
                 advance(1)
     else:
         query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
@@ -86,7 +88,7 @@ def _rank_group(
         camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
         gallery = images.ordered(candidates, camera_first[0])
         tie_orders = _tie_orders(images, gallery, camera_first, settings.device)
-        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, tie_orders)
+        scored = _rank(rules, trials, query, gallery, rows_of, images, settings, progress, tie_orders)
     taken = iter(scored)
     return [[next(taken) for _ in case.trials] for case in group]
 
@@ -96,7 +98,7 @@ def _rank(
     trials: Sequence[Trial],
     query: np.ndarray,
     gallery: np.ndarray,
-    features: Features,
+    rows_of: Callable[[bytes], Rows],
     images: Images,
     settings: Settings,
     progress: Progress,
@@ -110,7 +112,7 @@ def _rank(
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
         skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    asked, answers = (Rows(features.features, rows, settings.device) for rows in (query, gallery))
+    asked, answers = (rows_of(rows.tobytes()) for rows in (query, gallery))
     scores = scorer(asked, answers, settings, skipped)
     with progress("ranking queries", len(query)) as advance:
         found = ranker.rank(scores, askers, settings.chunk_bytes, advance)
