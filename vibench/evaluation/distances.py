@@ -25,7 +25,7 @@ from torch import Tensor
 from vibench.errors import VibenchError
 
 DISTANCES = ("cosine", "euclidean")
-_SPAN = 256
+_SPAN = 128
 _PRODUCT_COLUMNS = 4096
 _WIDENED_BYTES = 256 << 20
 """Of float64 gallery rows that are kept for exact scores; of more, those asked for are widened anew."""
@@ -64,7 +64,7 @@ class Rows:
         """``features`` (N, D) float32 or float64, ``rows`` (n,) int64."""
         self._features, self._rows = features, rows
         self.device, self.width = device, features.shape[1]
-        kept = not isinstance(features, np.memmap) and len(rows) * self.width * 8 <= _WIDENED_BYTES
+        kept = len(rows) * self.width * 8 <= _WIDENED_BYTES
         self._taken = self._take(slice(None)) if kept else None
 
     def __len__(self) -> int:
@@ -250,14 +250,17 @@ class _Columns:
 
 def _product(query: Tensor, gallery: Tensor) -> Tensor:
     """Inner products (q, g), in float32 one span of the rows at a time."""
+    if query.dtype != torch.float32 or query.shape[1] <= _SPAN:
+        return query @ gallery.T
     found = query.new_empty(len(query), len(gallery))
-    span = _SPAN if query.dtype == torch.float32 else query.shape[1]
-    for start in range(0, len(gallery), _PRODUCT_COLUMNS):
-        columns = slice(start, start + _PRODUCT_COLUMNS)
-        sums = query[:, :span] @ gallery[columns, :span].T
-        for at in range(span, query.shape[1], span):
-            sums += query[:, at : at + span] @ gallery[columns, at : at + span].T
-        found[:, columns] = sums
+    for columns, sums in zip(gallery.split(_PRODUCT_COLUMNS), found.split(_PRODUCT_COLUMNS, dim=1), strict=True):
+        spans = zip(query.split(_SPAN, dim=1), columns.split(_SPAN, dim=1), strict=True)
+        further = torch.empty(sums.shape)
+        for at, (one, other) in enumerate(spans):
+            if at == 0:
+                torch.mm(one, other.T, out=sums)
+            else:
+                sums += torch.mm(one, other.T, out=further)
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError, suggestion
 from vibench.evaluation.distances import DISTANCES, Comparison, DistanceFunction, Matrix, Rows
 from vibench.evaluation.rerank import k_reciprocal_distances
@@ -28,6 +29,8 @@ class Settings:
     query_mode: str = "all"
     device: str = "cpu"
     chunk_bytes: int = CHUNK_BYTES
+    world: World = ALONE
+    """The processes that share the queries, where a distance does not depend on all of them."""
 
     def __post_init__(self) -> None:
         for option, value, known in (

@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from vibench.evaluation.distances import Rows
+from vibench.distributed.world import ALONE, World
+from vibench.evaluation.distances import Comparison, Rows
 from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.metrics import trial_score
-from vibench.evaluation.ranking import Ranker, Sought, TieOrder
+from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
 from vibench.evaluation.result import PerQuery, TrialScore
 from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
 from vibench.files.digests import sha256_text
@@ -40,6 +42,8 @@ class TrialOutcome:
     score: TrialScore
     per_query: PerQuery
     seconds: float
+    repaired: int
+    """Queries for which some pairs were compared exactly."""
 
 
 def rank_cases(
@@ -112,13 +116,18 @@ def _rank(
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
         skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    asked, answers = (rows_of(rows.tobytes()) for rows in (query, gallery))
+    # Process by process some queries, where each can be ranked by itself.
+    world = ALONE if settings.per_trial or len(query) < settings.world.size else settings.world
+    shares = [slice(len(query) * at // world.size, len(query) * (at + 1) // world.size) for at in range(world.size)]
+    own = shares[world.rank]
+    asked, answers = (rows_of(rows.tobytes()) for rows in (query[own], gallery))
     scores = scorer(asked, answers, settings, skipped)
-    with progress("ranking queries", len(query)) as advance:
-        found = ranker.rank(scores, askers, settings.chunk_bytes, advance)
-    ap, inp, first_hit, camera_ap, camera_first_hit = (
-        getattr(found, name).cpu().numpy() for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
+    with progress("ranking queries", own.stop - own.start) as advance:
+        found = ranker.rank(scores, askers[own], settings.chunk_bytes, advance)
+    ap, inp, first_hit, camera_ap, camera_first_hit, opened = (
+        _gathered(getattr(found, field.name), shares, world).cpu().numpy() for field in fields(Outcome)
     )
+    repaired = opened > 0 if isinstance(scores, Comparison) else np.zeros(len(query), dtype=bool)
     cameras = ranker.cameras.cpu().numpy()
     seconds = (time.perf_counter() - started) / len(trials)
     outcomes = []
@@ -136,8 +145,17 @@ def _rank(
             camera_first_hit=camera_first_hit[rows, column][:, seen].astype(np.int32),
         )
         names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
-        outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))
+        score = trial_score(rules, trial, per_query, names)
+        outcomes.append(TrialOutcome(score, per_query, seconds, int(repaired[rows].sum())))
     return outcomes
+
+
+def _gathered(rows: Tensor, shares: Sequence[slice], world: World) -> Tensor:
+    """The rows of all processes, each of which has those of its share."""
+    sizes = [share.stop - share.start for share in shares]
+    # All must send as many.
+    padded = torch.cat([rows, rows.new_zeros(max(sizes) - len(rows), *rows.shape[1:])])
+    return torch.cat([part[:size] for part, size in zip(world.gather(padded), sizes, strict=True)])
 
 
 def _tie_orders(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> list[TieOrder]:
