@@ -117,7 +117,7 @@ def evaluate(
 ) -> None:
     """Evaluate a RUN, a checkpoint or features of any code under one or more protocols; store a record for each.
 
-    Several processes share the test images, or the queries of features: torchrun --nproc-per-node 4 $(which vibench) eval ...
+    Several processes share test images, or queries of features: torchrun --nproc-per-node 4 $(which vibench) eval ...
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
 
