@@ -22,6 +22,8 @@ from vibench.evaluation.distances import Block
 
 _NARROW_COLUMNS = 13
 """Bits for the column, of 32, that leave the score as many as a float32 product has to offer."""
+_FILLED = 0.98
+"""Of the range of keys by scores from -1 to 1; errors go beyond."""
 _OPEN_AT_ONCE = 1 << 19
 _SORTED_AT_ONCE = 1 << 17
 
@@ -70,12 +72,8 @@ def count_before(
     the column of the gallery at which the block begins.
     """
     values = block.values
-    candidates = values.shape[1]
-    bits = max(1, (candidates - 1).bit_length())
-    narrow = values.dtype == torch.float32 and bits <= _NARROW_COLUMNS
-    kind = torch.int32 if narrow else torch.int64
-    limit = 1 << (31 - bits if narrow else min(63 - bits, 50))
-    scale = 0.98 * limit
+    bits, kind, limit = _key_format(values)
+    scale = _FILLED * limit
     values.mul_(block.weights * -scale)
     # Cutting off what follows the point takes less than one.
     margin = block.error * scale + 2.0
@@ -85,8 +83,7 @@ def count_before(
     else:
         wanted = targets.values * -scale
     wanted, best_first = wanted.masked_fill(~targets.reachable, torch.inf).sort(dim=1)
-    keys = values.to(kind)
-    torch.add(torch.arange(candidates, dtype=kind, device=keys.device), keys, alpha=1 << bits, out=keys)
+    keys = _keys(values, bits, kind)
     behind = limit - 1 << bits
     keys[hidden.rows, hidden.columns] = hidden.columns.to(kind) + behind
     for asking, skipped in hidden.pairs:
@@ -105,6 +102,26 @@ def count_before(
         _settle(part, block, targets, best_first, low, high, fresh, opened, counted, ties, first)
     in_place = [torch.empty_like(found.before).scatter_(1, best_first, found.before) for found in counted]
     return [Counted(before, found.order) for before, found in zip(in_place, counted, strict=True)], opened.sum(dim=1)
+
+
+def quick_order(values: Tensor) -> tuple[Tensor, float]:
+    """Columns of values (q, g) in [-1, 1] from the largest to the smallest, (q, g) int64, and by how much two that are
+    out of order differ at most."""
+    bits, kind, limit = _key_format(values)
+    keys = sorted_rows(_keys(values * (-_FILLED * limit), bits, kind))
+    return keys.bitwise_and_((1 << bits) - 1).long(), 1.01 / (_FILLED * limit)
+
+
+def _key_format(values: Tensor) -> tuple[int, torch.dtype, int]:
+    """Bits for the column, type, and the score's bound, of keys for values (q, g)."""
+    bits = max(1, (values.shape[1] - 1).bit_length())
+    narrow = values.dtype == torch.float32 and bits <= _NARROW_COLUMNS
+    return bits, torch.int32 if narrow else torch.int64, 1 << (31 - bits if narrow else min(63 - bits, 50))
+
+
+def _keys(scaled: Tensor, bits: int, kind: torch.dtype) -> Tensor:
+    keys = scaled.to(kind)
+    return torch.add(torch.arange(keys.shape[1], dtype=kind, device=keys.device), keys, alpha=1 << bits, out=keys)
 
 
 def _settle(

@@ -93,7 +93,7 @@ class Rows:
         for start in range(0, len(self), size):
             rows = self.widened(slice(start, start + size))
             each = torch.arange(len(rows), device=rows.device)
-            found.append(_pair_products(rows, rows, each, each))
+            found.append(pair_products(rows, rows, each, each))
         squares = torch.cat(found)
         if not squares.isfinite().all():
             raise VibenchError(_NOT_FINITE)
@@ -154,20 +154,13 @@ class Comparison:
         self._longest = max(float(gallery.squares.max().sqrt()), 1e-150)
         squares = torch.cat([query.squares, gallery.squares])
         within = bool(((squares == 0) | ((squares > _SHORTEST) & (squares < 1 / _SHORTEST))).all())
-        lowered = torch.get_float32_matmul_precision() != "highest"
-        # A GPU made for computing multiplies float64 no slower.
-        narrow = query.device == "cpu" and not lowered and (within or not self._cosine)
-        self._use(torch.float32 if narrow else torch.float64)
+        self._use(quick_type(query.device) if within or not self._cosine else torch.float64)
 
     def _use(self, dtype: torch.dtype) -> None:
-        count, unit = self._query.width + 1, torch.finfo(dtype).eps / 2
-        span = min(count, _SPAN) if dtype == torch.float32 else count
-        asked = self._query.squares
+        count, asked = self._query.width + 1, self._query.squares
         cancelled = 0.0 if self._cosine else 1.0 + float((asked / self._range(asked)).max())
         exact = (count + 8) * 2.0**-53 * (1.0 + cancelled)
-        self.error = 1.01 * (
-            (span + math.ceil(count / span) + 7) * unit + exact + (_UNDERFLOW if dtype == torch.float32 else 0.0)
-        )
+        self.error = product_error(count, dtype) + exact
         self.dtype = dtype
         size = max(1, _PIECE_BYTES // (8 * count))
         pieces = (slice(start, start + size) for start in range(0, len(asked), size))
@@ -185,7 +178,7 @@ class Comparison:
         if self._columns is None or self._columns.part != columns:
             self._columns = None
             self._columns = _Columns(columns, *self._gallery_factors(columns))
-        values = _product(self._factors[part], self._columns.factors)
+        values = span_product(self._factors[part], self._columns.factors)
         return Block(
             values, self._columns.weights, self.error, lambda rows, at: self._exact(part, rows, at + columns.start)
         )
@@ -211,7 +204,7 @@ class Comparison:
         if wide is None:
             chosen, place = columns.unique(return_inverse=True)
             wide = self._gallery.widened(chosen.cpu().numpy())
-        products = _pair_products(self._query.widened(part), wide, rows, place)
+        products = pair_products(self._query.widened(part), wide, rows, place)
         asked, squares = self._query.squares[part][rows], self._gallery.squares[columns]
         if self._cosine:
             # Dividing after the product keeps products of small integers, and thereby their ties, exact.
@@ -248,7 +241,19 @@ class _Columns:
     weights: Tensor
 
 
-def _product(query: Tensor, gallery: Tensor) -> Tensor:
+def quick_type(device: str) -> torch.dtype:
+    """Float32 where it is faster, and keeps what it promises; a GPU made for computing multiplies float64 no slower."""
+    lowered = torch.get_float32_matmul_precision() != "highest"
+    return torch.float64 if lowered or torch.device(device).type != "cpu" else torch.float32
+
+
+def product_error(width: int, dtype: torch.dtype) -> float:
+    """How far off an inner product of rows of length 1 is, that are rounded first and weighted then."""
+    span, lost = (min(width, _SPAN), _UNDERFLOW) if dtype == torch.float32 else (width, 0.0)
+    return 1.01 * (span + math.ceil(width / span) + 7) * torch.finfo(dtype).eps / 2 + lost
+
+
+def span_product(query: Tensor, gallery: Tensor) -> Tensor:
     """Inner products (q, g), in float32 one span of the rows at a time."""
     if query.dtype != torch.float32 or query.shape[1] <= _SPAN:
         return query @ gallery.T
@@ -264,7 +269,7 @@ def _product(query: Tensor, gallery: Tensor) -> Tensor:
     return found
 
 
-def _pair_products(query: Tensor, gallery: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def pair_products(query: Tensor, gallery: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Inner products (n,) of the rows of ``query`` (q, D) and of ``gallery`` (g, D), float64; ``rows`` ascend."""
     if query.device.type == "cpu":
         starts = torch.searchsorted(rows, torch.arange(len(query) + 1))
