@@ -120,9 +120,12 @@ class Ranker:
         """
         code = torch.searchsorted(self._pids, query.pids).clamp_(max=len(self._pids) - 1)
         code = torch.where(self._pids[code] == query.pids, code, len(self._pids))
-        size = max(1, min(_QUERIES, memory // self._bytes_per_query()))
+        in_pieces = self._whole and not self._galleries and isinstance(scores, Comparison)
+        at_once = min(_CANDIDATES, len(self.candidates.pids)) if in_pieces else len(self.candidates.pids)
+        size = max(1, min(_QUERIES, memory // self._bytes_per_query(at_once)))
         parts = [slice(start, min(start + size, len(code))) for start in range(0, len(code), size)]
-        if self._whole and not self._galleries and isinstance(scores, Comparison):
+        if in_pieces:
+            assert isinstance(scores, Comparison)
             before, opened = self._count_in_pieces(scores, query, code, parts, advance)
             found = []
             for part in parts:
@@ -136,8 +139,8 @@ class Ranker:
                 advance(part.stop - part.start)
         return Outcome(*(torch.cat([getattr(one, field.name) for one in found]) for field in fields(Outcome)))
 
-    def _bytes_per_query(self) -> int:
-        candidates, trials = len(self.candidates.pids), sum(weights.shape[1] for weights in self._weights)
+    def _bytes_per_query(self, candidates: int) -> int:
+        trials = sum(weights.shape[1] for weights in self._weights)
         widest = max((table.numel() for tables in self._galleries for table in tables), default=0)
         matches = sum(slots[0].numel() for groups in self._drawn for drawn in groups for slots in drawn.slots)
         return 40 * candidates + 12 * (self._matches.shape[1] + 1) * trials + 72 * matches + 4 * widest

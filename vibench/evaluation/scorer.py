@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,10 +12,19 @@ from vibench.errors import UsageError, suggestion
 from vibench.evaluation.distances import DISTANCES, Comparison, DistanceFunction, Matrix, Rows
 from vibench.evaluation.rerank import k_reciprocal_distances
 from vibench.protocols import Protocol
+from vibench.runtime.memory import available_bytes
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
 CHUNK_BYTES = 256 << 20
+"""Of what an evaluation makes of scores at once, at most; what is kept of features comes to as much per side."""
+_SHARE = 8
+
+
+def working_bytes(device: str = "cpu") -> int:
+    """`CHUNK_BYTES`, or less where little memory is free."""
+    free = torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else available_bytes()
+    return CHUNK_BYTES if free is None else min(CHUNK_BYTES, max(1, free // _SHARE))
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Settings:
     rerank: str = "none"
     query_mode: str = "all"
     device: str = "cpu"
-    chunk_bytes: int = CHUNK_BYTES
+    chunk_bytes: int = field(default_factory=working_bytes)
     world: World = ALONE
     """The processes that share the queries, where a distance does not depend on all of them."""
 
