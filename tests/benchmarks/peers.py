@@ -36,6 +36,7 @@ from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images, identify
 from vibench.files.writing import write_text
+from vibench.nn.torchvision_ops import import_torchvision
 from vibench.protocols import Protocol, load_protocol
 from vibench.runtime.environment import cpu_model
 
@@ -245,6 +246,7 @@ def faiss_search(setting: Setting) -> float:
 
 
 def torchmetrics_map(setting: Setting) -> float:
+    import_torchvision()
     from torchmetrics.functional.retrieval import retrieval_average_precision
 
     _single(setting, "it has no rule for skipped images, nor a CMC of distinct identities; mAP alone")
@@ -258,6 +260,7 @@ def torchmetrics_map(setting: Setting) -> float:
 
 
 def oml_map(setting: Setting) -> float:
+    import_torchvision()
     from oml.functional.metrics import calc_map
 
     _single(setting, "it cannot count distinct identities; mAP alone")

@@ -1,4 +1,4 @@
-"""The packed sort equals a stable sort, with ties, infinities and scores that differ in their last bits."""
+"""The order is that of a stable sort, with ties, infinities and scores that differ in their last bits."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ def test_the_top_is_that_of_the_whole_order(scores: np.ndarray, k: int) -> None:
     assert (stable_top(torch.from_numpy(scores), k).numpy() == plain(scores)[:, :k]).all()
 
 
-def test_near_ties_are_put_right() -> None:
-    """Ascending last bits are the worst case of the packed keys, which drop them."""
+def test_near_ties_are_no_ties() -> None:
     scores = np.array([[0.5, TINY, np.nextafter(TINY, 1.0), 0.25], [0.1, 0.2, 0.3, 0.4]])
     assert stable_order(torch.from_numpy(scores)).tolist() == [[2, 1, 0, 3], [3, 2, 1, 0]]
 

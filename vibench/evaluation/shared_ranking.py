@@ -125,7 +125,7 @@ def _rank(
     with progress("ranking queries", own.stop - own.start) as advance:
         found = ranker.rank(scores, askers[own], settings.chunk_bytes, advance)
     ap, inp, first_hit, camera_ap, camera_first_hit, opened = (
-        _gathered(getattr(found, field.name), shares, world).cpu().numpy() for field in fields(Outcome)
+        _gathered(getattr(found, field.name).cpu(), shares, world).numpy() for field in fields(Outcome)
     )
     repaired = opened > 0 if isinstance(scores, Comparison) else np.zeros(len(query), dtype=bool)
     cameras = ranker.cameras.cpu().numpy()
