@@ -26,12 +26,12 @@ from vibench.errors import VibenchError
 
 DISTANCES = ("cosine", "euclidean")
 _SPAN = 128
-_PRODUCT_COLUMNS = 4096
+_PRODUCT_COLUMNS = 1024
 _WIDENED_BYTES = 256 << 20
 """Of float64 gallery rows that are kept for exact scores; of more, those asked for are widened anew."""
-_OPEN_SHARE = 1 / 40
-"""Where float32 leaves more of the pairs open than this, float64 is faster: its product takes twice as long, and an
-exact score some thirty times as long as one of a product."""
+_OPEN_SHARE = 1 / 60
+"""Where float32 has more of the pairs compared exactly than this, float64 is faster: its product takes twice as long,
+and an exact score some thirty times as long as one of a product."""
 _PIECE_BYTES = 8 << 20
 _SHORTEST = 1e-26
 """Squared lengths beyond this and its inverse leave float32, or what their products come to does."""
@@ -168,7 +168,7 @@ class Comparison:
         self._columns: _Columns | None = None
 
     def found_open(self, share: float) -> None:
-        """Go on in float64 where float32 leaves too large a ``share`` of the pairs open."""
+        """Go on in float64 where float32 has too large a ``share`` of the pairs compared exactly."""
         if share > _OPEN_SHARE and self.dtype == torch.float32:
             self._use(torch.float64)
 

@@ -198,7 +198,8 @@ class Ranker:
             exact = scores.exact_at(part, matches)
             targets = Targets(matches, reachable, exact, scores.values_of(part, exact))
         counts, opened = count_before(scores.block(part), targets, hidden, ties)
-        scores.found_open(float(opened.sum()) / (len(opened) * len(self.candidates.pids)))
+        compared = float(opened.sum() + reachable.sum())
+        scores.found_open(compared / (len(opened) * len(self.candidates.pids)))
         found = [
             self._of_tie_order(at, counted, self._before_in_trials(counted, self._weights[at]), code, reachable)
             for at, counted in enumerate(counts)
