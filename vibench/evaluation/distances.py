@@ -26,7 +26,7 @@ from vibench.errors import VibenchError
 
 DISTANCES = ("cosine", "euclidean")
 _SPAN = 128
-_PRODUCT_COLUMNS = 1024
+_PRODUCT_COLUMNS = 4096
 _WIDENED_BYTES = 256 << 20
 """Of float64 gallery rows that are kept for exact scores; of more, those asked for are widened anew."""
 _OPEN_SHARE = 1 / 60

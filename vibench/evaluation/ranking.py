@@ -26,8 +26,9 @@ from vibench.protocols import Skip
 from vibench.runtime.progress import Advance
 
 _NEVER = torch.iinfo(torch.int32).max
-_QUERIES, _CANDIDATES = 256, 4096
-"""A block of this size stays near the processor."""
+_CANDIDATES = 4096
+_PAIRS = 1 << 21
+"""A block of so many stays near the processor."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Ranker:
         code = torch.where(self._pids[code] == query.pids, code, len(self._pids))
         in_pieces = self._whole and not self._galleries and isinstance(scores, Comparison)
         at_once = min(_CANDIDATES, len(self.candidates.pids)) if in_pieces else len(self.candidates.pids)
-        size = max(1, min(_QUERIES, memory // self._bytes_per_query(at_once)))
+        size = max(1, min(_PAIRS // at_once, memory // self._bytes_per_query(at_once)))
         parts = [slice(start, min(start + size, len(code))) for start in range(0, len(code), size)]
         if in_pieces:
             assert isinstance(scores, Comparison)
