@@ -87,17 +87,17 @@ def sysu(names: Sequence[str], width: int) -> Setting:
 
 
 def llcm(width: int) -> Setting:
-    """As many images as LLCM's test split has, and one drawn per identity and camera."""
+    """Of 351 people, like LLCM's test split; one image drawn per identity and camera."""
     generator = np.random.default_rng(0)
     names, pids = [], []
-    for pid in range(351):
-        for kind, cameras in (("nir", (1, 2, 4, 5, 7)), ("vis", (1, 2, 4, 5, 7))):
-            for camera in cameras:
-                names += [f"{kind}/{pid:04d}/{pid:04d}_c{camera:02d}_s{shot:06d}_{kind}.jpg" for shot in range(4)]
+    for pid in range(1, 352):
+        for kind in ("nir", "vis"):
+            for camera in (1, 2, 4, 5, 7):
+                names += [f"test_{kind}/cam{camera}/{pid:04d}/{shot:04d}.jpg" for shot in range(1, 5)]
                 pids += [pid] * 4
     codes = np.array(pids)
     values = generator.standard_normal((len(names), width), dtype=np.float32)
-    values += 0.3 * generator.standard_normal((351, width), dtype=np.float32)[codes]
+    values += 0.3 * generator.standard_normal((352, width), dtype=np.float32)[codes]
     return Setting(Features(values, tuple(names)), (load_protocol("llcm-i2v"),), "llcm")
 
 
