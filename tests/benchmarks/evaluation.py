@@ -110,7 +110,7 @@ def targets(options: Options) -> list[Target]:
             ours.seconds,
             "s",
             hardware,
-            at_most=3.0,
+            at_most=1.0,
             reference=f"{lean}: {loop.seconds * share:.1f} s ({loop.seconds * share / ours.seconds:.1f} x)",
         ),
         Target(

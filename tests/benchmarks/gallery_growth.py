@@ -40,6 +40,7 @@ def targets(options: Options) -> list[Target]:
                 took.seconds,
                 "s",
                 hardware,
+                at_most=4.0 if size == SIZES[-1] else None,
                 note=f"{took.processor_seconds:.2f} s of processor time; {peak_gibibytes():.2f} GiB resident, "
                 f"{start:.2f} before; the features take {features.features.nbytes / 2**30:.2f}, all scores "
                 f"would take {matrix:.2f}",

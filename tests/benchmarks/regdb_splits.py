@@ -59,7 +59,7 @@ def targets(options: Options) -> list[Target]:
             ours.seconds,
             "s",
             hardware,
-            at_most=5.0,
+            at_most=2.0,
             reference=f"NumPy loop over queries, from one split: {seconds:.1f} s ({seconds / ours.seconds:.1f} x)",
         ),
         Target(

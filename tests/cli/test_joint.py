@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from tests.cli import halting
 from tests.conftest import REPOSITORY
+from tests.evaluation.made import evaluate, sysu
 from vibench.cli.main import app
 from vibench.errors import UsageError
-from vibench.evaluation.features import read_features
+from vibench.evaluation.features import read_features, write_features
 from vibench.methods.plugin import VARIABLE
 from vibench.methods.recipe import load_recipe
 from vibench.records.store import read_record
@@ -152,6 +153,19 @@ def test_two_processes_extract_the_features_of_one(
     assert set(joint.extras) == set(alone.features.extras)
     for name, values in alone.features.extras.items():
         np.testing.assert_array_equal(joint.extras[name], values)
+
+
+def test_two_processes_share_the_queries_of_features(folder: Path) -> None:
+    features = sysu()
+    write_features(folder / "made.npz", features)
+    command = ["eval", "--features", "made.npz", "--dataset", "sysu-mm01-twin", "--protocol", "sysu-all-multi"]
+    done = torchrun(folder, *command, "--device", "cpu", "--leaderboards", "shared", "--allow-incomplete")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("queries have no reachable match") == 1
+    (path,) = (folder / "shared" / "records").rglob("*.json")
+    record = read_record(path)
+    (alone,) = evaluate(features, "sysu-all-multi")
+    assert (record.mean, record.trials, record.cmc) == (alone.mean, alone.trials, alone.cmc)
 
 
 def test_an_error_is_one_sentence(folder: Path) -> None:

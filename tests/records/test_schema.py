@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.records.made import make_evaluation, make_record
-from vibench.records.record_json import from_json, record_dict
+from vibench.records.record_json import from_json, record_dict, to_json
 from vibench.records.schema import Cost, RunInfo, effective_information, record_from_evaluation
 from vibench.runtime.environment import Environment
 
@@ -90,6 +90,14 @@ def test_id_covers_scores() -> None:
 )
 def test_effective_information(own: str, query_mode: str, rerank: str, expected: str) -> None:
     assert effective_information(own, query_mode, rerank) == expected
+
+
+def test_queries_that_float64_settled_are_recorded_and_older_records_keep_their_text() -> None:
+    record = make_record(repaired=3)
+    assert record.profile.repaired_queries == 3 and record_dict(record)["profile"]["repaired_queries"] == 3
+    silent = replace(record, profile=replace(record.profile, repaired_queries=None))
+    assert "repaired_queries" not in to_json(silent) and from_json(to_json(silent)) == silent
+    assert silent.id == record.id
 
 
 def test_evaluation_fills_matching_time_and_information() -> None:

@@ -14,6 +14,7 @@ from vibench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vibench.distributed.world import World
     from vibench.files.places import Keep
     from vibench.protocols import Protocol
     from vibench.scoring.embedded import Embedded
@@ -130,7 +131,7 @@ def evaluate(
 ) -> None:
     """Evaluate a RUN, a checkpoint or features of any code under one or more protocols; store a record for each.
 
-    Several processes share the images of the test split: torchrun --nproc-per-node 4 $(which vibench) eval ...
+    Several processes share test images, or queries of features: torchrun --nproc-per-node 4 $(which vibench) eval ...
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
 
@@ -195,18 +196,18 @@ def evaluate(
                     progress=progress,
                     world=world,
                 )
+            elif features:
+                files = (features, gallery or (), names or ())
+                scored = _score_features(files, rules, name, dataset, root, world)
         if not world.leads:
             return
         if embedded is not None:
             scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
             # What attribute labels reach alone is the same in every query mode.
             scored = list({one.record.id: one for one in scored}.values())
-        elif features:
-            files = (features, gallery or (), names or ())
-            scored = _score_features(files, rules, name, dataset, root, world.device)
         elif scores:
             scored = _score_matrices(scores, rules, test_time_information or "", name, dataset, root, world.device)
-        else:
+        elif attributes_only:
             scored = _score_attributes(dataset, root, trial, rules[0], world.device)
     for table in records_tables([one.record for one in scored]):
         show(table)
@@ -259,7 +260,7 @@ def _score_features(
     name: str | None,
     dataset: str | None,
     root: Path | None,
-    device: str,
+    world: World,
 ) -> list[Scored]:
     """``files``: of features, of galleries and of names."""
     from vibench.cli.console import progress
@@ -279,8 +280,9 @@ def _score_features(
             digests=read.digests,
             notes=read.notes,
             root=root,
-            device=device,
+            device=world.device,
             progress=progress,
+            world=world,
         )
     ]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from vibench.datasets.registry import Dataset, get_dataset
+from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.draws import PermutationsLike, draw_trials
@@ -15,7 +16,7 @@ from vibench.evaluation.features import Features, check_features
 from vibench.evaluation.images import differences, identify
 from vibench.evaluation.metrics import summary
 from vibench.evaluation.result import Evaluation
-from vibench.evaluation.scorer import CHUNK_BYTES, Settings
+from vibench.evaluation.scorer import Settings, working_bytes
 from vibench.evaluation.shared_ranking import Case, TrialOutcome, rank_cases
 from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
@@ -40,10 +41,11 @@ def evaluate_features(
     query_mode: str = "all",
     device: str = "cpu",
     distances: DistanceFunction | Mapping[int, DistanceFunction] | None = None,
-    chunk_bytes: int = CHUNK_BYTES,
+    chunk_bytes: int | None = None,
     allow_incomplete: bool = False,
     remedy: str = COMPLETE_FEATURES,
     progress: Progress = silent,
+    world: World = ALONE,
 ) -> list[Evaluation]:
     """Evaluate features under protocols of one data set; one `Evaluation` per protocol and draw, in their order.
 
@@ -51,8 +53,9 @@ def evaluate_features(
     is one `Features`, of split ``meta["trial"]`` if it says so and else 1. ``dataset`` defaults to
     ``meta["dataset"]``, then to the protocols' own. ``draw``, one or several, which share their work, is ignored by
     protocols without draws; ``official`` needs ``permutations``. ``distances`` replaces ``distance``, one for all
-    splits or one for each. Metrics are computed in float64 on ``device``, in chunks of about ``chunk_bytes``, and do
-    not depend on the order of the features' rows.
+    splits or one for each. Metrics are those of scores in float64, computed on ``device`` in chunks of about
+    ``chunk_bytes`` (by default an eighth of what is free, 256 MiB at most), and do not depend on the order of the
+    features' rows. The processes of ``world`` share the queries and return the same.
 
     A gallery with fewer identities than a rank has the CMC stay at its last value. A query whose identity has no
     reachable gallery image is left out of every metric and counted in a note. Raises `UsageError` for unusable
@@ -62,7 +65,7 @@ def evaluate_features(
     by_split = _by_split(splits)
     own = distances if isinstance(distances, Mapping) else dict.fromkeys(by_split, distances)
     first = next(iter(own.values()))
-    settings = Settings(distance, first, rerank, query_mode, device, chunk_bytes)
+    settings = Settings(distance, first, rerank, query_mode, device, chunk_bytes or working_bytes(device), world)
     known = _dataset_of(by_split, protocols, dataset)
     version = str(next(iter(by_split.values())).meta.get("dataset_version", ""))
     asked = [draw] if draw is None or isinstance(draw, str) else draw
@@ -102,6 +105,7 @@ def evaluate_features(
                 complete=not counts and not notes,
                 notes=(*dict.fromkeys([*notes, *more, *_unreachable(trial_outcomes)]),),
                 matching_seconds=sum(outcome.seconds for outcome in trial_outcomes),
+                repaired=sum(outcome.repaired for outcome in trial_outcomes),
                 **summary([one.score for one in trial_outcomes], [one.per_query for one in trial_outcomes]),
             )
         )

@@ -8,6 +8,7 @@ unpickled.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vibench.files.reading import parse_json
 from vibench.files.writing import atomic_path
 from vibench.modality import MODALITIES
 
+_ROWS_BYTES = 4 << 20
 _LABELS = ("pids", "cameras", "modalities")
 
 
@@ -140,7 +142,7 @@ def check_features(features: Features, where: str) -> None:
             raise UsageError(f"{where}: '{name}' has {length} entries but 'features' has {rows} rows.")
     if features.paths is None and any(columns[name] is None for name in _LABELS):
         raise UsageError(f"{where}: needs an array 'paths', or else all of 'pids', 'cameras' and 'modalities'.")
-    finite = np.isfinite(values).all(axis=1)
+    finite = of_rows(values, np.isfinite)
     if not finite.all():
         first = int(np.argmin(finite))
         name = "" if features.paths is None else f" ({features.paths[first]})"
@@ -155,6 +157,12 @@ def check_features(features: Features, where: str) -> None:
         unknown = sorted(set(map(str, features.modalities)) - set(MODALITIES))
         if unknown:
             raise UsageError(f"{where}: 'modalities' must be {' or '.join(MODALITIES)}, not '{unknown[0]}'.")
+
+
+def of_rows(values: np.ndarray, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """(N,) bool: rows of ``values`` (N, D) all of whose entries pass the test; reads some rows at a time."""
+    size = max(1, _ROWS_BYTES // max(1, values.itemsize * values.shape[1]))
+    return np.concatenate([test(values[start : start + size]).all(axis=1) for start in range(0, len(values), size)])
 
 
 def _texts(column: np.ndarray, name: str, where: str) -> tuple[str, ...]:

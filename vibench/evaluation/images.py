@@ -48,7 +48,8 @@ def identify(features: Features, dataset: Dataset) -> Images:
     if features.paths is None:
         # `check_features` has made sure of the labels.
         assert features.pids is not None and features.cameras is not None and features.modalities is not None
-        _check_modalities(features, [dataset.modality_of(int(camera)) for camera in features.cameras], dataset)
+        modality_of = {camera: dataset.modality_of(camera) for camera in np.unique(features.cameras).tolist()}
+        _check_modalities(features, [modality_of[camera] for camera in features.cameras.tolist()], dataset)
         return Images(features.pids, features.cameras, np.asarray(features.modalities, dtype=np.str_))
     index = dataset.index_from_names(features.paths)
     if features.modalities is not None:

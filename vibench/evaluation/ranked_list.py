@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vibench.evaluation.distances import Rows
 from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.order import stable_order
-from vibench.evaluation.scorer import Settings, feature_rows, scorer, skipped_pairs
+from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
 from vibench.protocols import Protocol
 
 
@@ -70,8 +71,7 @@ def ranked_lists(
     Scores and ties are those of `vibench.evaluation.evaluate.evaluate_features`: a method that looks at all queries
     does so here too, whichever are asked for.
     """
-    askers = feature_rows(features, trial.query, settings)
-    candidates = feature_rows(features, trial.gallery, settings)
+    askers, candidates = (Rows(features.features, rows, settings.device) for rows in (trial.query, trial.gallery))
     cameras = (torch.from_numpy(images.cameras[rows]) for rows in (trial.query, trial.gallery))
     by_cameras = skipped_pairs(rules, *cameras)
     takes_skipped = settings.own is not None and settings.own.takes_skipped
@@ -80,7 +80,7 @@ def ranked_lists(
     lists = []
     for row in queries:
         at = place[int(row)]
-        scores = score(slice(at, at + 1))
+        scores = score.scores(slice(at, at + 1))
         order = stable_order(scores)[0].cpu().numpy()
         same = images.pids[trial.gallery] == images.pids[row]
         skipped = by_cameras[at].numpy() & (same | (rules.skip.identities == "any"))

@@ -8,7 +8,7 @@ sum to one. It looks at all queries and the whole gallery at once, which is test
 from __future__ import annotations
 
 import math
-import warnings
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,11 +16,15 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from vibench.evaluation.order import stable_top
+from vibench.evaluation.counting import quick_order
+from vibench.evaluation.distances import pair_products, product_error, quick_type, span_product
+from vibench.evaluation.order import stable_order, stable_top
 
 K1, K2, LAMBDA = 20, 6, 0.3
 # Squares on the diagonal are multiplied whole: six pieces spare 5/12 of the products, more of them cost more merging.
 _LEAST_PIECES = 6
+_SPARE = 11
+"""Images beyond those asked for that tell whether others could be among them."""
 
 
 def k_reciprocal_distances(
@@ -38,7 +42,8 @@ def k_reciprocal_distances(
     features = torch.cat([query, gallery]).double()
     torch.nn.functional.normalize(features, dim=1, out=features)
     count = len(query)
-    neighbours, largest = _neighbours(features, max(k1 + 1, k2), chunk_bytes)
+    sizes = k1 + 1, _half(k1) + 1, max(k2, 1)
+    neighbours, largest = _neighbours(features, sizes, chunk_bytes)
     encoding = _expand_query(_encode(features, neighbours, largest, k1), neighbours, k2)
     reranked = torch.from_numpy(_jaccard(encoding[:count], encoding[count:], chunk_bytes)).to(features.device)
     original = (features[:count] @ features[count:].T).mul_(-2.0).add_(2.0).clamp_(min=0.0)
@@ -46,38 +51,74 @@ def k_reciprocal_distances(
     return reranked.mul_(1.0 - weight).add_(original, alpha=weight)
 
 
-def _neighbours(features: Tensor, k: int, chunk_bytes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` nearest images of each image, itself among them, (N, k), and its largest distance (N,).
+def _neighbours(features: Tensor, sizes: Sequence[int], chunk_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, k) of which the first of each of ``sizes`` are as many nearest, and the largest distance (N,).
 
-    Every pair of images is multiplied once: a square of the products serves its columns as it serves its rows. Squares
-    come to an image in the order of their columns, so that among equal scores the first column stays the first.
+    Every pair of images is multiplied once, in float32: a square of the products serves its columns as it serves its
+    rows. What the bound on their errors leaves open, who is among the nearest and who is farthest, float64 decides,
+    and of equal ones the first is the nearer.
     """
     count = len(features)
-    k = min(k, count)
+    sizes = [min(size, count) for size in sizes]
+    kept = min(count, max(sizes) + _SPARE)
     side = max(1, math.isqrt(chunk_bytes // 64))
     pieces = min(count, max(_LEAST_PIECES, math.ceil(count / side)))
     edges = [count * piece // pieces for piece in range(pieces + 1)]
     parts = [slice(start, stop) for start, stop in pairwise(edges)]
-    best = features.new_full((count, k), -torch.inf)
-    nearest = torch.zeros(count, k, dtype=torch.int64, device=features.device)
-    smallest = features.new_full((count,), torch.inf)
-
-    def meet(rows: slice, columns: slice, scores: Tensor) -> None:
-        own = stable_top(scores, k)
-        met = torch.cat([best[rows], scores.gather(1, own)], dim=1)
-        top = stable_top(met, k)
-        best[rows] = met.gather(1, top)
-        nearest[rows] = torch.cat([nearest[rows], own + columns.start], dim=1).gather(1, top)
-        smallest[rows] = torch.minimum(smallest[rows], scores.amin(dim=1))
-
+    quick = features.to(quick_type(str(features.device)))
+    near, far = _Nearest(features, kept), _Nearest(features, min(count, _SPARE), -1.0)
     for place, rows in enumerate(parts):
         for columns in parts[place:]:
-            scores = features[rows] @ features[columns].T
-            meet(rows, columns, scores)
-            if columns is not rows:
-                meet(columns, rows, scores.T.contiguous())
+            scores = span_product(quick[rows], quick[columns])
+            directions = [(rows, columns, scores)] + ([(columns, rows, scores.T)] if columns is not rows else [])
+            for images, others, values in directions:
+                order, step = quick_order(values.contiguous())
+                near.meet(images, others.start, values, order[:, :kept])
+                far.meet(images, others.start, values, order[:, -_SPARE:])
+    error = product_error(features.shape[1], quick.dtype) + step
+    near.settle(sizes, error, chunk_bytes)
+    far.settle([1], error, chunk_bytes)
+    each = torch.arange(count, device=features.device)
+    smallest = pair_products(features, features, each, far.images[:, 0])
     # All images alike have no largest distance; any divisor does, as all distances are zero.
-    return nearest.cpu().numpy(), (2.0 - 2.0 * smallest).clamp_(min=1e-12).cpu().numpy()
+    return near.images[:, : max(sizes)].cpu().numpy(), (2.0 - 2.0 * smallest).clamp_(min=1e-12).cpu().numpy()
+
+
+class _Nearest:
+    """The images that come first, of all that an image has met: by quick scores, and some more than are asked for."""
+
+    def __init__(self, features: Tensor, kept: int, sign: float = 1.0) -> None:
+        """``features`` (N, D) float64; ``sign`` -1 for the farthest."""
+        self._features, self._sign = features, sign
+        self.images = torch.zeros(len(features), kept, dtype=torch.int64, device=features.device)
+        """(N, kept), the nearest first."""
+        self._scores = features.new_full((len(features), kept), -torch.inf)
+
+    def meet(self, rows: slice, first: int, scores: Tensor, columns: Tensor) -> None:
+        """Of quick scores (n, m) of images ``rows`` with m images from ``first``, those of ``columns`` (n, c)."""
+        met = torch.cat([self._scores[rows], self._sign * scores.gather(1, columns)], dim=1)
+        self._scores[rows], top = met.topk(self.images.shape[1], dim=1)
+        self.images[rows] = torch.cat([self.images[rows], columns + first], dim=1).gather(1, top)
+
+    def settle(self, sizes: Sequence[int], error: float, chunk_bytes: int) -> None:
+        """Have the first of each of ``sizes`` be the nearest, where quick scores are off by ``error`` at most."""
+        kept, found = self.images.shape[1], self._scores
+        gaps = [found[:, size - 1] - found[:, size] for size in sizes if size < kept]
+        some = torch.stack([gap <= 2.0 * error for gap in gaps]).any(dim=0) if gaps else found[:, 0] > torch.inf
+        beyond = found[:, max(sizes) - 1] - found[:, -1] <= 2.0 * error
+        if kept == len(found):
+            beyond = torch.zeros_like(beyond)
+        rows = (some & ~beyond).nonzero()[:, 0]
+        images = self.images[rows].sort(dim=1).values
+        each = torch.arange(len(rows), device=rows.device).repeat_interleave(kept)
+        exact = self._sign * pair_products(self._features[rows], self._features, each, images.flatten())
+        self.images[rows] = images.gather(1, stable_order(exact.view_as(images)))
+        for part in beyond.nonzero()[:, 0].split(max(1, chunk_bytes // (32 * len(found)))):
+            self.images[part] = stable_top(self._sign * (self._features[part] @ self._features.T), kept)
+
+
+def _half(k1: int) -> int:
+    return int(np.around(k1 / 2))
 
 
 def _indicator(neighbours: np.ndarray) -> csr_matrix:
@@ -96,7 +137,7 @@ def _reciprocal(neighbours: np.ndarray) -> csr_matrix:
 def _encode(features: Tensor, neighbours: np.ndarray, largest: np.ndarray, k1: int) -> csr_matrix:
     """k-reciprocal encodings (N, N), rows summing to one (equations 4 and 7 of the paper)."""
     wide = _reciprocal(neighbours[:, : k1 + 1])
-    narrow = _reciprocal(neighbours[:, : int(np.around(k1 / 2)) + 1])
+    narrow = _reciprocal(neighbours[:, : _half(k1) + 1])
     shared = wide.multiply(wide @ narrow.T).tocoo()
     sizes = np.asarray(narrow.sum(axis=1)).ravel()
     joins = 3.0 * shared.data >= 2.0 * sizes[shared.col]
@@ -104,21 +145,15 @@ def _encode(features: Tensor, neighbours: np.ndarray, largest: np.ndarray, k1: i
     encoding = (wide + joined @ narrow).tocsr()
     encoding.sort_indices()
     rows = np.repeat(np.arange(len(neighbours)), np.diff(encoding.indptr))
-    distances = np.maximum(2.0 - 2.0 * _products_at(features, encoding), 0.0)
+    distances = np.maximum(2.0 - 2.0 * _products_at(features, rows, encoding.indices), 0.0)
     weights = np.exp(-distances / largest[rows])
     sums = np.bincount(rows, weights, minlength=len(neighbours))
     return csr_matrix((weights / sums[rows], encoding.indices, encoding.indptr), shape=wide.shape)
 
 
-def _products_at(features: Tensor, places: csr_matrix) -> np.ndarray:
-    """Inner products of the rows of ``features`` (N, D) with one another, where ``places`` (N, N) has an entry."""
-    starts, columns, zeros = (
-        torch.from_numpy(part).to(features.device) for part in (places.indptr, places.indices, np.zeros(places.nnz))
-    )
-    with warnings.catch_warnings(), torch.sparse.check_sparse_tensor_invariants():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
-        mask = torch.sparse_csr_tensor(starts, columns, zeros, size=places.shape)
-    return torch.sparse.sampled_addmm(mask, features, features.T).values().cpu().numpy()
+def _products_at(features: Tensor, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    places = (torch.from_numpy(at).to(features.device).long() for at in (rows, columns))
+    return pair_products(features, features, *places).cpu().numpy()
 
 
 def _expand_query(encoding: csr_matrix, neighbours: np.ndarray, k2: int) -> csr_matrix:

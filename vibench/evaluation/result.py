@@ -86,6 +86,8 @@ class Evaluation:
     matching_seconds: float
     """Wall seconds for distances, ranking and metrics, start-up apart."""
     notes: tuple[str, ...] = ()
+    repaired: int = 0
+    """Queries of all trials for which scores in float32 left the order open, so that pairs were compared exactly."""
 
     def summary(self) -> dict[str, Any]:
         """Mean metrics in percent, for display."""

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError, suggestion
-from vibench.evaluation.distances import DISTANCES, DistanceFunction, Similarity, both_ways
-from vibench.evaluation.draws import side_rows
-from vibench.evaluation.features import Features
-from vibench.evaluation.images import Images
+from vibench.evaluation.distances import DISTANCES, Comparison, DistanceFunction, Matrix, Rows
 from vibench.evaluation.rerank import k_reciprocal_distances
-from vibench.protocols import Protocol, Side
+from vibench.protocols import Protocol
+from vibench.runtime.memory import available_bytes
 
 RERANKS = ("none", "k-reciprocal")
 QUERY_MODES = ("all", "single")
 CHUNK_BYTES = 256 << 20
+"""Of what an evaluation makes of scores at once, at most; what is kept of features comes to as much per side."""
+_SHARE = 8
+
+
+def working_bytes(device: str = "cpu") -> int:
+    """`CHUNK_BYTES`, or less where little memory is free."""
+    free = torch.cuda.mem_get_info(device)[0] if torch.device(device).type == "cuda" else available_bytes()
+    return CHUNK_BYTES if free is None else min(CHUNK_BYTES, max(1, free // _SHARE))
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ class Settings:
     rerank: str = "none"
     query_mode: str = "all"
     device: str = "cpu"
-    chunk_bytes: int = CHUNK_BYTES
+    chunk_bytes: int = field(default_factory=working_bytes)
+    world: World = ALONE
+    """The processes that share the queries, where a distance does not depend on all of them."""
 
     def __post_init__(self) -> None:
         for option, value, known in (
@@ -63,11 +69,6 @@ class Settings:
         return replace(self, own=replace(self.own, function=partial(self.own.function, trial=trial)))
 
 
-def feature_rows(features: Features, rows: np.ndarray, settings: Settings) -> Tensor:
-    """The features of some rows on the device that ranks."""
-    return torch.from_numpy(features.features[rows]).to(settings.device)
-
-
 def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
     """(Q, G) bool: pairs whose cameras, (Q,) and (G,), the skip rule names, whoever is on the images."""
     skipped = torch.zeros(len(query), len(gallery), dtype=torch.bool, device=query.device)
@@ -76,52 +77,18 @@ def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
     return skipped
 
 
-def scorer(query: Tensor, gallery: Tensor, settings: Settings, skipped: Tensor | None) -> Callable[[slice], Tensor]:
-    """Scores (Q, C) float64, larger for what is more alike, of a slice of the queries."""
+def scorer(query: Rows, gallery: Rows, settings: Settings, skipped: Tensor | None = None) -> Comparison | Matrix:
+    """How alike the queries and the gallery images are; ``skipped`` (Q, G) bool for a distance that asks for it."""
     own = settings.own
-    if settings.rerank != "none":
-        distances = k_reciprocal_distances(query, gallery, chunk_bytes=settings.chunk_bytes)
-    elif own is not None and own.pairwise:
+    if settings.rerank == "none" and own is None:
+        return Comparison(query, gallery, settings.distance)
+    asked, answers = query[slice(None)], gallery[slice(None)]
+    if own is not None and own.pairwise:
         function, mode = own.function, settings.query_mode
-        return lambda part: -function(query[part], gallery, mode).double()
-    elif own is not None:
+        return Matrix(lambda part: -function(asked[part], answers, mode).double())
+    if own is not None:
         further = () if skipped is None else (skipped,)
-        distances = own.function(query, gallery, settings.query_mode, *further).double()
+        distances = own.function(asked, answers, settings.query_mode, *further).double()
     else:
-        similarity = Similarity(gallery, settings.distance)
-        return lambda part: similarity(query[part])
-    return lambda part: -distances[part]
-
-
-@dataclass(frozen=True)
-class Product:
-    """Scores from a product that serves two directions; see `scorer`."""
-
-    scores: Callable[[slice], Tensor]
-    seconds: float
-    """What this direction's half of the product took."""
-
-
-def mirrored_products(
-    protocols: Iterable[Protocol], features: Features, images: Images, settings: Settings
-) -> dict[tuple[Side, Side], Product]:
-    """By query and gallery, the products that protocols share of which one asks what the other answers.
-
-    Such a product is held as a whole, so there is none where it would exceed ``chunk_bytes``.
-    """
-    found: dict[tuple[Side, Side], Product] = {}
-    if settings.rerank != "none" or settings.own is not None:
-        return found
-    directions = {(protocol.query, protocol.gallery): protocol for protocol in protocols if not protocol.shots}
-    for (query, gallery), protocol in directions.items():
-        if (gallery, query) not in directions or (query, gallery) in found:
-            continue
-        one, other = side_rows(protocol, query, images), side_rows(protocol, gallery, images)
-        if 8 * len(one) * len(other) > settings.chunk_bytes:
-            continue
-        started = time.perf_counter()
-        rows = feature_rows(features, one, settings), feature_rows(features, other, settings)
-        scores = both_ways(*rows, settings.distance)
-        seconds = (time.perf_counter() - started) / 2
-        found[query, gallery], found[gallery, query] = (Product(direction, seconds) for direction in scores)
-    return found
+        distances = k_reciprocal_distances(asked, answers, chunk_bytes=settings.chunk_bytes)
+    return Matrix(lambda part: -distances[part])

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from vibench.errors import VibenchError
+from vibench.distributed.world import ALONE, World
+from vibench.evaluation.distances import Comparison, Rows
 from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.metrics import trial_score
-from vibench.evaluation.ranking import Ranker, Sought, TieOrder
+from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
 from vibench.evaluation.result import PerQuery, TrialScore
-from vibench.evaluation.scorer import Product, Settings, feature_rows, mirrored_products, scorer, skipped_pairs
+from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
 from vibench.files.digests import sha256_text
-from vibench.protocols import Protocol, Side
+from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
 
 
@@ -39,6 +42,8 @@ class TrialOutcome:
     score: TrialScore
     per_query: PerQuery
     seconds: float
+    repaired: int
+    """Queries for which some pairs were compared exactly."""
 
 
 def rank_cases(
@@ -46,11 +51,11 @@ def rank_cases(
 ) -> list[list[TrialOutcome]]:
     """The outcomes of the trials of every case, all on the images of one split."""
     protocols = [case.protocol for case in cases]
-    mirrored = mirrored_products(protocols, features, images, settings)
     outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
+    rows_of = lru_cache(maxsize=4)(lambda rows: Rows(features.features, np.frombuffer(rows, np.int64), settings.device))
     for members in _sharing(protocols):
         group = [cases[member] for member in members]
-        ranked = _rank_group(group, features, images, settings, mirrored, progress)
+        ranked = _rank_group(group, rows_of, images, settings, progress)
         for member, found in zip(members, ranked, strict=True):
             outcomes[member] = found
     return outcomes
@@ -66,10 +71,9 @@ def _sharing(protocols: Iterable[Protocol]) -> list[list[int]]:
 
 def _rank_group(
     group: Sequence[Case],
-    features: Features,
+    rows_of: Callable[[bytes], Rows],
     images: Images,
     settings: Settings,
-    mirrored: Mapping[tuple[Side, Side], Product],
     progress: Progress,
 ) -> list[list[TrialOutcome]]:
     """Trial outcomes per case of one group of `_sharing`."""
@@ -80,7 +84,7 @@ def _rank_group(
         with progress("ranking trials", len(trials)) as advance:
             for trial in trials:
                 own = settings.of_trial(trial.number)
-                scored += _rank(rules, [trial], trial.query, trial.gallery, features, images, own, silent)
+                scored += _rank(rules, [trial], trial.query, trial.gallery, rows_of, images, own, silent)
                 advance(1)
     else:
         query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
@@ -88,10 +92,8 @@ def _rank_group(
         # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
         camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
         gallery = images.ordered(candidates, camera_first[0])
-        sides = {(case.protocol.query, case.protocol.gallery) for case in group}
-        product = mirrored.get(sides.pop()) if len(sides) == 1 else None
-        tie_order = _tie_order(images, gallery, camera_first, settings.device)
-        scored = _rank(rules, trials, query, gallery, features, images, settings, progress, product, tie_order)
+        tie_orders = _tie_orders(images, gallery, camera_first, settings.device)
+        scored = _rank(rules, trials, query, gallery, rows_of, images, settings, progress, tie_orders)
     taken = iter(scored)
     return [[next(taken) for _ in case.trials] for case in group]
 
@@ -101,40 +103,34 @@ def _rank(
     trials: Sequence[Trial],
     query: np.ndarray,
     gallery: np.ndarray,
-    features: Features,
+    rows_of: Callable[[bytes], Rows],
     images: Images,
     settings: Settings,
     progress: Progress,
-    product: Product | None = None,
-    tie_order: TieOrder | None = None,
+    tie_orders: Sequence[TieOrder] = (),
 ) -> list[TrialOutcome]:
-    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part, in chunks of queries."""
+    """Rank the rows ``query`` against the rows ``gallery``, of which each trial has a part."""
     started = time.perf_counter()
     drawn = np.stack([np.isin(gallery, trial.gallery) for trial in trials], axis=1)
     askers, candidates = _sought(images, query, settings.device), _sought(images, gallery, settings.device)
-    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_order)
+    ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_orders)
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
         skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
-    if product is None:
-        asked, answers = feature_rows(features, query, settings), feature_rows(features, gallery, settings)
-        product = Product(scorer(asked, answers, settings, skipped), seconds=0.0)
-    chunk = max(1, settings.chunk_bytes // ranker.bytes_per_query())
-    parts = []
-    with progress("ranking queries", len(query)) as advance:
-        for start in range(0, len(query), chunk):
-            part = slice(start, min(start + chunk, len(query)))
-            scores = product.scores(part)
-            if not torch.stack(scores.aminmax()).isfinite().all():
-                raise VibenchError("the distances hold NaN or infinite values; check the scale of the features.")
-            parts.append(ranker.rank(scores, askers[part]))
-            advance(part.stop - part.start)
-    ap, inp, first_hit, camera_ap, camera_first_hit = (
-        torch.cat([getattr(part, name) for part in parts]).cpu().numpy()
-        for name in ("ap", "inp", "first_hit", "camera_ap", "camera_first_hit")
+    # Process by process some queries, where each can be ranked by itself.
+    world = ALONE if settings.per_trial or len(query) < settings.world.size else settings.world
+    shares = [slice(len(query) * at // world.size, len(query) * (at + 1) // world.size) for at in range(world.size)]
+    own = shares[world.rank]
+    asked, answers = (rows_of(rows.tobytes()) for rows in (query[own], gallery))
+    scores = scorer(asked, answers, settings, skipped)
+    with progress("ranking queries", own.stop - own.start) as advance:
+        found = ranker.rank(scores, askers[own], settings.chunk_bytes, advance)
+    ap, inp, first_hit, camera_ap, camera_first_hit, opened = (
+        _gathered(getattr(found, field.name).cpu(), shares, world).numpy() for field in fields(Outcome)
     )
+    repaired = opened > 0 if isinstance(scores, Comparison) else np.zeros(len(query), dtype=bool)
     cameras = ranker.cameras.cpu().numpy()
-    seconds = (time.perf_counter() - started + product.seconds) / len(trials)
+    seconds = (time.perf_counter() - started) / len(trials)
     outcomes = []
     for column, trial in enumerate(trials):
         rows = np.flatnonzero(np.isin(query, trial.query))
@@ -150,19 +146,31 @@ def _rank(
             camera_first_hit=camera_first_hit[rows, column][:, seen].astype(np.int32),
         )
         names = "" if images.paths is None else sha256_text("\n".join(images.paths[trial.gallery].tolist()))
-        outcomes.append(TrialOutcome(trial_score(rules, trial, per_query, names), per_query, seconds))
+        score = trial_score(rules, trial, per_query, names)
+        outcomes.append(TrialOutcome(score, per_query, seconds, int(repaired[rows].sum())))
     return outcomes
 
 
-def _tie_order(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> TieOrder | None:
-    """For the trials whose draw orders the gallery otherwise than that of the first; ``camera_first`` (T,) bool."""
-    trials = np.flatnonzero(camera_first != camera_first[0])
-    if len(trials) == 0:
-        return None
+def _gathered(rows: Tensor, shares: Sequence[slice], world: World) -> Tensor:
+    """The rows of all processes, each of which has those of its share."""
+    sizes = [share.stop - share.start for share in shares]
+    # All must send as many.
+    padded = torch.cat([rows, rows.new_zeros(max(sizes) - len(rows), *rows.shape[1:])])
+    return torch.cat([part[:size] for part, size in zip(world.gather(padded), sizes, strict=True)])
+
+
+def _tie_orders(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> list[TieOrder]:
+    """That of the gallery and, where draws differ, the other; ``camera_first`` (T,) bool says which trial has which."""
     place = np.empty(len(images.pids), dtype=np.int64)
-    place[gallery] = np.arange(len(gallery))
-    columns = place[images.ordered(gallery, camera_first=not camera_first[0])]
-    return TieOrder(torch.from_numpy(trials).to(device), torch.from_numpy(columns).to(device))
+    place[images.ordered(gallery, camera_first=not camera_first[0])] = np.arange(len(gallery))
+    trials = [
+        torch.from_numpy(np.flatnonzero(camera_first == which)).to(device)
+        for which in (camera_first[0], not camera_first[0])
+    ]
+    found = [TieOrder(trials[0])]
+    if len(trials[1]):
+        found.append(TieOrder(trials[1], torch.from_numpy(place[gallery]).to(device)))
+    return found
 
 
 def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:

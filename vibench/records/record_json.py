@@ -23,6 +23,9 @@ class RecordError(UsageError):
 def record_dict(record: Record) -> dict[str, Any]:
     """The record as what its JSON file holds."""
     content = dataclasses.asdict(record)
+    if content["profile"]["repaired_queries"] is None:
+        # Older records say nothing of it, and keep their bytes.
+        del content["profile"]["repaired_queries"]
     content["trials"] = list(content["trials"])
     content["cmc"] = list(content["cmc"])
     content["notes"] = list(content["notes"])

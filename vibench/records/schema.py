@@ -83,6 +83,8 @@ class Cost:
     extraction_images_per_second: float | None = None
     matching_ms_per_query: float | None = None
     """Milliseconds for the distances, ranking and metrics of one query against one drawn gallery."""
+    repaired_queries: int | None = None
+    """Of all trials' queries together, those whose order float32 left open somewhere, and float64 settled."""
     training_memory: PeakMemory = field(default_factory=PeakMemory)
     extraction_memory: PeakMemory = field(default_factory=PeakMemory)
 
@@ -198,6 +200,7 @@ def record_from_evaluation(
     matched = sum(trial.queries for trial in evaluation.trials)
     if cost.matching_ms_per_query is None and matched and source != "scores":
         cost = dataclasses.replace(cost, matching_ms_per_query=1000.0 * evaluation.matching_seconds / matched)
+    cost = dataclasses.replace(cost, repaired_queries=evaluation.repaired)
     return Record(
         schema_version=SCHEMA_VERSION,
         method=method,

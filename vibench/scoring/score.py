@@ -9,6 +9,7 @@ from pathlib import Path
 from vibench.data.attributes import ATTRIBUTES
 from vibench.datasets.index import SampleIndex
 from vibench.datasets.registry import Dataset, get_dataset
+from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.attributes_only import METHOD as ATTRIBUTES_ONLY
 from vibench.evaluation.attributes_only import attribute_features, hamming_distances
@@ -210,13 +211,14 @@ def score_features(
     root: Path | None = None,
     device: str = "auto",
     progress: Progress = silent,
+    world: World = ALONE,
 ) -> list[Scored]:
     """Evaluate features that came from anywhere, one record per protocol and draw, labelled ``name``.
 
     Several features are those of several train/test splits: of the splits they name in their meta data, else in
     order. Rows of images outside the test split are left out (`vibench.scoring.foreign.fit`), which a copy of the data
     set at ``root`` helps to know. ``digests`` are the SHA-256 of the files they were read from, ``notes`` what reading
-    them had to say.
+    them had to say. The processes of ``world`` share the queries and return the same.
     """
     if rules.mask_same_location:
         raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
@@ -242,6 +244,7 @@ def score_features(
         device=str(place),
         allow_incomplete=rules.allow_incomplete,
         progress=progress,
+        world=world,
     )
     environment = describe_environment(str(place))
     return [

@@ -17,6 +17,7 @@ from scipy.io import savemat
 
 from tests.scoring.foreign.dumps import REGDB, V2T, regdb
 from vibench.errors import UsageError
+from vibench.scoring.foreign import numpy_files
 from vibench.scoring.foreign.read import Read, read_any_features
 
 DUMP = regdb()
@@ -153,6 +154,14 @@ def test_the_lines_that_convert_a_pickle_make_a_file_that_is_read(tmp_path: Path
             continue
         exec("\n".join(refused.value.recipe), {})
         same((tmp_path / name).with_name(name.split(".")[0] + "-plain.npz"))
+
+
+def test_a_large_npy_stays_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numpy_files, "MAPPED_BYTES", 8)
+    np.save(tmp_path / "f.npy", DUMP.values)
+    (tmp_path / "f_names.txt").write_text("\n".join(NAMES))
+    values = same(tmp_path / "f.npy").features.features
+    assert isinstance(values, np.memmap) or isinstance(values.base, np.memmap)
 
 
 def test_npy_with_a_file_of_names(tmp_path: Path) -> None:

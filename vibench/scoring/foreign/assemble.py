@@ -32,7 +32,8 @@ def assemble(
     if len(dimensions) > 1:
         said = " and ".join(str(part.features.shape) for part in parts)
         raise UsageError(f"{where}: features of {said} do not fit one another; extract both with one model.")
-    features = np.concatenate([part.features for part in parts])
+    features = np.concatenate([part.features for part in parts]) if len(parts) > 1 else parts[0].features
+    features = np.asarray(features, features.dtype.newbyteorder("="))
     extras = parts[0].extras if len(parts) == 1 else {}
     if all(part.names is not None for part in parts):
         names = relative_names((str(name) for part in parts if part.names is not None for name in part.names), dataset)

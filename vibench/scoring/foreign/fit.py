@@ -10,7 +10,7 @@ import numpy as np
 from vibench.datasets.registry import Dataset, dataset_root
 from vibench.datasets.testing import images_of_tests
 from vibench.errors import UsageError, cited
-from vibench.evaluation.features import Features
+from vibench.evaluation.features import Features, of_rows
 from vibench.scoring.foreign.names import relative_names
 
 
@@ -24,7 +24,7 @@ def fit_to_test_split(
     evaluation to refuse. Raises `UsageError` where no test image is there.
     """
     features, notes = only_test_images(features, dataset, split, root, "features")
-    zero = int((features.features == 0).all(axis=1).sum()) if features.features.ndim == 2 else 0
+    zero = int(of_rows(features.features, lambda rows: rows == 0).sum()) if features.features.ndim == 2 else 0
     if zero:
         notes.append(f"{zero} of {len(features.features)} rows of the features are zeros")
     return features, notes

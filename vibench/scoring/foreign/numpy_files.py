@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from vibench.errors import UsageError
-from vibench.files.npz import pickled_objects, read_npy, read_plain_arrays
+from vibench.files.npz import open_npy, pickled_objects, read_npy, read_plain_arrays
 from vibench.scoring.foreign.named import Budget, Named
 from vibench.scoring.foreign.object_texts import object_texts
 from vibench.scoring.foreign.recipes import unpickle
 
+MAPPED_BYTES = 1 << 30
+"""An ``.npy`` larger than this stays in its file, and is read as it is evaluated."""
 OBJECTS = "objects of Python, which are never unpickled"
 
 
@@ -41,7 +43,7 @@ def read_numpy_archive(path: Path) -> Named:
 def read_numpy_array(path: Path) -> Named:
     """The array of an ``.npy``, under the name ``0``; `UsageError` where it is damaged or of objects."""
     try:
-        array = read_npy(path)
+        array = open_npy(path) if path.stat().st_size > MAPPED_BYTES else read_npy(path)
     except Exception as error:  # a damaged header raises almost anything
         texts = _texts(path, None, Budget(path.stat().st_size)) if "objects" in str(error) else None
         if texts is not None:
