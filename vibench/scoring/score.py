@@ -228,6 +228,11 @@ def score_features(
     for split, found in _by_split(features).items():
         check_features(found, "features")
         of = get_dataset(dataset or str(found.meta.get("dataset", rules.protocols[0].dataset)))
+        if len(features) > 1 and of.trials == 1:
+            raise UsageError(
+                f"--features: {len(features)} files were given, but {of.title} has one train/test split; give one, and "
+                "with --gallery the file of the gallery images where the first holds the queries alone."
+            )
         fitted[split], more = fit_to_test_split(found, of, split, root)
         remarks += more
     evaluations = evaluate_features(

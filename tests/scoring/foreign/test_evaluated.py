@@ -177,6 +177,27 @@ def test_the_lines_of_a_recipe_stand_below_the_sentence(
     assert lines[1].strip() == "import numpy as np" and lines[3].strip().startswith("np.savez('features.npz'")
 
 
+def test_without_names_no_label_helps_where_images_are_drawn_by_name(
+    run: Callable[..., Result], dump: Dump, tmp_path: Path
+) -> None:
+    query, gallery = dump.side(False), dump.side(True)
+    sides = {"qf": query.values, "gf": gallery.values, "q_pids": query.pids, "g_pids": gallery.pids}
+    labels = {"features": dump.values, "pids": dump.pids, "cameras": dump.cameras}
+    own = labels | {"modalities": np.where(dump.visible, "visible", "infrared")}
+    cases: tuple[dict[str, Any], ...] = (sides, labels, labels | {"cameras": dump.cameras - 1}, own)
+    for arrays in cases:
+        np.savez("f.npz", **arrays)
+        with pytest.raises(UsageError, match=r"f\.npz: names none of its images, and protocol sysu-indoor draws"):
+            run("eval", "--features", "f.npz", *INDOOR)
+
+
+def test_two_files_of_one_split(run: Callable[..., Result], dump: Dump) -> None:
+    for name, side in (("q.npz", dump.side(False)), ("g.npz", dump.side(True))):
+        np.savez(name, features=side.values, paths=side.names)
+    with pytest.raises(UsageError, match=r"2 files were given, but SYSU-MM01 has one train/test split; .* --gallery"):
+        run("eval", "--features", "q.npz", "--features", "g.npz", *INDOOR)
+
+
 def test_options_that_do_not_fit(run: Callable[..., Result], dump: Dump) -> None:
     np.savez("a.npz", feats=dump.values, names=dump.names)
     for arguments, sentence in (
