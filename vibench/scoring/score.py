@@ -23,7 +23,7 @@ from vibench.runtime.environment import describe_environment
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.attributes import labels_of_test_images
 from vibench.scoring.embedded import Embedded, embed_models, information_under, own_distances
-from vibench.scoring.foreign.fit import fit_to_test_split
+from vibench.scoring.foreign.fit import fit_to_test_split, missing_test_images
 from vibench.scoring.foreign.read import read_any_features
 from vibench.scoring.notes import (
     copy_notes,
@@ -224,7 +224,7 @@ def score_features(
     if rules.feature:
         features = [named_feature(found, rules.feature) for found in features]
     fitted: dict[int, Features] = {}
-    remarks = list(notes)
+    remarks, lacking = list(notes), list[str]()
     for split, found in _by_split(features).items():
         check_features(found, "features")
         of = get_dataset(dataset or str(found.meta.get("dataset", rules.protocols[0].dataset)))
@@ -235,6 +235,13 @@ def score_features(
             )
         fitted[split], more = fit_to_test_split(found, of, split, root)
         remarks += more
+        missing = missing_test_images(fitted[split], of, split, root)
+        if missing and not rules.allow_incomplete:
+            raise UsageError(
+                f"{missing}; complete the features file, or evaluate what is there, unranked, with "
+                f"{rules.allow_incomplete_by}."
+            )
+        lacking += [missing] if missing else []
     evaluations = evaluate_features(
         fitted,
         rules.protocols,
@@ -248,6 +255,8 @@ def score_features(
         allow_incomplete=rules.allow_incomplete,
         progress=progress,
     )
+    if lacking:
+        evaluations = [replace(one, complete=False, notes=(*one.notes, *lacking)) for one in evaluations]
     environment = describe_environment(str(place))
     return [
         Scored(

@@ -165,6 +165,22 @@ def test_a_copy_tells_the_test_split(regdb_twin: Path) -> None:
     assert len(found.features) == len(found.paths)
 
 
+def test_a_copy_tells_which_test_images_are_missing(run: Callable[..., Result], regdb_twin: Path) -> None:
+    index = get_dataset("regdb-twin").index(regdb_twin, 1)
+    names = index.loc[index["split"] == "test", "path"].to_numpy(dtype=str)
+    values = np.random.default_rng(0).standard_normal((len(names), 4)).astype(np.float32)
+    np.savez("less.npz", feat=values[3:], paths=names[3:])
+    options = ("--features", "less.npz", "--dataset", "regdb-twin", "--root", regdb_twin, "--protocol", "regdb-v2t")
+    with pytest.raises(
+        UsageError, match=rf"3 of the {len(names)} test images of .* are missing \(.*--allow-incomplete"
+    ):
+        run("eval", *options)
+    run("eval", *options, "--allow-incomplete", "--json", "r.json")
+    assert not record()["complete"] and any("3 of the" in note for note in record()["notes"])
+    output = run("doctor", *options[1:6]).output
+    assert "wrong: test images are missing" in output and "nothing looks wrong" not in output
+
+
 def test_the_lines_of_a_recipe_stand_below_the_sentence(
     dump: Dump, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
