@@ -238,8 +238,8 @@ def score_features(
         missing = missing_test_images(fitted[split], of, split, root)
         if missing and not rules.allow_incomplete:
             raise UsageError(
-                f"{missing}; complete the features file, give that of the gallery with --gallery where it is apart, or evaluate "
-                f"what is there, unranked, with {rules.allow_incomplete_by}."
+                f"{missing}; complete the features file, give that of the gallery with --gallery where it is apart, or "
+                f"evaluate what is there, unranked, with {rules.allow_incomplete_by}."
             )
         lacking += [missing] if missing else []
     evaluations = evaluate_features(
