@@ -224,8 +224,19 @@ def test_labels_alone_say_no_data_set(doctor: Doctor, tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", feat=HEALTHY, pids=PIDS, camids=_INDEX["camera"].to_numpy())
     found = doctor(tmp_path / "f.npz")
     assert not what(found) and "--dataset" in json.dumps(found)
+    # All its protocols draw images by name, so that these cannot be evaluated.
     found = doctor(tmp_path / "f.npz", "--dataset", "sysu-mm01")
-    assert found["facts"]["identities"] == "96"
+    assert what(found) == ["cannot be evaluated as it is"]
+    assert "names none of its images" in evidence(found, "cannot be evaluated as it is")
+
+
+def test_texts_of_numbers_are_features(doctor: Doctor, tmp_path: Path) -> None:
+    rows = ["\t".join([name, *map(str, row)]) for name, row in zip(NAMES, HEALTHY, strict=True)]
+    head = "\t".join(["path", *(f"f{at}" for at in range(HEALTHY.shape[1]))])
+    for lines, encoding in ((rows, "utf-8"), ([head, *rows], "utf-8"), ([head, *rows], "utf-16")):
+        (tmp_path / "f.txt").write_text("\n".join(lines), encoding=encoding)
+        found = doctor(tmp_path / "f.txt")
+        assert not what(found) and "SYSU-MM01" in found["facts"]["data set"]
 
 
 # Galleries, drawn.

@@ -123,6 +123,7 @@ def test_audits_can_be_ignored_on_the_terminal_only(tmp_path: Path, monkeypatch:
         (("--audits", "--conflicts"), "give one of them"),
         (("--latex", "--bibtex"), "give one of them"),
         (("published",), "--check-published alone"),
+        (("--check-published", "nowhere"), "nowhere: there is no such folder"),
         (("--only", "backbon=resnet50"), "did you mean 'backbone'"),
         (("--only", "backbone="), "has no value"),
         (("--latex",), "no row is shown"),
@@ -146,6 +147,10 @@ def test_rows_are_chosen_by_what_they_say_of_themselves(tmp_path: Path, monkeypa
     assert "csdn" in output and "mscmnet" not in output and "ceil" not in output
     nothing = CliRunner().invoke(app, [*arguments, "--only", "method=nobody"])
     assert nothing.exit_code == 0 and "No board has such a row." in nothing.output
+    assert "--only method: rows have " in nothing.output and ", agw, " in nothing.output
+    unknown = CliRunner().invoke(app, [*arguments, "--only", "supervision=unsup"]).output
+    assert "--only supervision: rows have " in unknown and ", unsupervised" in unknown
+    assert "--only method" not in unknown
 
 
 def test_tables_and_papers_for_an_article(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

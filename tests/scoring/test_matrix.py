@@ -28,6 +28,7 @@ from vibench.evaluation.features import Features
 from vibench.evaluation.images import identify
 from vibench.files.shipped import protocols_folder
 from vibench.leaderboard.board import build_boards
+from vibench.leaderboard.rank import Rank
 from vibench.records.record_json import from_json, to_json
 from vibench.records.schema import Record
 from vibench.scoring import matrix, matrix_places
@@ -384,7 +385,7 @@ def test_the_record(tmp_path: Path) -> None:
     assert from_json(to_json(record)) == record
 
 
-def rows_of(records: Sequence[Record]) -> list[tuple[str, str, int | None]]:
+def rows_of(records: Sequence[Record]) -> list[tuple[str, str, Rank | None]]:
     (board,) = build_boards(records, ())
     return [(section.title, row.source, rank) for section in board.sections for rank, row in section.rows]
 
@@ -393,7 +394,7 @@ def test_boards_rank_scores_as_they_rank_features() -> None:
     better, worse = make_record(r1=0.6, source="features"), make_record(r1=0.5, source="scores", method="agw")
     ranked = rows_of([better, worse])
     assert [source for _, source, _ in ranked] == ["features", "scores"]
-    assert [rank for _, _, rank in ranked] == [1, 2]
+    assert [rank for _, _, rank in ranked] == [Rank(1, 1), Rank(2, 2)]
     apart = rows_of([better, make_record(r1=0.5, source="scores", test_time_information="gallery")])
     assert len({title for title, _, _ in apart}) == 2
     (board,) = build_boards([worse], ())
@@ -459,6 +460,11 @@ def test_what_is_wrong_with_a_file_is_said(changes: dict[str, Any], sentence: st
     with pytest.raises(UsageError) as caught:
         scored(tmp_path / "s.npz", ["regdb-v2t"], "regdb-twin")
     assert str(caught.value).startswith(f"{tmp_path / 's.npz'}: ") and sentence in str(caught.value)
+
+
+def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder; name the file of scores in it"):
+        read_scores_file(tmp_path)
 
 
 def test_the_way_out_makes_a_file_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def leaderboard(
     from vibench.leaderboard.cost import cost_kinds, cost_tables
     from vibench.leaderboard.published import load_published
     from vibench.leaderboard.render import INDEX
-    from vibench.leaderboard.selection import parse_filter, selected
+    from vibench.leaderboard.selection import parse_filter, selected, values_held
     from vibench.leaderboard.terminal import conflict_list, cost_terminal_table, terminal_table
     from vibench.leaderboard.update import read_boards, update_boards
     from vibench.protocols import load_protocol
@@ -161,6 +161,10 @@ def leaderboard(
         out.print("No measured rows yet. Boards of published numbers:" if not whole else "No board has such a row.")
         for board in [] if whole else boards:
             out.print(escape(f"  {folder / board.dataset / board.name}.md  {board_title(board)}"), soft_wrap=True)
+        for one in filters:
+            held = values_held(one.key, boards)
+            if not one.values & set(held):
+                out.print(escape(f"--only {one.key}: rows have {', '.join(held)}."), soft_wrap=True)
     if update.failure is not None:
         raise update.failure
     out.print(escape(f"{len(boards)} boards in {len(update.written)} files; start at {folder / INDEX}"), soft_wrap=True)

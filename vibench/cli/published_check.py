@@ -20,9 +20,13 @@ def report_published(folder: Path | None, methods: Sequence[str]) -> None:
     from rich.markup import escape
 
     from vibench.cli.console import err, out
-    from vibench.errors import cited
+    from vibench.errors import UsageError, cited
     from vibench.leaderboard.published_check import ERROR, by_text, check_published
 
+    if folder is not None and not folder.is_dir():
+        raise UsageError(
+            f"{folder}: there is no such folder; name one of published numbers, or none for vibench's own."
+        )
     published, remarks = check_published(folder)
     shown = [remark for remark in remarks if not methods or remark.kind == ERROR or remark.subject in methods]
     for (kind, text), subjects in by_text(shown).items():

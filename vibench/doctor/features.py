@@ -22,7 +22,7 @@ from vibench.protocols import HEADLINE_PROTOCOLS, Protocol, load_protocol
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.foreign.assemble import assemble
 from vibench.scoring.foreign.containers import read_container
-from vibench.scoring.foreign.fit import fit_to_test_split
+from vibench.scoring.foreign.fit import fit_to_test_split, missing_test_images
 from vibench.scoring.foreign.keys import GALLERY, QUERY
 from vibench.scoring.foreign.layout import Part
 from vibench.scoring.foreign.names import relative_names
@@ -475,6 +475,12 @@ def _evaluate(
         # Rows of zeros have a finding of their own.
         if "are zeros" not in remark:
             diagnosis.findings.append(Finding("note", "more than the test images", remark, "nothing need be done"))
+    # Rows that were left out are not missing, and of another split other images are.
+    fits = whole and all(finding.what != "images of another split" for finding in diagnosis.findings)
+    missing = missing_test_images(fitted, known.dataset, known.split, root) if fits else ""
+    if missing:
+        remedy = "extract all test images; what is there is evaluated, unranked, with --allow-incomplete"
+        diagnosis.findings.append(Finding("wrong", "test images are missing", missing, remedy))
     if fitted.features.dtype not in (np.float32, np.float64):
         fitted = replace(fitted, features=fitted.features.astype(np.float32))
     protocols = [rules] if rules is not None else _measured_under(known.dataset.layout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from vibench.doctor.scores import are_scores, diagnose_scores
 from vibench.doctor.training_log import diagnose_log, diagnose_text
 from vibench.errors import UsageError, cited, one_line
 from vibench.files.kinds import HEAD_BYTES, file_kind
-from vibench.files.reading import parse_json, read_text
+from vibench.files.reading import is_utf16, parse_json, read_text
 from vibench.files.safetensors import is_safetensors
 from vibench.files.torch_file import TorchFileError
 from vibench.files.unreadable import unreadable_kind
@@ -29,6 +30,7 @@ from vibench.files.weights import find_weights, read_content
 from vibench.records.store import LARGEST_RECORD
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.foreign.containers import read_container
+from vibench.scoring.foreign.keys import known_key
 from vibench.scoring.foreign.sysu_features import camera_files
 from vibench.training.checkpoint import is_checkpoint
 
@@ -107,6 +109,8 @@ def _file(path: Path, claims: Claims, progress: Progress) -> Diagnosis:
         raise UsageError(f"{path}: is {kind.name}; {kind.remedy}.")
     if kind is not None:
         return _text(path, head, claims, progress)
+    if is_utf16(head) and path.suffix.lower() in (".csv", ".tsv", ".txt", ".dat"):
+        return diagnose_features(path, claims, progress)
     if head.startswith(b"\x80") and path.suffix.lower() in (".npz", ".npy", ".pkl", ".pickle"):
         # A pickle: the reader of features has the lines that convert it.
         return diagnose_features(path, claims, progress)
@@ -220,6 +224,14 @@ def _log_or_none(path: Path, claims: Claims) -> Diagnosis | None:
         return None
 
 
+def _is_table(line: str) -> bool:
+    """Whether a line is one of a table of features: numbers alone, behind a path, or below a known name."""
+    cells = re.split(r"[,;\s]+", line.strip())
+    first, *rest = cells
+    numbers = all(re.fullmatch(r"[-+]?[\d.]+([eE][-+]?\d+)?", cell) for cell in rest)
+    return len(rest) > 1 and (known_key(first) is not None or (numbers and ("/" in first or first[-1:].isdigit())))
+
+
 def _text(path: Path, head: bytes, claims: Claims, progress: Progress) -> Diagnosis:
     first = head.decode("utf-8", "replace").partition("\n")[0]
     columns = {word.strip().strip('"') for word in first.split(",")}
@@ -232,6 +244,8 @@ def _text(path: Path, head: bytes, claims: Claims, progress: Progress) -> Diagno
     found = _log_or_none(path, claims)
     if found is not None:
         return found
+    if path.suffix.lower() in (".txt", ".dat") and _is_table(first):
+        return diagnose_features(path, claims, progress)
     kind = file_kind(head)
     assert kind is not None
     raise UsageError(f"{path}: is {kind.name}, which is nothing known here; name {KNOWN}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import json
@@ -38,9 +39,16 @@ def read_bytes(path: Path, largest: int) -> bytes:
 def read_text(path: Path, encoding: str = "utf-8", largest: int = LARGEST_TEXT) -> str:
     """The text of a regular file of at most ``largest`` bytes, every line ending in ``\\n``.
 
-    Raises `OSError` as `read_bytes` does and `UnicodeDecodeError`.
+    A text in UTF-16 that says so, as Windows' PowerShell writes one, is read whatever ``encoding``: its first two bytes
+    begin no other. Raises `OSError` as `read_bytes` does and `UnicodeDecodeError`.
     """
-    return io.StringIO(read_bytes(path, largest).decode(encoding), newline=None).read()
+    content = read_bytes(path, largest)
+    return io.StringIO(content.decode("utf-16" if is_utf16(content) else encoding), newline=None).read()
+
+
+def is_utf16(content: bytes) -> bool:
+    """Whether a text says of itself that it is UTF-16."""
+    return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def parse_json(text: str) -> Any:

@@ -55,6 +55,12 @@ def parse_filter(text: str) -> Filter:
     return Filter(key, wanted)
 
 
+def values_held(key: str, boards: Sequence[Board]) -> list[str]:
+    """The values of a key that rows of any board have, as `parse_filter` takes them, sorted."""
+    rows = ((board, row) for board in boards for section in board.sections for _, row in section.rows)
+    return sorted({_plain(_VALUES[key](board, row)) or UNKNOWN for board, row in rows})
+
+
 def selected(board: Board, filters: Sequence[Filter]) -> Board:
     """The board with the rows that all filters accept; they keep the ranks that they have among all."""
     sections = (

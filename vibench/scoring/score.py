@@ -24,7 +24,7 @@ from vibench.runtime.environment import describe_environment
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.attributes import labels_of_test_images
 from vibench.scoring.embedded import Embedded, embed_models, information_under, own_distances
-from vibench.scoring.foreign.fit import fit_to_test_split
+from vibench.scoring.foreign.fit import fit_to_test_split, missing_test_images
 from vibench.scoring.foreign.read import read_any_features
 from vibench.scoring.notes import (
     copy_notes,
@@ -226,12 +226,24 @@ def score_features(
     if rules.feature:
         features = [named_feature(found, rules.feature) for found in features]
     fitted: dict[int, Features] = {}
-    remarks = list(notes)
+    remarks, lacking = list(notes), list[str]()
     for split, found in _by_split(features).items():
         check_features(found, "features")
         of = get_dataset(dataset or str(found.meta.get("dataset", rules.protocols[0].dataset)))
+        if len(features) > 1 and of.trials == 1:
+            raise UsageError(
+                f"--features: {len(features)} files were given, but {of.title} has one train/test split; give one, and "
+                "with --gallery the file of the gallery images where the first holds the queries alone."
+            )
         fitted[split], more = fit_to_test_split(found, of, split, root)
         remarks += more
+        missing = missing_test_images(fitted[split], of, split, root)
+        if missing and not rules.allow_incomplete:
+            raise UsageError(
+                f"{missing}; complete the features file, give that of the gallery with --gallery where it is apart, or "
+                f"evaluate what is there, unranked, with {rules.allow_incomplete_by}."
+            )
+        lacking += [missing] if missing else []
     evaluations = evaluate_features(
         fitted,
         rules.protocols,
@@ -246,6 +258,8 @@ def score_features(
         progress=progress,
         world=world,
     )
+    if lacking:
+        evaluations = [replace(one, complete=False, notes=(*one.notes, *lacking)) for one in evaluations]
     environment = describe_environment(str(place))
     return [
         Scored(

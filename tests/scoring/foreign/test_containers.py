@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
 import io
 import json
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.io import savemat
@@ -137,23 +140,40 @@ def test_objects_that_are_no_texts_are_not_unpickled(tmp_path: Path, monkeypatch
 
 
 def test_the_lines_that_convert_a_pickle_make_a_file_that_is_read(tmp_path: Path) -> None:
-    for name, dump in (("f.pkl", pickle.dumps), ("g.pt", None), ("h.npy", None), ("i.npz", None)):
-        content = {"feat": [np.asarray(row) for row in DUMP.values], "paths": NAMES}
-        if dump is not None:
-            (tmp_path / name).write_bytes(dump(content))
-        elif name == "g.pt":
-            saved(tmp_path / name, {**content, "paths": [Path(one) for one in NAMES]})
-        elif name == "h.npy":
-            np.save(tmp_path / name, np.array(content, dtype=object))
+    rows = [{"path": name, "feat": row} for name, row in zip(NAMES, DUMP.values, strict=True)]
+    side = {True: DUMP.side(True), False: DUMP.side(False)}
+    contents: dict[str, Any] = {
+        "a.pkl": {"feat": [np.asarray(row) for row in DUMP.values], "paths": NAMES, "epoch": 3},
+        "b.pkl": [DUMP.values, NAMES],
+        "c.pickle": (TENSOR, NAMES, None),
+        "d.pkl": {
+            of: {"feat": side[visible].values, "paths": side[visible].names.tolist()}
+            for of, visible in (("query", True), ("gallery", False))
+        },
+        "e.pkl": rows,
+        "f.pkl": dict(zip(NAMES, DUMP.values, strict=True)),
+        "g.pt": {"feat": TENSOR, "paths": [Path(one) for one in NAMES]},
+        "h.pt": argparse.Namespace(feat=TENSOR, paths=NAMES),
+        "i.pt": collections.defaultdict(list, feat=list(TENSOR), paths=NAMES),
+        "j.npy": np.array({"feat": DUMP.values, "paths": NAMES}, dtype=object),
+        "k.npy": np.array(rows, dtype=object),
+        "l.npz": {"feat": DUMP.values, "paths": NAMES},
+        "m.pkl": pd.DataFrame(DUMP.values).assign(path=NAMES),
+    }
+    for name, content in contents.items():
+        path = tmp_path / name
+        if path.suffix == ".pt":
+            saved(path, content)
+        elif path.suffix in (".npy", ".npz"):
+            (np.save if path.suffix == ".npy" else np.savez)(path, content)
         else:
-            np.savez(tmp_path / name, content)
-        with pytest.raises(UsageError) as refused:
-            read(tmp_path / name)
-        if name == "g.pt":
-            # Paths are no texts; NumPy's savez would pickle them again.
-            continue
+            path.write_bytes(pickle.dumps(content))
+        with pytest.raises(UsageError, match="Where you trust it, convert it") as refused:
+            read(path)
+        assert len(refused.value.recipe) <= 3
         exec("\n".join(refused.value.recipe), {})
-        same((tmp_path / name).with_name(name.split(".")[0] + "-plain.npz"))
+        (plain,) = tmp_path.glob(f"{path.stem}-plain.*")
+        same(plain)
 
 
 def test_a_large_npy_stays_in_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +222,16 @@ def test_matlab(tmp_path: Path) -> None:
         if name == "b.mat":
             assert any("was transposed" in note for note in found.notes)
             assert any("epoch (1 float64), res (" in note for note in found.notes)
+
+
+def test_texts_of_windows_and_of_savetxt(tmp_path: Path) -> None:
+    frame = pd.DataFrame(DUMP.values).assign(path=NAMES)
+    for name, sep, encoding in (("a.csv", ",", "utf-16"), ("b.txt", "\t", "utf-8"), ("c.txt", "\t", "utf-16")):
+        frame.to_csv(tmp_path / name, index=False, sep=sep, encoding=encoding)
+        same(tmp_path / name)
+    np.savetxt(tmp_path / "d.dat", DUMP.values)
+    (tmp_path / "names.txt").write_text("\r\n".join(NAMES), encoding="utf-16")
+    same(tmp_path / "d.dat", names=[tmp_path / "names.txt"])
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -304,6 +334,7 @@ def test_what_needs_a_package_says_how_to_install_it(tmp_path: Path, monkeypatch
         ("a.csv", b"<html></html>", "is a web page"),
         ("a.xyz", bytes(range(256)), "is no file of features that is known"),
         ("a.h5", b"\x1f\x8b\x08", "packed by gzip"),
+        ("a.json", b'{"feat": [[0.5]]}', "is JSON, no file of features .* write its numbers as one of these"),
     ],
 )
 def test_what_is_none(tmp_path: Path, name: str, content: bytes, reason: str) -> None:

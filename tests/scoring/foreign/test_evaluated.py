@@ -165,6 +165,22 @@ def test_a_copy_tells_the_test_split(regdb_twin: Path) -> None:
     assert len(found.features) == len(found.paths)
 
 
+def test_a_copy_tells_which_test_images_are_missing(run: Callable[..., Result], regdb_twin: Path) -> None:
+    index = get_dataset("regdb-twin").index(regdb_twin, 1)
+    names = index.loc[index["split"] == "test", "path"].to_numpy(dtype=str)
+    values = np.random.default_rng(0).standard_normal((len(names), 4)).astype(np.float32)
+    np.savez("less.npz", feat=values[3:], paths=names[3:])
+    options = ("--features", "less.npz", "--dataset", "regdb-twin", "--root", regdb_twin, "--protocol", "regdb-v2t")
+    with pytest.raises(
+        UsageError, match=rf"3 of the {len(names)} test images of .* are missing \(.*--allow-incomplete"
+    ):
+        run("eval", *options)
+    run("eval", *options, "--allow-incomplete", "--json", "r.json")
+    assert not record()["complete"] and any("3 of the" in note for note in record()["notes"])
+    output = run("doctor", *options[1:6]).output
+    assert "wrong: test images are missing" in output and "nothing looks wrong" not in output
+
+
 def test_the_lines_of_a_recipe_stand_below_the_sentence(
     dump: Dump, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +191,27 @@ def test_the_lines_of_a_recipe_stand_below_the_sentence(
     assert ended.value.code == 2 and len(lines) == 4
     assert "It holds x (5 x 4 float32), epoch (one value)" in lines[0]
     assert lines[1].strip() == "import numpy as np" and lines[3].strip().startswith("np.savez('features.npz'")
+
+
+def test_without_names_no_label_helps_where_images_are_drawn_by_name(
+    run: Callable[..., Result], dump: Dump, tmp_path: Path
+) -> None:
+    query, gallery = dump.side(False), dump.side(True)
+    sides = {"qf": query.values, "gf": gallery.values, "q_pids": query.pids, "g_pids": gallery.pids}
+    labels = {"features": dump.values, "pids": dump.pids, "cameras": dump.cameras}
+    own = labels | {"modalities": np.where(dump.visible, "visible", "infrared")}
+    cases: tuple[dict[str, Any], ...] = (sides, labels, labels | {"cameras": dump.cameras - 1}, own)
+    for arrays in cases:
+        np.savez("f.npz", **arrays)
+        with pytest.raises(UsageError, match=r"f\.npz: names none of its images, and protocol sysu-indoor draws"):
+            run("eval", "--features", "f.npz", *INDOOR)
+
+
+def test_two_files_of_one_split(run: Callable[..., Result], dump: Dump) -> None:
+    for name, side in (("q.npz", dump.side(False)), ("g.npz", dump.side(True))):
+        np.savez(name, features=side.values, paths=side.names)
+    with pytest.raises(UsageError, match=r"2 files were given, but SYSU-MM01 has one train/test split; .* --gallery"):
+        run("eval", "--features", "q.npz", "--features", "g.npz", *INDOOR)
 
 
 def test_options_that_do_not_fit(run: Callable[..., Result], dump: Dump) -> None:

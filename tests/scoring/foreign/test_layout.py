@@ -180,7 +180,7 @@ def test_modalities_in_every_form(codes: np.ndarray, noted: bool) -> None:
 
 def test_modalities_that_cannot_be_known() -> None:
     arrays = {"feat": DUMP.values, "labels": DUMP.pids, "cams": DUMP.cameras}
-    with pytest.raises(UsageError, match="nor their modalities"):
+    with pytest.raises(UsageError, match="its cameras 1, 2 are none of LLCM, so nothing says which images are visible"):
         features_of(arrays, dataset=LLCM)
     with pytest.raises(UsageError, match="the numbers 3, 4 say no modality"):
         features_of({**arrays, "modality": np.where(DUMP.visible, 3, 4)}, dataset=LLCM)

@@ -28,6 +28,8 @@ def assemble(
     Raises `UsageError`, beginning with ``where``, for parts that do not fit one another, and where identity, camera or
     modality of images without names stays unknown.
     """
+    if all(part.names is None for part in parts):
+        require_names_of(protocols, where)
     dimensions = {part.features.shape[1:] for part in parts}
     if len(dimensions) > 1:
         said = " and ".join(str(part.features.shape) for part in parts)
@@ -50,6 +52,16 @@ def assemble(
     modalities = np.concatenate([_modalities(part, dataset, protocols, where, notes) for part in parts])
     cameras = _cameras(parts, modalities, dataset, where, notes)
     return Features(features, pids=pids, cameras=cameras, modalities=modalities, extras=extras), notes
+
+
+def require_names_of(protocols: Sequence[Protocol], where: str) -> None:
+    """`UsageError` where a protocol draws images by their names, of which ``where`` has none: no label helps then."""
+    drawn = next((protocol for protocol in protocols if protocol.draws != ("none",)), None)
+    if drawn is not None:
+        raise UsageError(
+            f"{where}: names none of its images, and protocol {drawn.name} draws them by name; give the names.",
+            recipe=make_right(),
+        )
 
 
 def _modalities(
@@ -82,6 +94,12 @@ def _modalities(
         of_camera = [dataset.modality_of(int(camera)) for camera in cameras]
         if all(modality is not None for modality in of_camera):
             return np.array(of_camera)
+        strange = np.unique(cameras)[[one is None for one in map(dataset.modality_of, np.unique(cameras).tolist())]]
+        raise UsageError(
+            f"{where}: its cameras {', '.join(map(str, strange[:5].tolist()))} are none of {dataset.title}, so nothing "
+            "says which images are visible; correct the numbers or give the names of the images.",
+            recipe=make_right(),
+        )
     raise _missing(where, "modalities ('modalities' of visible and infrared, or two sides)")
 
 

@@ -17,7 +17,7 @@ from vibench.scoring.foreign.hdf5 import read_hdf5
 from vibench.scoring.foreign.matlab import read_matlab
 from vibench.scoring.foreign.named import Budget, Named
 from vibench.scoring.foreign.numpy_files import read_numpy_archive, read_numpy_array
-from vibench.scoring.foreign.recipes import unpickle
+from vibench.scoring.foreign.recipes import make_right, make_scores_right, unpickle, unpickle_table
 from vibench.scoring.foreign.tables import read_csv, read_parquet
 from vibench.scoring.foreign.torch_values import read_torch
 
@@ -25,7 +25,7 @@ KINDS = ".npz, .npy, .pt, .pth, .mat, .h5, .csv and .parquet"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """Begins a file of ``torch.save`` before PyTorch 1.6."""
-_TABLES = (".csv", ".tsv")
+_TABLES = (".csv", ".tsv", ".txt", ".dat")
 
 
 def read_container(path: Path, what: str = "features") -> Named:
@@ -33,6 +33,8 @@ def read_container(path: Path, what: str = "features") -> Named:
 
     ``what`` it is a file of is for the sentence.
     """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name the file of {what} in it.")
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file.")
     try:
@@ -62,7 +64,9 @@ def read_container(path: Path, what: str = "features") -> Named:
         raise UsageError(
             f"{path}: is a Python pickle, which can do anything when it is read and is not. Where you trust it, "
             "convert it.",
-            recipe=unpickle(path, "pickle.load(open(FILE, 'rb'))", "import pickle"),
+            recipe=unpickle_table(path)
+            if b"pandas" in head
+            else unpickle(path, "pickle.load(open(FILE, 'rb'))", "import pickle"),
         )
     if suffix == ".npz":
         # Its sentence says what is wrong.
@@ -70,6 +74,11 @@ def read_container(path: Path, what: str = "features") -> Named:
     kind = file_kind(head)
     if suffix in _TABLES and (kind is None or kind.name.startswith("a text")):
         return read_csv(path)
+    if suffix == ".json":
+        raise UsageError(
+            f"{path}: is JSON, no file of {what} ({KINDS}); write its numbers as one of these.",
+            recipe=make_right() if what == "features" else make_scores_right(),
+        )
     if kind is not None:
         raise UsageError(f"{path}: is {kind.name}, no file of {what} ({KINDS}); {kind.remedy}.")
     raise UsageError(f"{path}: is no file of {what} that is known ({KINDS}), or a damaged one; write it again.")

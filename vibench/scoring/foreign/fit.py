@@ -30,6 +30,22 @@ def fit_to_test_split(
     return features, notes
 
 
+def missing_test_images(features: Features, dataset: Dataset, split: int, root: Path | None) -> str:
+    """Which test images of a copy have no row, as a sentence without its end; empty where none or nobody knows.
+
+    ``features`` are those of `fit_to_test_split`. Of SYSU-MM01 evaluation knows all images by name, without a copy.
+    """
+    folder = dataset_root(dataset.name, root)
+    if features.paths is None or dataset.layout == "sysu-mm01" or not folder.is_dir():
+        return ""
+    test = images_of_tests(dataset, folder, split if dataset.trials > 1 else None)[split]["path"].tolist()
+    there = set(features.paths)
+    absent = [name for name in test if name not in there]
+    return (
+        f"{len(absent)} of the {len(test)} test images of {folder} are missing ({cited(absent, 3)})" if absent else ""
+    )
+
+
 def only_test_images(
     features: Features, dataset: Dataset, split: int, root: Path | None, what: str
 ) -> tuple[Features, list[str]]:

@@ -34,7 +34,7 @@ def read_numpy_archive(path: Path) -> Named:
         raise UsageError(
             f"{path}: holds nothing but {OBJECTS} ({', '.join(found.unread)}). Where you trust it, convert it.",
             recipe=unpickle(
-                path, f"np.load(FILE, allow_pickle=True)[{next(iter(found.unread))!r}].item()", "import io"
+                path, f"np.load(FILE, allow_pickle=True)[{next(iter(found.unread))!r}].tolist()", "import io"
             ),
         )
     return found
@@ -52,7 +52,7 @@ def read_numpy_array(path: Path) -> Named:
             raise UsageError(f"{path}: is no readable .npy file ({str(error)[:200]}); write it again.") from None
         raise UsageError(
             f"{path}: is an array of {OBJECTS}. Where you trust it, convert it.",
-            recipe=unpickle(path, "np.load(FILE, allow_pickle=True).item()", "import io"),
+            recipe=unpickle(path, "np.load(FILE, allow_pickle=True).tolist()", "import io"),
         ) from None
     found = Named()
     found.add("0", array)

@@ -16,7 +16,7 @@ from vibench.evaluation.features import Features, check_features, features_of_ar
 from vibench.files.digests import sha256_file
 from vibench.files.reading import parse_json
 from vibench.protocols import Protocol
-from vibench.scoring.foreign.assemble import assemble
+from vibench.scoring.foreign.assemble import assemble, require_names_of
 from vibench.scoring.foreign.containers import read_container, read_names
 from vibench.scoring.foreign.keys import GALLERY, QUERY
 from vibench.scoring.foreign.layout import Part, recognise
@@ -54,6 +54,8 @@ def read_any_features(
     named = _read(path, files)
     own = _own(named, str(path)) if gallery is None and not names else None
     if own is not None:
+        if own.paths is None:
+            require_names_of(protocols, str(path))
         return Read(own, _digests(files))
     found = _found(named, path, gallery, names, files)
     features, concluded = assemble(found.parts, dataset, protocols, found.where)

@@ -24,10 +24,26 @@ def make_scores_right() -> tuple[str, ...]:
 
 
 def unpickle(path: Path, load: str, module: str) -> tuple[str, ...]:
-    """Lines that turn a pickled dictionary of arrays, read by ``load``, into a file that needs no pickle."""
+    """Lines that turn what a pickle holds, read by ``load``, into tensors, arrays, texts and plain containers.
+
+    Whatever the pickle is of, a dictionary, a list, one array or objects in one another: ``torch.save`` keeps it, and
+    the reader of ``.pt`` files tells what is what.
+    """
     load = load.replace("FILE", repr(str(path)))
     return (
-        f"import numpy as np; {module}  # runs whatever is in the file: only where you trust it",
-        f"found = {load}",
-        f"np.savez({str(path.with_suffix('')) + '-plain.npz'!r}, **{{k: np.array(list(v)) for k, v in found.items()}})",
+        f"import numpy as np, torch; {module}  # runs whatever is in the file: only where you trust it",
+        "plain = lambda v: "
+        "v if v is None or isinstance(v, (int, float, str, bytes, np.generic, np.ndarray, torch.Tensor)) "
+        "else {str(k): plain(x) for k, x in v.items()} if hasattr(v, 'items') "
+        "else [plain(x) for x in v] if isinstance(v, (list, tuple, set)) "
+        "else plain(vars(v)) if hasattr(v, '__dict__') else str(v)",
+        f"torch.save(plain({load}), {str(path.with_suffix('')) + '-plain.pt'!r})",
+    )
+
+
+def unpickle_table(path: Path) -> tuple[str, ...]:
+    """Lines that turn a pickled table of pandas into a ``.csv``."""
+    return (
+        "import pandas as pd  # runs whatever is in the file: only where you trust it",
+        f"pd.read_pickle({str(path)!r}).to_csv({str(path.with_suffix('')) + '-plain.csv'!r})",
     )

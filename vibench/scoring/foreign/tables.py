@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vibench.errors import UsageError, cited
-from vibench.files.reading import read_bytes
+from vibench.files.reading import is_utf16, read_bytes
 from vibench.scoring.foreign.keys import known_key
 from vibench.scoring.foreign.named import Budget, Named
 
@@ -33,6 +33,8 @@ def read_csv(path: Path) -> Named:
 
     try:
         content = read_bytes(path, LARGEST_TABLE)
+        if is_utf16(content):
+            content = content.decode("utf-16").encode()
         first = content[:_LONGEST_LINE].splitlines()[0].decode("utf-8-sig")
         separator = max(",;\t", key=first.count)
         spaced = separator not in first and len(first.split()) > 2

@@ -53,7 +53,7 @@ def read_torch(path: Path) -> Named:
             raise UsageError(
                 f"{path}: asks for the code of {error.code} to be loaded, which could do anything; only tensors, NumPy "
                 "arrays and plain containers of them are read. Where you trust it, convert it.",
-                recipe=unpickle(path, "torch.load(FILE, map_location='cpu', weights_only=False)", "import torch"),
+                recipe=unpickle(path, "torch.load(FILE, map_location='cpu', weights_only=False)", "import pickle"),
             ) from None
         raise UsageError(f"{path}: {error}.") from None
     size = path.stat().st_size
