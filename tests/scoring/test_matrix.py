@@ -21,7 +21,7 @@ from vibench.datasets.permutations import write_permutations
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.testing import images_of_tests, sysu_test_names
 from vibench.errors import UsageError
-from vibench.evaluation.distances import Similarity
+from vibench.evaluation.distances import Comparison, Rows
 from vibench.evaluation.draws import draw_trials
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
@@ -66,8 +66,8 @@ def llcm() -> Features:
 
 
 def cosines(features: Features, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    query, gallery = (torch.from_numpy(features.features[side]) for side in (rows, columns))
-    return Similarity(gallery, "cosine")(query).numpy()
+    query, gallery = (Rows(features.features, np.arange(len(features.features))[side]) for side in (rows, columns))
+    return Comparison(query, gallery, "cosine").scores(slice(0, len(query))).numpy()
 
 
 def sides(features: Features, dataset: str, infrared_asks: bool = True) -> tuple[np.ndarray, np.ndarray]:
