@@ -6,10 +6,10 @@ Renders twins of SYSU-MM01 and RegDB, fills the image cache, trains every method
 of its ablation table, evaluates all protocols, query modes and sources of attributes, profiles, renders boards, page
 and the table of each method against its baseline, and measures every speed target (`python -m tests.benchmarks`).
 
-Every method trains with its paper's optimiser, gradients clipped, and equally long; SGD stays at the rate from which
-the papers warm up. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from random weights, 400
-steps of 64 images to which the papers' schedules are scaled, three seeds. ``--scale cpu``: the small twins, ResNet-18
-at 96x48 from a common backbone that learnt on another twin, 342 steps of 32 images, the rates falling late for all.
+Every method trains by its own recipe, with gradients clipped, the paper's schedule scaled to its length, and as long as
+all others. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from random weights, 400 steps of
+64 images, three seeds. ``--scale cpu``: the small twins, a slim ResNet-18 at 96x48 from a common backbone that learnt on
+another twin, 2,000 steps of 32 images.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
 what is worth committing: records (of ``--protocol``, repeatable), profiles, curves; no weights. Everything is made of
