@@ -8,8 +8,8 @@ and the table of each method against its baseline, and measures every speed targ
 
 Every method trains by its own recipe, with gradients clipped, the paper's schedule scaled to its length, and as long as
 all others. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from random weights, 400 steps of
-64 images, three seeds. ``--scale cpu``: the small twins, a slim ResNet-18 at 96x48 from a common backbone that learnt on
-another twin, 2,000 steps of 32 images.
+64 images, three seeds. ``--scale cpu``: the small twins, a slim ResNet-18 at 96x48 from a common backbone that learnt
+on another twin, 2,000 steps of 32 images.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
 what is worth committing: records (of ``--protocol``, repeatable), profiles, curves; no weights. Everything is made of
