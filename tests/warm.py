@@ -26,11 +26,10 @@ READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "LD_")
 
 
 def fits(environment: Mapping[str, str]) -> bool:
-    """Whether a child can be forked for an environment: what is read at the start is as it is here."""
+    """Whether a child can be forked for an environment: what is read at the start is as the server has it."""
+    ours = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return all(
-        environment.get(name) == os.environ.get(name)
-        for name in {*environment, *os.environ}
-        if name.startswith(READ_AT_START) and name != "PYTHONPATH"
+        environment.get(name) == ours.get(name) for name in {*environment, *ours} if name.startswith(READ_AT_START)
     )
 
 

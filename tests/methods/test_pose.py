@@ -13,6 +13,7 @@ from tests.methods import pose_reference
 from tests.methods.checks import (
     CLASSES,
     HEIGHT,
+    MAP_WIDTH,
     SMALL,
     WIDTH,
     check_embeddings,
@@ -276,7 +277,7 @@ def test_the_mean_heatmap_is_that_of_all_batches_seen():
 
 def test_parts_that_do_not_divide_the_map():
     method = small_method("pose", "p-5").eval()
-    maps = torch.randn(2, 512, 18, 9)
+    maps = torch.randn(2, MAP_WIDTH, 18, 9)
     with torch.no_grad():
         features = method.id_parts(maps)
         for part, (top, bottom) in enumerate([(0, 4), (3, 8), (7, 11), (10, 15), (14, 18)]):
@@ -311,7 +312,7 @@ def test_recipes_of_paper_and_code():
 def test_how_the_new_layers_start(initialisation):
     method = small_method("pose", "", [f"initialisation={initialisation}"])
     linear, classifier = method.id_parts.embed[0][0], method.id_parts.classifiers[0][1]
-    deviation = {"xavier": (2 / (512 + 512)) ** 0.5, "code": (2 / 512) ** 0.5}[initialisation]
+    deviation = {"xavier": (2 / (MAP_WIDTH + 512)) ** 0.5, "code": (2 / 512) ** 0.5}[initialisation]
     assert linear.weight.std().item() == pytest.approx(deviation, rel=0.05)
     deviation = {"xavier": (2 / (512 + CLASSES)) ** 0.5, "code": 0.001}[initialisation]
     assert classifier.weight.std().item() == pytest.approx(deviation, rel=0.1)
@@ -321,18 +322,19 @@ def test_how_the_new_layers_start(initialisation):
 
 def test_the_refinement_module_may_start_from_a_pose_estimator(tmp_path):
     """Osokin's estimator has 17 heatmaps on 128 channels; here the channels of ResNet-18 stand for them."""
+    larger = "model.backbone=resnet18"
     with torch.device("meta"):
-        shapes = small_method("pose", "joints").branch.refinement.state_dict()
+        shapes = small_method("pose", "joints", [larger]).branch.refinement.state_dict()
     estimator = {
         f"module.refinement_stages.0.trunk.{name}": torch.full(value.shape, 0.25).to(value.dtype)
         for name, value in shapes.items()
     }
-    path, resnet = tmp_path / "estimator.pth", tmp_path / "resnet18.pt"
+    path, resnet = tmp_path / "estimator.pth", tmp_path / "resnet.pt"
     torch.save({"state_dict": {**estimator, "module.cpm.0.0.weight": torch.ones(1)}, "iter": 3}, path)
     torch.save(import_torchvision().models.resnet18(weights=None).state_dict(), resnet)
 
     def build(variant, file, pretrained):
-        overrides = [*SMALL, f'model.refinement_weights="{file}"']
+        overrides = [*SMALL, larger, f'model.refinement_weights="{file}"']
         return build_method(load_recipe("pose", variant, overrides=overrides), CLASSES, pretrained)
 
     started, scratch = build("joints", path, resnet), build("joints", path, "none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from vibench.nn.pooling import row_means, row_power_means
@@ -31,8 +32,7 @@ class StripePool(nn.Module):
         """(B, C, H, W) -> (B, C, stripes), from top to bottom, float32 at least."""
         maps = at_least_float32(maps)
         if self.kind == "max":
-            rows = _stripes(maps.shape[2], self.stripes)
-            return torch.stack([maps[:, :, stripe].flatten(2).max(dim=2).values for stripe in rows], dim=2)
+            return _maxima(maps, self.stripes)
         if self.kind == "avg":
             return stripe_means(maps, self.stripes)
         powers = _means(row_power_means(maps, self.p), self.stripes)
@@ -42,6 +42,15 @@ class StripePool(nn.Module):
 def stripe_means(maps: Tensor, stripes: int) -> Tensor:
     """The mean of maps (B, C, H, W) over each of so many horizontal stripes: (B, C, stripes)."""
     return _means(row_means(maps), stripes)
+
+
+def _maxima(maps: Tensor, stripes: int) -> Tensor:
+    """The largest value of maps (B, C, H, W) in each stripe: (B, C, stripes); as adaptive pooling, see `_means`."""
+    height, width = maps.shape[2:]
+    if height % stripes == 0:
+        return functional.max_pool2d(maps, (height // stripes, width)).squeeze(3)
+    parts = (maps[:, :, stripe] for stripe in _stripes(height, stripes))
+    return torch.stack([part.flatten(2).max(dim=2).values for part in parts], dim=2)
 
 
 def _means(rows: Tensor, stripes: int) -> Tensor:

@@ -17,7 +17,7 @@ from vibench.datasets.twin.parts import PART
 from vibench.datasets.twin.render import Picture, Renderer
 from vibench.datasets.twin.wardrobe import wardrobe
 from vibench.errors import UsageError
-from vibench.records.galleries import _test_names
+from vibench.records import galleries
 
 _SIZE = (48, 24)
 _SHOTS = [(pid, camera, number) for pid in range(1, 11) for camera in (1, 6) for number in (1, 2)]
@@ -110,8 +110,8 @@ def test_it_is_a_twin_of_its_own_to_folder_version_and_galleries(tmp_path: Path)
     for other in (None, Harder("look-alikes", 2)):
         with pytest.raises(UsageError, match=r"holds another twin \(harder is look-alikes:3, wanted"):
             make_twin(*wanted, harder=other)
-    names = _test_names("sysu-mm01-twin", version)
-    assert names is not None and names == _test_names("sysu-mm01-twin", "tiny-s4-r1")
+    names = galleries.test_names("sysu-mm01-twin", version)
+    assert names is not None and names == galleries.test_names("sysu-mm01-twin", "tiny-s4-r1")
     assert all((tmp_path / "twin" / name).exists() for name in names)
 
 
