@@ -18,13 +18,11 @@ import numpy as np
 
 from vibench.errors import UsageError, cited
 from vibench.scoring.foreign.containers import read_container
-from vibench.scoring.foreign.keys import CAMERAS, GALLERY, MODALITIES, NAMES, PIDS, QUERY, known_key
+from vibench.scoring.foreign.keys import CAMERAS, DISTANCES, GALLERY, MODALITIES, NAMES, PIDS, QUERY, SCORES, known_key
 from vibench.scoring.foreign.layout import described, squeezed, whole_numbers
 from vibench.scoring.foreign.named import Named
 from vibench.scoring.foreign.recipes import make_scores_right
 
-SCORES = ("scores", "score", "similarities", "similarity", "sim", "sims", "simmat")
-DISTANCES = ("distances", "distance", "distmat", "dist", "dists")
 _NUMBERED = re.compile(r"(.+?)_([0-9]{1,3})")
 _EXACT = 2**53
 """No whole number beyond it is sure to be one in float64."""

@@ -184,11 +184,20 @@ def test_modalities_that_cannot_be_known() -> None:
         features_of(arrays, dataset=LLCM)
     with pytest.raises(UsageError, match="the numbers 3, 4 say no modality"):
         features_of({**arrays, "modality": np.where(DUMP.visible, 3, 4)}, dataset=LLCM)
+    with pytest.raises(UsageError, match="nothing says which images are visible"):
+        features_of({**arrays, "modality": DUMP.visible}, dataset=LLCM)  # what is it that is true?
     # Cameras of RegDB are the modalities.
     features, _ = features_of(arrays)
     assert features.modalities is not None and (features.modalities == "visible").tolist() == DUMP.visible.tolist()
     with pytest.raises(UsageError, match="nor their cameras"):
         features_of({"qf": QUERY.values, "gf": GALLERY.values, "q_pids": QUERY.pids, "g_pids": GALLERY.pids}, LLCM)
+
+
+@pytest.mark.parametrize("name", ("scores", "distmat", "distances_3"))
+def test_scores_are_no_features(name: str) -> None:
+    arrays = {name: np.eye(3), "query_paths": QUERY.names[:3], "gallery_paths": GALLERY.names[:3]}
+    with pytest.raises(UsageError, match=f"{name} compares images, so it is for --scores, not --features"):
+        features_of(arrays)
 
 
 @pytest.mark.parametrize(

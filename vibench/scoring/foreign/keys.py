@@ -24,6 +24,9 @@ FIELDS = {
     MODALITIES: "modalities modality modals modal mods mod spectra domains domain",
 }
 """The names of each field, those that say it best first."""
+SCORES = ("scores", "score", "similarities", "similarity", "sim", "sims", "simmat")
+DISTANCES = ("distances", "distance", "distmat", "dist", "dists")
+"""The names of matrices of pairs, larger and smaller for what is more alike."""
 _FIELD_OF = {word: field for field, words in FIELDS.items() for word in words.split()}
 _NOISE = {"test", "all", "list", "array", "arr", "np", "numpy", "tensor", "tensors"}
 

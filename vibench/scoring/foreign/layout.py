@@ -12,6 +12,7 @@ import numpy as np
 from vibench.errors import UsageError, cited
 from vibench.scoring.foreign.keys import (
     CAMERAS,
+    DISTANCES,
     FEATURES,
     FIELDS,
     GALLERY,
@@ -19,6 +20,7 @@ from vibench.scoring.foreign.keys import (
     NAMES,
     PIDS,
     QUERY,
+    SCORES,
     SIDES,
     known_key,
 )
@@ -74,6 +76,11 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
     order = (None, *SIDES)
     sides = sorted((side for side, fields in found.items() if FEATURES in fields), key=order.index)
     if not sides:
+        matrices = [name for name in arrays if name.rstrip("_0123456789").lower() in (*SCORES, *DISTANCES)]
+        if matrices:
+            raise _unknown(
+                named, arrays, where, f"{matrices[0]} compares images, so it is for --scores, not --features"
+            )
         only = _only_matrix(arrays)
         if only is None:
             raise _unknown(named, arrays, where, "no array here is known as features")
@@ -224,6 +231,8 @@ def whole_numbers(array: np.ndarray, kind: str) -> np.ndarray | None:
         if all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
             return np.array([int(word) for word in words], dtype=np.int64)
         return None
+    if array.dtype.kind == "b":
+        return None  # nothing says what it is that is true
     if array.dtype.kind == "f":
         with np.errstate(all="ignore"):
             whole = bool(((np.abs(array) < 2**53) & (array == np.floor(array))).all())
