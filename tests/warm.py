@@ -74,7 +74,8 @@ class Warm:
         """End the process."""
         self._answers.close()
         self._socket.close()
-        self._process.wait(10)
+        self._process.kill()
+        self._process.wait()
 
 
 def serve(number: int) -> list[str] | None:

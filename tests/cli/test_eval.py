@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_extracted_features_evaluate_like_the_run(run: Callable[..., Result], tr
     assert from_run["mean"]["map"] == pytest.approx(from_file["mean"]["map"], abs=2e-2)
     assert from_file["source"] == "features" and from_file["method"] == "toy"
     assert from_file["dataset_version"] == from_run["dataset_version"] != ""
+
+
+def test_extracting_from_a_copy_that_lacks_test_images_says_so(
+    run: Callable[..., Result], trained: Path, sysu_twin: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(sysu_twin, tmp_path / "copy"))
+    index = get_dataset("sysu-mm01-twin").index(copy)
+    missing = sorted(index.loc[index["split"] == "test", "path"])[0]
+    (copy / missing).unlink()
+    result = run("extract", trained, "--root", copy, "-o", tmp_path / "f.npz", "--device", "cpu", "--amp", "off")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert f"the test split of sysu-mm01-twin lacks 1 of {(index['split'] == 'test').sum()} images ({missing})" in said
+    assert "unranked, with --allow-incomplete" in said
 
 
 def test_scores_of_pairs_make_the_record_of_their_features(

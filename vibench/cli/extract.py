@@ -34,7 +34,7 @@ def extract(
 
     Example: vibench extract runs/sysu-mm01/agw-s0 -o features.npz
     """
-    from vibench.cli.console import out, progress
+    from vibench.cli.console import err, out, progress
     from vibench.cli.joint import joint_processes
     from vibench.evaluation.features import write_features
     from vibench.files.places import keeping, require_writable
@@ -63,6 +63,13 @@ def extract(
         )
     if not world.leads:
         return
+    if lacking := models[0].test_split_lacks:
+        err.print(
+            f"attention: {models[0].root}: the test split of {models[0].dataset.name} {lacking}; complete the copy, or "
+            "evaluate these features, unranked, with --allow-incomplete",
+            soft_wrap=True,
+            markup=False,
+        )
     images, width = extraction.features.features.shape
     with keeping() as keep:
         keep(output, partial(write_features, features=extraction.features))
