@@ -361,3 +361,9 @@ def test_a_small_file_cannot_come_to_much(tmp_path: Path) -> None:
     (tmp_path / "f.mat").write_bytes(stream.getvalue())
     with pytest.raises(UsageError, match="unpacks to more than"):
         read(tmp_path / "f.mat")
+
+
+def test_words_in_brackets_are_no_list_of_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"path": NAMES, "embedding": DUMP.values.tolist(), "style": ["[bold]"] * len(NAMES)})
+    frame.to_csv(tmp_path / "f.csv", index=False)
+    same(tmp_path / "f.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import warnings
@@ -147,10 +148,11 @@ def _add(named: Named, columns: dict[str, np.ndarray], name: str, values: np.nda
                 f"{path}: the lists in its column {name} were cut ('...') when they were written; write one column per "
                 "number."
             )
-        rows = [np.array(text.replace(",", " ").split(), dtype=np.float64) for text in inner]
-        if len({len(row) for row in rows}) == 1:
-            named.add(name, np.stack(rows))
-            return
+        with contextlib.suppress(ValueError):  # words may stand in brackets, too
+            rows = [np.array(text.replace(",", " ").split(), dtype=np.float64) for text in inner]
+            if len({len(row) for row in rows}) == 1:
+                named.add(name, np.stack(rows))
+                return
     if 4 * max(map(len, texts), default=0) * len(texts) > 100 * max(1 << 20, sum(map(len, texts))):
         named.unread[name] = "texts of too different lengths"
         return
