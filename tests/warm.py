@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -23,6 +24,14 @@ LIBRARIES = ("numpy", "pandas", "scipy.io", "torch", "torch._dynamo", "torch.opt
 """What commands import. Modules of rich, which look at the environment, are not among them."""
 READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "LD_")
 """Beginnings of the names of variables that an interpreter or a library reads when it starts."""
+
+
+_ANSWER = 12
+"""Bytes of a number that is sent."""
+
+
+def _padded(number: int) -> bytes:
+    return f"{number:<{_ANSWER}}".encode()
 
 
 def fits(environment: Mapping[str, str]) -> bool:
@@ -46,7 +55,6 @@ class Warm:
                 pass_fds=[theirs.fileno()],
             )
         self._socket = ours
-        self._answers = ours.makefile("r")
 
     def run(
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float
@@ -54,25 +62,27 @@ class Warm:
         """``vibench ARGUMENTS``, as `subprocess.run` does it with its output captured; raises its `TimeoutExpired`."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
             wanted = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "environment": dict(environment)})
-            self._socket.settimeout(None)
-            socket.send_fds(self._socket, [f"{len(wanted.encode()):<12}".encode()], [out.fileno(), error.fileno()])
+            socket.send_fds(self._socket, [_padded(len(wanted.encode()))], [out.fileno(), error.fileno()])
             self._socket.sendall(wanted.encode())
-            child = int(self._answers.readline())
-            self._socket.settimeout(timeout)
-            try:
-                status = int(self._answers.readline())
-            except TimeoutError:
+            child = self._answer()
+            late = not select.select([self._socket], [], [], timeout)[0]
+            if late:
                 os.kill(child, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(list(arguments), timeout) from None
+            # Read in any case, so that the next command does not take it for its own.
+            status = self._answer()
+            if late:
+                raise subprocess.TimeoutExpired(list(arguments), timeout)
             texts = []
             for stream in (out, error):
                 stream.seek(0)
                 texts.append(stream.read().decode())
         return subprocess.CompletedProcess(list(arguments), status, *texts)
 
+    def _answer(self) -> int:
+        return int(self._socket.recv(_ANSWER, socket.MSG_WAITALL))
+
     def close(self) -> None:
         """End the process."""
-        self._answers.close()
         self._socket.close()
         self._process.kill()
         self._process.wait()
@@ -84,7 +94,7 @@ def serve(number: int) -> list[str] | None:
         importlib.import_module(library)
     with socket.socket(fileno=number) as channel:
         while True:
-            head, streams, *_ = socket.recv_fds(channel, 12, 2)
+            head, streams, *_ = socket.recv_fds(channel, _ANSWER, 2)
             if not head:
                 return None
             body = b""
@@ -103,9 +113,9 @@ def serve(number: int) -> list[str] | None:
                 return arguments
             for stream in streams:
                 os.close(stream)
-            channel.sendall(f"{child}\n".encode())
+            channel.sendall(_padded(child))
             _, status = os.waitpid(child, 0)
-            channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            channel.sendall(_padded(os.waitstatus_to_exitcode(status)))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from vibench.doctor.diagnosis import Claims
 from vibench.doctor.images import Draws
 from vibench.evaluation.rerank import k_reciprocal_distances
 from vibench.methods.recipe import load_recipe, recipe_sha256, recipe_toml
-from vibench.records.galleries import test_names as names_of
+from vibench.records.galleries import names_of_test_images as names_of
 from vibench.records.store import write_record
 from vibench.runtime.environment import Environment
 from vibench.training.checkpoint import save_checkpoint

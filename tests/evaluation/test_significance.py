@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.evaluation.flips import sign_flip_p
 from vibench.evaluation import significance
 from vibench.evaluation.significance import (
     ClusterSums,
@@ -20,7 +21,6 @@ from vibench.evaluation.significance import (
     cluster_sums,
     holm,
     percentile_interval,
-    sign_flip_p,
     sign_flip_ps,
     welch_margin,
 )

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.evaluation.flips import sign_flip_p
 from tests.leaderboard.boards import lines_of, rows_of
 from tests.records.made import seeded_run
 from tests.records.scored import scored_record
-from vibench.evaluation.significance import Resampling, cluster_sums, holm, sign_flip_p, welch_margin
+from vibench.evaluation.significance import Resampling, cluster_sums, holm, welch_margin
 from vibench.leaderboard import certainty as module
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.certainty import KEPT, Certainty, certainty_of

@@ -15,7 +15,7 @@ from vibench.doctor import performance, values
 from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, claimed_query, claimed_trial, options, shell
 from vibench.doctor.images import Draws, copy_of, dataset_of, looks_drawn, protocols_of
 from vibench.errors import UsageError, cited
-from vibench.evaluation.features import Features
+from vibench.evaluation.features import Features, of_rows
 from vibench.evaluation.images import Images, differences, identify
 from vibench.modality import MODALITIES, other
 from vibench.protocols import HEADLINE_PROTOCOLS, Protocol, load_protocol
@@ -274,7 +274,7 @@ def _judge_values(rows: values.Rows, diagnosis: Diagnosis) -> np.ndarray:
             Finding("wrong", "no rows of features", f"the array has the shape {rows.values.shape}", "extract them")
         )
         return np.zeros(len(rows.values), dtype=bool)
-    finite = values.finite_rows(rows.values)
+    finite = of_rows(rows.values, np.isfinite)
     diagnosis.findings += values.not_finite(rows, finite)
     whole = rows
     if not finite.all():

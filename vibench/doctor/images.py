@@ -19,7 +19,7 @@ from vibench.errors import UsageError
 from vibench.evaluation.draws import draw_trials, side_rows
 from vibench.evaluation.images import Images
 from vibench.protocols import Protocol, load_protocol, protocol_names
-from vibench.records.galleries import test_names
+from vibench.records.galleries import names_of_test_images
 from vibench.scoring.rules import OFFICIAL_PERMUTATIONS
 
 _SAMPLED = 500
@@ -166,7 +166,7 @@ def _test_images(dataset: Dataset, root: Path | None, version: str) -> Images | 
         except UsageError:
             # What is wrong with the copy, the doctor says of the copy.
             pass
-    names = test_names(dataset.name, version)
+    names = names_of_test_images(dataset.name, version)
     return None if names is None else images_of(dataset.index_from_names(names))
 
 

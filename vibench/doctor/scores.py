@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,10 @@ from vibench.evaluation.images import Images
 from vibench.modality import other
 from vibench.protocols import HEADLINE_PROTOCOLS, Protocol
 from vibench.scoring.foreign.containers import read_container
-from vibench.scoring.foreign.keys import FEATURES, known_key
+from vibench.scoring.foreign.keys import FEATURES, known_key, pairs_key
 from vibench.scoring.foreign.names import relative_names
-from vibench.scoring.matrix_file import DISTANCES, SCORES, Axis, ScoreMatrix, read_scores_file
+from vibench.scoring.matrix_file import Axis, ScoreMatrix, read_scores_file
 
-_NUMBER = re.compile(r"_[0-9]{1,3}$")
-"""Of the trial, behind the name of its matrix."""
 _EXACT = 2e-6
 """How far from 1 float32 leaves a weighted sum of two ones."""
 _BULK = 0.8
@@ -57,9 +54,8 @@ class Matrix:
 
 def are_scores(names: Iterable[str]) -> bool:
     """Whether arrays of these names are a file of scores, and not of features."""
-    words = [_NUMBER.sub("", name).lower() for name in names]
     fields = [key.field for name in names if (key := known_key(name)) is not None]
-    return FEATURES not in fields and any(word in (*SCORES, *DISTANCES) for word in words)
+    return FEATURES not in fields and any(pairs_key(name) for name in names)
 
 
 def diagnose_scores(path: Path, claims: Claims) -> Diagnosis:
@@ -73,8 +69,8 @@ def diagnose_scores(path: Path, claims: Claims) -> Diagnosis:
             if are_scores([name]):
                 diagnosis.note(name, f"{' x '.join(map(str, array.shape))} {array.dtype}")
                 if array.ndim == 2 and array.dtype.kind == "f" and array.size and np.isfinite(array).all():
-                    similar = _NUMBER.sub("", name).lower() in SCORES
-                    diagnosis.findings += _of_numbers(Matrix(name, array, similar, None, None))
+                    key = pairs_key(name)
+                    diagnosis.findings += _of_numbers(Matrix(name, array, key is None or key.similar, None, None))
         diagnosis.findings.append(
             Finding("wrong", "cannot be evaluated as it is", str(error), "write the file again as it says")
         )

@@ -44,12 +44,6 @@ def lengths(values: np.ndarray) -> np.ndarray:
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def finite_rows(values: np.ndarray) -> np.ndarray:
-    """(N,) bool: rows without NaN and infinities."""
-    parts = [np.isfinite(part).all(axis=1) for part in _blocks(values)]
-    return np.concatenate(parts) if parts else np.empty(0, dtype=bool)
-
-
 def not_finite(rows: Rows, finite: np.ndarray) -> list[Finding]:
     """NaN and infinities."""
     odd = np.flatnonzero(~finite)

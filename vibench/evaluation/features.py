@@ -162,7 +162,8 @@ def check_features(features: Features, where: str) -> None:
 def of_rows(values: np.ndarray, test: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """(N,) bool: rows of ``values`` (N, D) all of whose entries pass the test; reads some rows at a time."""
     size = max(1, _ROWS_BYTES // max(1, values.itemsize * values.shape[1]))
-    return np.concatenate([test(values[start : start + size]).all(axis=1) for start in range(0, len(values), size)])
+    parts = [test(values[start : start + size]).all(axis=1) for start in range(0, len(values), size)]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=bool)
 
 
 def _texts(column: np.ndarray, name: str, where: str) -> tuple[str, ...]:

@@ -118,19 +118,15 @@ class Resampling:
         return max(self.resamples, math.ceil(10 * pairs / (1.0 - self.level)))
 
 
-def sign_flip_p(contributions: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided p of a sum of cluster contributions (C,), if each could as well have had the other sign.
-
-    That is so where the two methods are exchangeable within every cluster. All 2^C signs are tried where these are at
-    most ``resamples``; else that many are drawn, and the observed signs are counted among them.
-    """
-    return sign_flip_ps(np.stack([contributions, np.zeros_like(contributions)]), [(0, 1)], resamples, seed)[0]
-
-
 def sign_flip_ps(
     contributions: np.ndarray, pairs: Sequence[tuple[int, int]], resamples: int = RESAMPLES, seed: int = 0
 ) -> list[float]:
-    """`sign_flip_p` of the differences of pairs of rows of ``contributions`` (M, C), each under the same flips."""
+    """Two-sided p of the differences of pairs of rows of ``contributions`` (M, C), sums over clusters.
+
+    The null is that each cluster's difference could as well have had the other sign: the two methods are exchangeable
+    within every cluster. All 2^C signs are tried where these are at most ``resamples``; else that many are drawn, the
+    same for all pairs, and the observed signs are counted among them.
+    """
     clusters = contributions.shape[1]
     scale = np.abs(contributions).sum(axis=1)
     total = contributions.sum(axis=1)

@@ -78,7 +78,7 @@ def _drawn_anew(record: Record, protocol: Protocol) -> dict[int, tuple[int, str]
 
 @lru_cache(maxsize=32)
 def _seeded_galleries(protocol: Protocol, dataset: str, version: str) -> dict[int, tuple[int, str]] | None:
-    names = test_names(dataset, version)
+    names = names_of_test_images(dataset, version)
     if names is None:
         return None
     index = get_dataset(dataset).index_from_names(names)
@@ -96,7 +96,7 @@ def _seeded_galleries(protocol: Protocol, dataset: str, version: str) -> dict[in
     }
 
 
-def test_names(dataset: str, version: str) -> list[str] | None:
+def names_of_test_images(dataset: str, version: str) -> list[str] | None:
     """All test images of a data set with SYSU-MM01's layout, in no order; None where they are not known."""
     if dataset == "sysu-mm01":
         from vibench.datasets.sysu_mm01 import sysu_skeleton

@@ -9,7 +9,6 @@ Other containers that `vibench.scoring.foreign.containers` reads, and the usual 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,21 @@ import numpy as np
 
 from vibench.errors import UsageError, cited
 from vibench.scoring.foreign.containers import read_container
-from vibench.scoring.foreign.keys import CAMERAS, DISTANCES, GALLERY, MODALITIES, NAMES, PIDS, QUERY, SCORES, known_key
+from vibench.scoring.foreign.keys import (
+    CAMERAS,
+    GALLERY,
+    MODALITIES,
+    NAMES,
+    PIDS,
+    QUERY,
+    known_key,
+    numbered,
+    pairs_key,
+)
 from vibench.scoring.foreign.layout import described, squeezed, whole_numbers
 from vibench.scoring.foreign.named import Named
 from vibench.scoring.foreign.recipes import make_scores_right
 
-_NUMBERED = re.compile(r"(.+?)_([0-9]{1,3})")
 _EXACT = 2**53
 """No whole number beyond it is sure to be one in float64."""
 _CITED = 12
@@ -81,8 +89,8 @@ def read_scores_file(path: Path) -> ScoresFile:
     columns: dict[tuple[str, str, int | None], np.ndarray] = {}
     left = []
     for name, array in named.arrays.items():
-        word, number = _split(name)
-        if word.lower() in (*SCORES, *DISTANCES):
+        word, number = numbered(name)
+        if pairs_key(name):
             if number in matrices:
                 raise UsageError(
                     f"{where}: holds both {matrices[number]} and {name}; keep 'scores', larger for what is more alike, "
@@ -112,12 +120,6 @@ def read_scores_file(path: Path) -> ScoresFile:
     return ScoresFile(found, (note,) if left else ())
 
 
-def _split(name: str) -> tuple[str, int | None]:
-    """``scores_3`` -> ``scores`` and 3."""
-    match = _NUMBERED.fullmatch(name)
-    return (name, None) if match is None else (match[1], int(match[2]))
-
-
 def _matrix(
     named: Named, file: str, name: str, number: int | None, columns: Mapping[tuple[str, str, int | None], np.ndarray]
 ) -> ScoreMatrix:
@@ -143,8 +145,8 @@ def _matrix(
             f"{where}: holds {finite.size - int(finite.sum())} NaN or infinite values, the first of "
             f"{_said(query, row, 'query')} and {_said(gallery, column, 'gallery image')}; compute them again."
         )
-    word, _ = _split(name)
-    return ScoreMatrix(where, values, word.lower() in DISTANCES, query, gallery, number)
+    key = pairs_key(name)
+    return ScoreMatrix(where, values, key is not None and not key.similar, query, gallery, number)
 
 
 def _numbers(values: np.ndarray, where: str) -> np.ndarray:

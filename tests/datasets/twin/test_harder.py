@@ -110,8 +110,8 @@ def test_it_is_a_twin_of_its_own_to_folder_version_and_galleries(tmp_path: Path)
     for other in (None, Harder("look-alikes", 2)):
         with pytest.raises(UsageError, match=r"holds another twin \(harder is look-alikes:3, wanted"):
             make_twin(*wanted, harder=other)
-    names = galleries.test_names("sysu-mm01-twin", version)
-    assert names is not None and names == galleries.test_names("sysu-mm01-twin", "tiny-s4-r1")
+    names = galleries.names_of_test_images("sysu-mm01-twin", version)
+    assert names is not None and names == galleries.names_of_test_images("sysu-mm01-twin", "tiny-s4-r1")
     assert all((tmp_path / "twin" / name).exists() for name in names)
 
 

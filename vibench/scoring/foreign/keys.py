@@ -24,9 +24,10 @@ FIELDS = {
     MODALITIES: "modalities modality modals modal mods mod spectra domains domain",
 }
 """The names of each field, those that say it best first."""
-SCORES = ("scores", "score", "similarities", "similarity", "sim", "sims", "simmat")
-DISTANCES = ("distances", "distance", "distmat", "dist", "dists")
+_SCORES = ("scores", "score", "similarities", "similarity", "sim", "sims", "simmat")
+_DISTANCES = ("distances", "distance", "distmat", "dist", "dists")
 """The names of matrices of pairs, larger and smaller for what is more alike."""
+_NUMBERED = re.compile(r"(.+?)_([0-9]{1,3})")
 _FIELD_OF = {word: field for field, words in FIELDS.items() for word in words.split()}
 _NOISE = {"test", "all", "list", "array", "arr", "np", "numpy", "tensor", "tensors"}
 
@@ -40,6 +41,29 @@ class Key(NamedTuple):
     """A key of `FIELDS`, or empty."""
     word: str
     """The name of the field that stood there."""
+
+
+class PairsKey(NamedTuple):
+    """What the name of a matrix of queries and gallery images means."""
+
+    similar: bool
+    """Larger is more alike."""
+    trial: int | None
+    """The number behind the name, as in ``scores_3``."""
+
+
+def pairs_key(name: str) -> PairsKey | None:
+    """What the name of an array means that may compare pairs; None for any other."""
+    word, trial = numbered(name)
+    if word.lower() not in (*_SCORES, *_DISTANCES):
+        return None
+    return PairsKey(word.lower() in _SCORES, trial)
+
+
+def numbered(name: str) -> tuple[str, int | None]:
+    """``scores_3`` -> ``scores`` and 3."""
+    match = _NUMBERED.fullmatch(name)
+    return (name, None) if match is None else (match[1], int(match[2]))
 
 
 def known_key(name: str) -> Key | None:

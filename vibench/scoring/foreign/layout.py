@@ -12,7 +12,6 @@ import numpy as np
 from vibench.errors import UsageError, cited
 from vibench.scoring.foreign.keys import (
     CAMERAS,
-    DISTANCES,
     FEATURES,
     FIELDS,
     GALLERY,
@@ -20,9 +19,9 @@ from vibench.scoring.foreign.keys import (
     NAMES,
     PIDS,
     QUERY,
-    SCORES,
     SIDES,
     known_key,
+    pairs_key,
 )
 from vibench.scoring.foreign.named import Named
 from vibench.scoring.foreign.recipes import make_right
@@ -76,7 +75,7 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
     order = (None, *SIDES)
     sides = sorted((side for side, fields in found.items() if FEATURES in fields), key=order.index)
     if not sides:
-        matrices = [name for name in arrays if name.rstrip("_0123456789").lower() in (*SCORES, *DISTANCES)]
+        matrices = [name for name in arrays if pairs_key(name)]
         if matrices:
             raise _unknown(
                 named, arrays, where, f"{matrices[0]} compares images, so it is for --scores, not --features"
