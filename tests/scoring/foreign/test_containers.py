@@ -326,7 +326,7 @@ def test_what_needs_a_package_says_how_to_install_it(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.npz", b"<!DOCTYPE html><html>", "no readable .npz file"),
+        ("a.npz", b"<!DOCTYPE html><html>", "is a web page, no file of features"),
         ("a.pt", b"<!DOCTYPE html><html>", "is a web page, no file of features .* download the file itself"),
         ("a.pt", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS.*git lfs pull"),
         ("a.mat", b"", "is an empty file"),
@@ -367,3 +367,17 @@ def test_words_in_brackets_are_no_list_of_numbers(tmp_path: Path) -> None:
     frame = pd.DataFrame({"path": NAMES, "embedding": DUMP.values.tolist(), "style": ["[bold]"] * len(NAMES)})
     frame.to_csv(tmp_path / "f.csv", index=False)
     same(tmp_path / "f.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html></html>", "is a web page, no file of features .*; download the file itself"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, .*; run 'git lfs pull'"),
+        (b"\x00\x01\x02" * 9, "is no readable .npz file of plain arrays"),
+    ],
+)
+def test_what_only_its_name_calls_an_archive(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        read(tmp_path / "f.npz")

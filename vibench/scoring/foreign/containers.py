@@ -68,10 +68,10 @@ def read_container(path: Path, what: str = "features") -> Named:
             if b"pandas" in head
             else unpickle(path, "pickle.load(open(FILE, 'rb'))", "import pickle"),
         )
-    if suffix == ".npz":
+    kind = file_kind(head)
+    if suffix == ".npz" and kind is None:
         # Its sentence says what is wrong.
         return Named(read_npz(path))
-    kind = file_kind(head)
     if suffix in _TABLES and (kind is None or kind.name.startswith("a text")):
         return read_csv(path)
     if suffix == ".json":
