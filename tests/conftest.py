@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import Warm, fits
+from tests.warm import Warm
 
 # Tests are small and run side by side: threads of one would only wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,7 +43,7 @@ def vibench(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedPro
         variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "VIBENCH_CACHE": str(tmp_path / "cache")}
         variables |= environment
         words = [str(argument) for argument in arguments]
-        if fits(variables):
+        if warm.fits(variables):
             return warm.run(words, cwd, variables, timeout=300)
         return subprocess.run(
             [sys.executable, "-m", "vibench", *words],

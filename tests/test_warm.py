@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.warm import REPOSITORY, Warm, fits
+from tests.warm import REPOSITORY, Warm
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
@@ -31,8 +31,8 @@ def test_one_that_takes_too_long_is_killed_and_leaves_nothing_to_the_next(warm: 
     assert warm.run(["--version"], tmp_path, ENVIRONMENT, 100).returncode == 0
 
 
-def test_what_an_interpreter_reads_at_its_start_needs_a_new_one() -> None:
-    assert fits({**ENVIRONMENT, "COLUMNS": "40", "HOME": "/elsewhere"})
+def test_what_an_interpreter_reads_at_its_start_needs_a_new_one(warm: Warm) -> None:
+    assert warm.fits({**warm.environment, "COLUMNS": "40", "HOME": "/elsewhere"})
     for name in ("PYTHONIOENCODING", "LANG", "LC_ALL", "OMP_NUM_THREADS"):
-        assert not fits({**ENVIRONMENT, name: "another"})
-    assert not fits({**ENVIRONMENT, "PYTHONPATH": f"elsewhere:{REPOSITORY}"})
+        assert not warm.fits({**warm.environment, name: "another"})
+    assert not warm.fits({**warm.environment, "PYTHONPATH": f"elsewhere:{REPOSITORY}"})

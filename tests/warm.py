@@ -34,27 +34,25 @@ def _padded(number: int) -> bytes:
     return f"{number:<{_ANSWER}}".encode()
 
 
-def fits(environment: Mapping[str, str]) -> bool:
-    """Whether a child can be forked for an environment: what is read at the start is as the server has it."""
-    ours = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return all(
-        environment.get(name) == ours.get(name) for name in {*environment, *ours} if name.startswith(READ_AT_START)
-    )
-
-
 class Warm:
     """The process that has imported the libraries, as its clients see it."""
 
     def __init__(self) -> None:
+        self.environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
         self._socket = ours
+
+    def fits(self, environment: Mapping[str, str]) -> bool:
+        """Whether a child can be forked for an environment: what is read at the start is as this process has it."""
+        names = {name for name in {*environment, *self.environment} if name.startswith(READ_AT_START)}
+        return all(environment.get(name) == self.environment.get(name) for name in names)
 
     def run(
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float
