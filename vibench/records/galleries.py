@@ -114,7 +114,7 @@ def names_of_test_images(dataset: str, version: str) -> list[str] | None:
     from vibench.datasets.twin.plan import plan_twin
     from vibench.datasets.twin.truth import RENDERER_VERSION
 
-    if int(match[3]) != RENDERER_VERSION:
+    if int(match[3]) != RENDERER_VERSION["sysu-mm01"]:
         return None
     return [shot.path for shot in plan_twin("sysu-mm01", match[1], int(match[2])) if shot.split == "test"]
 

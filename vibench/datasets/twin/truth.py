@@ -18,8 +18,8 @@ from vibench.datasets.twin.plan import Shot
 from vibench.datasets.twin.pose import KEYPOINTS
 from vibench.files.writing import write_json
 
-RENDERER_VERSION = 1
-"""Raised whenever the same seed would give other images."""
+RENDERER_VERSION = {"sysu-mm01": 1, "regdb": 2}
+"""Of each layout; raised whenever the same seed would give other images."""
 
 FOLDER = "truth"
 PROVENANCE = f"{FOLDER}/twin.json"
@@ -36,7 +36,7 @@ def provenance(
         "layout": layout,
         "scale": scale,
         "seed": seed,
-        "renderer": RENDERER_VERSION,
+        "renderer": RENDERER_VERSION[layout],
         "size": list(size),
         **({} if harder is None else {HARDER: str(harder)}),
         "identities": len({shot.pid for shot in shots}),

@@ -69,7 +69,7 @@ def _values(surface: Surface, spectrum: str) -> np.ndarray:
         return surface.colours
     if spectrum == "infrared":
         return surface.reflectance[:, None]
-    return np.full((2, 1), surface.temperature, np.float32)
+    return surface.temperature[:, None]
 
 
 def _bake(surface: Surface, spectrum: str) -> Baked:
