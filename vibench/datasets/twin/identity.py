@@ -146,8 +146,8 @@ _CONTRAST = 0.32
 """Least difference in brightness between the two colours of a pattern."""
 
 _SUN = 0.4
-"""How much warmer by day a black garment is than a white one. Without it thermal images show nothing of what is worn but
-its cut, and thirty people teach a network next to nothing."""
+"""How much warmer by day a black garment is than a white one. Without it thermal images show nothing of what is worn
+but its cut, and thirty people teach a network next to nothing."""
 
 _OTHER_DYE = 0.15
 """Share of second colours that are dyed in another way than the first."""
