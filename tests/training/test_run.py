@@ -77,8 +77,9 @@ def test_a_run_leaves_recipe_description_log_timing_and_checkpoint(make_spec: Ma
 def test_training_lowers_the_loss(make_spec: MakeSpec):
     # The images are noise, to be learnt by heart.
     fixed_images = ("augmentation.pad=0", "augmentation.flip=0", "augmentation.erasing=0")
-    long = ("schedule.epochs=40", "schedule.milestones=[]", "optimizer.backbone_lr_factor=1")
-    rows = read_log(train(make_spec("run", *fixed_images, *long), device="cpu").log_path)
+    # At the recipe's rate the loss swings, and where it ends depends on the machine's rounding.
+    calm = ("optimizer.lr=0.02", "optimizer.backbone_lr_factor=1", "schedule.milestones=[]", "schedule.epochs=40")
+    rows = read_log(train(make_spec("run", *fixed_images, *calm), device="cpu").log_path)
     assert rows[-1]["identity"] < 0.85 * rows[0]["identity"]
 
 
