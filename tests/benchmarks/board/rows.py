@@ -65,9 +65,9 @@ _METHODS = {
 
 
 def sysu_rows() -> list[Row]:
-    """Methods with what they start from, those that look at more than images first, and last what lies between."""
+    """Methods with what they start from, those that look at more than images last, and then what lies between."""
     others = [name for name in BUILT_IN if name not in _METHODS]
-    methods = [_METHODS.get(name, Row(name)) for name in ("cm-ssft", "cal", "pose", "paenet", *others)]
+    methods = [_METHODS.get(name, Row(name)) for name in (*others, "cal", "pose", "paenet", "cm-ssft")]
     between = {row.name: row for row in ABLATIONS}
     rows: dict[str, Row] = {}
     for row in methods:
