@@ -41,7 +41,8 @@ def ranks(rows: int, better: Collection[tuple[int, int]]) -> list[Rank]:
 def sure_cuts(order: Sequence[Rank]) -> list[int]:
     """Where ranks in the order of their rows part: every place of a row before a cut lies before those behind it.
 
-    What is sure of pairs need not be of chains of them: two rows may be parted by those between them alone. Rows that are sure of their one place are not parted from one another.
+    What is sure of pairs need not be of chains of them: two rows may be parted by those between them alone. Rows that
+    are sure of their one place are not parted from one another.
     """
     found, highest = [], 0
     for at in range(1, len(order)):
