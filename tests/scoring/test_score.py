@@ -28,7 +28,7 @@ from vibench.scoring.notes import training_notes
 from vibench.scoring.provenance import run_info
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import Scored, read_features_files, score_features, score_models
-from vibench.scoring.trained import TrainedModel, model_of_checkpoint, models_of_run
+from vibench.scoring.trained import TrainedModel, models_of_checkpoint, models_of_run
 from vibench.training.checkpoint import read_checkpoint, save_checkpoint
 
 SYSU = ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi")
@@ -205,7 +205,7 @@ def test_a_model_is_never_tested_on_its_training_identities(regdb_runs: Path, tm
     (first,) = models_of_run(regdb_runs, trial=1)
     posing = dataclasses.replace(first.checkpoint, trial=2)
     save_checkpoint(tmp_path / "posing.pt", posing)
-    model = model_of_checkpoint(tmp_path / "posing.pt", first.root)
+    (model,) = models_of_checkpoint(tmp_path / "posing.pt", first.root)
     with pytest.raises(VibenchError, match="are training identities of this toy checkpoint"):
         score_models([model], Rules(load_protocols(["regdb-v2t"])), device="cpu", amp="off")
 
@@ -234,7 +234,7 @@ def test_splits_that_do_not_exist_are_refused(regdb_runs: Path, sysu_run: Path) 
     with pytest.raises(UsageError, match="--trial 11: regdb-twin has the train/test splits 1 to 10"):
         models_of_run(regdb_runs / "trial-01", trial=11)
     with pytest.raises(UsageError, match="--trial 1: sysu-mm01-twin has only one train/test split"):
-        model_of_checkpoint(models_of_run(sysu_run)[0].path, trial=1)
+        models_of_checkpoint(models_of_run(sysu_run)[0].path, trial=1)
 
 
 def test_models_that_do_not_belong_together_are_refused(regdb_runs: Path, sysu_run: Path) -> None:
@@ -265,7 +265,7 @@ def test_an_embedding_that_is_not_finite_names_the_image(sysu_run: Path, tmp_pat
     broken = {name: torch.full_like(value, float("nan")) if value.is_floating_point() else value
               for name, value in checkpoint.model.items()}  # fmt: skip
     save_checkpoint(tmp_path / "nan.pt", dataclasses.replace(checkpoint, model=broken))
-    model = model_of_checkpoint(tmp_path / "nan.pt", models_of_run(sysu_run)[0].root)
+    (model,) = models_of_checkpoint(tmp_path / "nan.pt", models_of_run(sysu_run)[0].root)
     with pytest.raises(VibenchError, match=r"NaN or infinite embedding for cam1/\d{4}/\d{4}.jpg"):
         model.extract(CPU, FP32)
 

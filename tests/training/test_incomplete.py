@@ -26,7 +26,7 @@ from vibench.methods.recipe import load_recipe
 from vibench.records.record_json import from_json, to_json
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_models
-from vibench.scoring.trained import model_of_checkpoint, models_of_run
+from vibench.scoring.trained import models_of_checkpoint, models_of_run
 from vibench.training.checkpoint import read_checkpoint, save_checkpoint
 from vibench.training.folder import RunFolder
 from vibench.training.prepare import prepare
@@ -189,7 +189,7 @@ def test_records_and_boards_of_an_incomplete_copy_say_so(dataset: str, twin: Pat
     checkpoint = RunFolder(lacking).checkpoint_path
     assert "incomplete" not in whole_entries(RunFolder(whole).checkpoint_path)
     (record,) = (scored.record for scored in score_models(models_of_run(lacking), rules, device="cpu"))
-    (alone,) = (scored.record for scored in score_models([model_of_checkpoint(checkpoint, root)], rules, device="cpu"))
+    (alone,) = (scored.record for scored in score_models(models_of_checkpoint(checkpoint, root), rules, device="cpu"))
     for one in (record, alone):
         assert not one.complete and one.run.incomplete.startswith("lacks 1 of ")
         assert any("trained on an incomplete copy: the training split" in note for note in one.notes)

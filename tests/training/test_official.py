@@ -22,7 +22,7 @@ from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_models
-from vibench.scoring.trained import model_of_checkpoint
+from vibench.scoring.trained import models_of_checkpoint
 from vibench.training.checkpoint import check_test_identities, load_method, read_checkpoint
 from vibench.training.official import import_official, importable_methods
 
@@ -83,7 +83,7 @@ def test_an_imported_checkpoint_is_evaluated_at_once(write, regdb_twin, tmp_path
     path = write(official_state(classes), "regdb_trial_2.t")
     import_official("toy", path, tmp_path / "c.pt", dataset="regdb-twin", root=regdb_twin)
     rules = Rules(load_protocols(["regdb-v2t"]))
-    (scored,) = score_models([model_of_checkpoint(tmp_path / "c.pt", regdb_twin)], rules, device="cpu", amp="off")
+    (scored,) = score_models(models_of_checkpoint(tmp_path / "c.pt", regdb_twin), rules, device="cpu", amp="off")
     assert scored.record.source == "imported" and scored.record.run.epochs == 61
     assert any("official checkpoint" in note for note in scored.record.notes)
 
@@ -152,7 +152,9 @@ def test_a_copy_of_regdb_gives_the_identities_of_the_trial(write, regdb_root, tm
     path = write(official_state(mini.REGDB_TRAIN), "regdb_trial_2.t")
     made = import_official("toy", path, tmp_path / "c.pt", dataset="regdb", root=regdb_root)
     assert len(made.checkpoint.train_pids) == mini.REGDB_TRAIN
-    assert not set(made.checkpoint.train_pids) & set(model_of_checkpoint(tmp_path / "c.pt", regdb_root).test_index.pid)
+    assert not set(made.checkpoint.train_pids) & set(
+        models_of_checkpoint(tmp_path / "c.pt", regdb_root)[0].test_index.pid
+    )
 
 
 def test_prefixes_that_are_unused_on_one_data_set(write, tmp_path):

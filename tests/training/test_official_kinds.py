@@ -13,7 +13,7 @@ from tests.training.test_official import SYSU_CLASSES, official_state
 from vibench.cli.main import app
 from vibench.errors import UsageError
 from vibench.scoring.notes import origin_notes
-from vibench.scoring.trained import model_of_checkpoint
+from vibench.scoring.trained import models_of_checkpoint
 from vibench.training.checkpoint import load_method, read_checkpoint
 from vibench.training.official import Conversion, import_official
 
@@ -65,7 +65,7 @@ def test_a_missing_head(bring, tmp_path):
 def test_records_say_what_is_not_known_of_the_training(bring, sysu_root, tmp_path):
     def notes(classes: int) -> str:
         bring(official_state(classes), root=sysu_root)
-        return "; ".join(origin_notes([model_of_checkpoint(tmp_path / "c.pt", sysu_root)]))
+        return "; ".join(origin_notes(models_of_checkpoint(tmp_path / "c.pt", sysu_root)))
 
     whole, some, others = notes(SYSU_CLASSES), notes(2), notes(7)
     assert "its head" not in whole and "trained on" not in whole

@@ -102,7 +102,8 @@ def evaluate(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set of features or scores that do not say it, or of --attributes-only. Default: the protocol's."
+            help="Data set to test on: another than RUN was trained on, or that of features or scores that do not say "
+            "it. Default: RUN's own, or the protocol's."
         ),
     ] = None,
     root: MovedRoot = None,
@@ -185,7 +186,7 @@ def evaluate(
             world.from_leader(lambda: _require_places(folder, protocols, json, auxiliary_out if sizes else None))
             embedded = None
             if not (features or scores or attributes_only):
-                models = _models(run, checkpoint, method, trial, root, allow_leaking)
+                models = _models(run, checkpoint, method, trial, root, allow_leaking, dataset)
                 embedded = embed_models(
                     models,
                     rules[0],
@@ -360,14 +361,15 @@ def _models(
     trial: int | None,
     root: Path | None,
     allow_leaking: bool,
+    dataset: str | None,
 ) -> list[TrainedModel]:
-    from vibench.scoring.trained import model_of_checkpoint, models_of_run
+    from vibench.scoring.trained import models_of_checkpoint, models_of_run
 
     if checkpoint is not None:
-        models = [model_of_checkpoint(checkpoint, root, trial, allow_leaking)]
+        models = models_of_checkpoint(checkpoint, root, trial, allow_leaking, dataset)
     else:
         assert run is not None
-        models = models_of_run(run, root, trial, allow_leaking)
+        models = models_of_run(run, root, trial, allow_leaking, dataset)
     found = models[0].checkpoint.method
     if method is not None and method != found:
         raise UsageError(f"{models[0].path}: is a checkpoint of {found}, not of --method {method}.")

@@ -16,6 +16,9 @@ def extract(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of 'vibench train'.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The features file to write (.npz).")],
     trial: Annotated[int | None, typer.Option(help="Which trial of a run folder that holds several.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set to embed the test images of. Default: that RUN was trained on.")
+    ] = None,
     root: MovedRoot = None,
     device: Device = "auto",
     amp: Amp = "auto",
@@ -25,7 +28,7 @@ def extract(
     ] = False,
     deterministic: Deterministic = False,
 ) -> None:
-    """Embed the test images of the data set that RUN was trained on; write their names and features.
+    """Embed the test images of the data set that RUN was trained on, or of another; write their names and features.
 
     Beside 'features', the file holds the method's further features by name (of a two-stream network, for example,
     'pooled' and 'neck').
@@ -46,9 +49,9 @@ def extract(
         require_writable(output, "-o")
         return ""
 
-    models = models_of_run(run, root, trial)
+    models = models_of_run(run, root, trial, dataset=dataset)
     if len(models) > 1:
-        trials = ", ".join(str(model.checkpoint.trial) for model in models)
+        trials = ", ".join(str(model.split) for model in models)
         raise UsageError(f"{run}: holds the trials {trials}, and a features file one of them; name it with --trial.")
     with repeatable(deterministic), joint_processes(device) as world:
         world.from_leader(place_tried)

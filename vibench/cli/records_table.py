@@ -32,6 +32,7 @@ def records_table(records: Sequence[Record]) -> Table:
 
     first = records[0]
     about = [first.label, f"on {first.dataset}", first.dataset_version, f"({first.source}"]
+    about[-1] += f", on {first.run.trained_on}" if first.run.trained_on else ""
     about[-1] += "" if first.source == "scores" else f", {first.distance} distance"
     about[-1] += "" if first.query_mode == "all" else f", query mode {first.query_mode}"
     if first.test_attributes:

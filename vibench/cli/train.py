@@ -42,10 +42,17 @@ def train(
         str | None, typer.Argument(metavar="METHOD", help="A method of 'vibench methods'; not with --resume.")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="sysu-mm01, regdb, llcm, or a twin: sysu-mm01-twin, regdb-twin.")
+        list[str] | None,
+        typer.Option(
+            help="sysu-mm01, regdb, llcm, or a twin: sysu-mm01-twin, regdb-twin. Repeatable: several are one to train "
+            "on."
+        ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="Its folder. Default: $VIBENCH_DATA/DATASET, else data/DATASET.")
+        Path | None,
+        typer.Option(
+            help="Its folder. Default: $VIBENCH_DATA/DATASET, else data/DATASET. Of several: the folder that holds them."
+        ),
     ] = None,
     variant: Annotated[
         str, typer.Option(help="A variant that 'vibench methods METHOD' names. Default: the paper's own.")
@@ -94,6 +101,7 @@ def train(
     """
     from vibench.cli.console import err
     from vibench.cli.joint import joint_processes
+    from vibench.datasets.joined import joined_name
     from vibench.training.folder import open_runs
 
     with joint_processes(device) as world:
@@ -104,12 +112,13 @@ def train(
                 if method is not None and run.description().method != method:
                     raise UsageError(f"{run.path}: is a run of {run.description().method}, not of {method}.")
         else:
-            if method is None or dataset is None:
+            if method is None or not dataset:
                 missing = "METHOD" if method is None else "--dataset"
                 raise UsageError(f"{missing} is missing; see 'vibench train --help', or go on with --resume RUN.")
+            name = joined_name(dataset)
             specs = _specifications(
                 method,
-                dataset,
+                name,
                 root,
                 variant,
                 trial,
@@ -128,7 +137,7 @@ def train(
             )
             if trial is None and specs[0].trial is not None:
                 err.print(
-                    f"note: {dataset} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
+                    f"note: {name} has ten train/test splits; this trains --trial 1 (--trial all: one model each)."
                 )
             runs = _prepare(specs, world)
             if world.leads:
@@ -175,7 +184,7 @@ def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tens
             raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
         if world.leads:
             _show(run)
-    out.print(f"next: vibench eval {folder} --protocol {_protocol(runs[0])}", soft_wrap=True, markup=False)
+    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}", soft_wrap=True, markup=False)
 
 
 def _specifications(
@@ -199,11 +208,11 @@ def _specifications(
     allow_incomplete: bool,
 ) -> list[TrainingSpec]:
     """One specification per trial asked for."""
-    from vibench.datasets.registry import get_dataset
+    from vibench.datasets.joined import training_dataset
     from vibench.methods.recipe import load_recipe
     from vibench.training.spec import TrainingSpec, default_folder, trial_name
 
-    splits = get_dataset(dataset).trials
+    splits = training_dataset(dataset).trials
     recipe = load_recipe(method, variant, dataset, overrides)
 
     def specification(number: int | None, folder: Path | None) -> TrainingSpec:
@@ -245,11 +254,14 @@ def _refuse_run_options(context: typer.Context) -> None:
             )
 
 
-def _protocol(run: RunFolder) -> str:
-    from vibench.datasets.registry import get_dataset
+def _next_test(run: RunFolder) -> str:
+    from vibench.datasets.joined import parts_of, training_dataset
     from vibench.protocols import HEADLINE_PROTOCOLS
 
-    return HEADLINE_PROTOCOLS[get_dataset(run.description().dataset).layout]
+    trained = training_dataset(run.description().dataset)
+    first, _ = parts_of(trained, run.path)[0]
+    where = "" if first == trained else f"--dataset {first.name} "
+    return f"{where}--protocol {HEADLINE_PROTOCOLS[first.layout]}"
 
 
 def _show(run: RunFolder) -> None:

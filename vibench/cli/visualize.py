@@ -42,6 +42,7 @@ def visualize(
     seed: Annotated[
         int, typer.Option(help="Seed of random queries, and of what is left out where there is too much.")
     ] = 0,
+    dataset: Annotated[str | None, typer.Option(help="Data set to test on. Default: that RUN was trained on.")] = None,
     root: MovedRoot = None,
     device: Device = "auto",
     amp: Amp = "auto",
@@ -62,7 +63,7 @@ def visualize(
 
     require_matplotlib()
     require_folder(output, "-o")
-    model, number = find_model(run, checkpoint, root, trial)
+    model, number = find_model(run, checkpoint, root, trial, dataset)
     if method is not None and method != model.checkpoint.method:
         raise UsageError(f"{model.path}: is a checkpoint of {model.checkpoint.method}, not of --method {method}.")
     rules = load_protocol(protocol or HEADLINE_PROTOCOLS[model.dataset.layout])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vibench.datasets.index import SampleIndex
     from vibench.datasets.listing import Listing
 
+SEPARATOR = "+"
+"""Between the names of data sets that are trained on together (`vibench.datasets.joined`)."""
 _LAYOUT_MODULES = {
     "sysu-mm01": "vibench.datasets.sysu_mm01",
     "regdb": "vibench.datasets.regdb",
@@ -31,7 +33,7 @@ class Dataset:
 
     name: str
     title: str
-    layout: Literal["sysu-mm01", "regdb", "llcm"]
+    layout: Literal["sysu-mm01", "regdb", "llcm", "joined"]
     synthetic: bool = False
     trials: int = 1
     """Train/test splits; with more than one, `index` takes ``trial`` 1...trials."""
@@ -169,7 +171,11 @@ def is_synthetic(name: str) -> bool:
 
 
 def dataset_root(name: str, root: Path | None = None) -> Path:
-    """Where a data set lies: ``root`` if given, else ``$VIBENCH_DATA/<name>``, else ``data/<name>``."""
+    """Where a data set lies: ``root`` if given, else ``$VIBENCH_DATA/<name>``, else ``data/<name>``.
+
+    Data sets that are trained on together lie in ``root`` by their names, by default in ``$VIBENCH_DATA`` or ``data``.
+    """
     if root is not None:
         return Path(root)
-    return Path(os.environ.get("VIBENCH_DATA") or "data") / name
+    folder = Path(os.environ.get("VIBENCH_DATA") or "data")
+    return folder if SEPARATOR in name else folder / name

@@ -17,6 +17,7 @@ import pandas as pd
 from vibench.datasets import check_llcm, check_regdb, llcm, regdb
 from vibench.datasets.check_sysu_mm01 import image_names
 from vibench.datasets.index import TRAINING_SPLITS, SampleIndex, training_rows
+from vibench.datasets.joined import JoinedDataset, parts_of
 from vibench.datasets.labelled import identities
 from vibench.datasets.registry import Dataset
 from vibench.datasets.sysu_mm01 import read_skeleton, sysu_skeleton
@@ -31,6 +32,8 @@ def training_differences(dataset: Dataset, root: Path, index: SampleIndex, trial
 
     ``index`` is that of all images of the copy, split as in ``trial``. `UsageError` for a twin without its truth.
     """
+    if isinstance(dataset, JoinedDataset):
+        return _of_members(dataset, root, index, trial)
     training = training_rows(index)
     if dataset.layout == "sysu-mm01":
         found = _of_sysu(dataset, root, training)
@@ -39,6 +42,15 @@ def training_differences(dataset: Dataset, root: Path, index: SampleIndex, trial
     else:
         found = _of_llcm(root, index, training)
     return " and ".join(part for part in found if part)
+
+
+def _of_members(dataset: JoinedDataset, root: Path, index: SampleIndex, trial: int | None) -> str:
+    found = []
+    for member, place in parts_of(dataset, root):
+        rows = dataset.of_member(index, member)
+        differences = training_differences(member, place, rows, dataset.member_trial(member, trial))
+        found += [f"of {member.name} {differences}"] if differences else []
+    return " and ".join(found)
 
 
 def names_sha256(index: SampleIndex) -> str:

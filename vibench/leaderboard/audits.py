@@ -5,9 +5,9 @@ A finding names the rows it concerns by selectors, joined by ``'; '``::
     TABLE[/VARIANT]:PROTOCOL[@SOURCE]      results:regdb-*@paenet-mm2022 Table 2
                                            ablations/drm-hs-6:sysu-all
 
-TABLE is ``results``, ``ablations`` or ``*`` for both; VARIANT is the ablation's and SOURCE the source and place in it
-that print the row. Every part may hold the wildcards of file names. A finding about code of which no number was read
-ends in ``(none read)``: its selectors say which rows it would concern.
+TABLE is ``results``, ``ablations``, ``*`` for both, or ``transfer``; VARIANT is the ablation's and SOURCE the source
+and place in it that print the row. Every part may hold the wildcards of file names. A finding about code of which no
+number was read ends in ``(none read)``: its selectors say which rows it would concern.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ SEVERITIES = ("major", "minor", "note")
 """``major``: the number is not what it is called, and holds no rank. ``minor``: it was got by a favour or a doubtful
 step, and ranks below every clean row of its section. ``note``: worth knowing, of no consequence for ranks."""
 
-TABLES = ("results", "ablations")
+TABLES = ("results", "ablations", "transfer")
 
 _NONE_READ = " (none read)"
-_SELECTOR = r"(\*|results|ablations)(/[^\s:;@]+)?:[^\s:;@()]+(@[^:;@()]+)?"
+_SELECTOR = r"(\*|results|ablations|transfer)(/[^\s:;@]+)?:[^\s:;@()]+(@[^:;@()]+)?"
 _PLACE = re.compile(r"[\w.-]{1,80}/[\w.-]{1,80}@[0-9a-f]{7,40}|[\w./*-]{1,200}\.(py|log|txt|yml|yaml|md)(:\d.*)?")
 _SCHEMA = {
     "method": SLUGS,
@@ -70,7 +70,7 @@ class Selector:
     def matches(self, table: str, printed: Printed) -> bool:
         """Whether the row, of one of `TABLES`, is among those meant."""
         return (
-            self.table in ("*", table)
+            (self.table == table or (self.table == "*" and table != "transfer"))
             and fnmatchcase(printed.variant, self.variant or "*")
             and fnmatchcase(printed.protocol, self.protocol)
             and fnmatchcase(printed.source, self.source or "*")

@@ -1,7 +1,8 @@
 """Boards: which rows stand together, in which order, and which of them hold a rank.
 
 A board holds one data set (of a twin: one version of it), one protocol and one fingerprint, so all its measured rows
-were scored by the same rules on the same galleries. Runs that differ in nothing but the seed are one row
+were scored by the same rules on the same galleries. Models that were trained on another data set than they are tested
+on have boards of their own. Runs that differ in nothing but the seed are one row
 (`vibench.records.seeds`). Inside a board, rows of equal supervision and test-time information form a section and are
 ranked among themselves by rank-1, measured rows among measured and published among published ones: nobody has the
 per-query outcomes of a published number, so that nothing says how sure its distance from a measured one is.
@@ -18,6 +19,7 @@ not their method's headline, or that have a major audit finding.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,8 +40,8 @@ from vibench.records.schema import Record
 OFFICIAL_PERMUTATIONS = "75310f6168ce0359ce114e7d3c401d69b4202325896aed3bce28f51942a45543"
 """SHA-256 of the draws of the ``rand_perm_cam.mat`` that SYSU-MM01's authors publish."""
 
-_Key = tuple[str, str, str, str, str]
-"""Data set, its version, protocol, draw, fingerprint: what a board stands for."""
+_Key = tuple[str, str, str, str, str, str]
+"""Data set, its version, protocol, draw, fingerprint, data set of the training: what a board stands for."""
 
 _LEAKING_AUDIT = "leaking-split"
 
@@ -58,6 +60,8 @@ class Board:
     sections: tuple[Section, ...]
     printed_variants: tuple[Row, ...] = ()
     """Published rows of ablation tables, in their order: never ranked, they stand beside what was measured again."""
+    trained_on: str = ""
+    """The data set of the training, as records say it, where it is another."""
     chance: Mapping[str, float] = field(default_factory=dict)
     """Percent, per metric ``r1`` and ``map``: what a random order of its galleries scores; empty where unknown."""
 
@@ -101,21 +105,22 @@ def build_boards(
     catalogue = registered_methods() if catalogue is None else catalogue
     measured: dict[_Key, list[Record]] = {}
     for record in records:
-        key: _Key = (record.dataset, record.dataset_version, record.protocol, record.draw, record.fingerprint)
-        measured.setdefault(key, []).append(record)
+        rules = (record.dataset, record.dataset_version, record.protocol, record.draw, record.fingerprint)
+        measured.setdefault((*rules, record.run.trained_on), []).append(record)
     printed: dict[_Key, list[Row]] = {}
     fingerprint_of = cache(protocol_fingerprint)
     for row in published:
         for draw in _draws(row):
-            key = (row.dataset, "", row.protocol, draw, fingerprint_of(row.protocol, row.dataset, draw))
+            fingerprint = fingerprint_of(row.protocol, row.dataset, draw)
+            key = (row.dataset, "", row.protocol, draw, fingerprint, row.trained_on)
             printed.setdefault(key, []).append(_published_row(row, ignore_audits))
     proven = catalogue.proven()
     keys = sorted({*measured, *printed})
-    stems = Counter((dataset, _stem(protocol, draw, version)) for dataset, version, protocol, draw, _ in keys)
+    stems = Counter((key[0], _stem(key)) for key in keys)
     boards = []
     for key in keys:
-        dataset, version, protocol, draw, fingerprint = key
-        stem = _stem(protocol, draw, version)
+        dataset, version, protocol, draw, fingerprint, trained_on = key
+        stem = _stem(key)
         name = stem if stems[dataset, stem] == 1 else f"{stem}-{fingerprint[:8]}"
         beside = printed.get(key, [])
         own = measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside)
@@ -132,6 +137,7 @@ def build_boards(
                 name,
                 sections_of(rows, ignore_audits, certainty),
                 printed_variants=tuple(row for row in beside if row.variant),
+                trained_on=trained_on,
                 chance=chance,
             )
         )
@@ -156,8 +162,12 @@ def _draws(row: PublishedRow) -> tuple[str, ...]:
     return ("seeded", "official") if row.dataset == "sysu-mm01" else ("seeded",)
 
 
-def _stem(protocol: str, draw: str, version: str) -> str:
-    return "-".join(part for part in (protocol, "" if draw == "none" else draw, version) if part)
+def _stem(key: _Key) -> str:
+    _, version, protocol, draw, _, trained_on = key
+    # It becomes the name of a file, whatever a record says.
+    origin = "-".join(re.findall(r"[A-Za-z0-9.]+", trained_on))[:100]
+    parts = (protocol, "" if draw == "none" else draw, version, "from" if origin else "", origin)
+    return "-".join(part for part in parts if part)
 
 
 def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:

@@ -19,7 +19,8 @@ def board_title(board: Board) -> str:
     """What the board compares, in one line."""
     draw = "" if board.draw == "none" else f", {board.draw} draw"
     data = f"{board.dataset} {board.dataset_version}".strip() + (" (synthetic data)" if board.synthetic else "")
-    return f"{data}: {board.protocol}{draw}"
+    origin = f"{board.trained_on} → " if board.trained_on else ""
+    return f"{origin}{data}: {board.protocol}{draw}"
 
 
 def section_title(section: Section) -> str:

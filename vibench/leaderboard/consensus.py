@@ -48,11 +48,13 @@ class PublishedRow:
     """Printed by others alone, none of whom measured it."""
     not_reproducible: str = ""
     """Why nobody can repeat it, where that is so."""
+    trained_on: str = ""
+    """The data sets of the training, where they are others than that of the test."""
 
 
 def published_rows(published: Published) -> list[PublishedRow]:
-    """The rows of ``results.csv``, by data set, protocol and method."""
-    rows = _consensus(published, {"results": published.results})
+    """The rows of ``results.csv`` and ``transfer.csv``, by data set, protocol and method."""
+    rows = _consensus(published, {"results": published.results, "transfer": published.transfer})
     return sorted(rows, key=lambda row: (row.dataset, row.protocol, row.method))
 
 
@@ -62,16 +64,16 @@ def ablation_rows(published: Published) -> list[PublishedRow]:
 
 
 def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]]) -> list[PublishedRow]:
-    prints: dict[tuple[str, str, str, str], list[PrintedRow]] = {}
+    prints: dict[tuple[str, str, str, str, str], list[PrintedRow]] = {}
     findings: dict[int, list[Audit]] = {}
     for table, found in tables.items():
         for printed in found:
-            key = (printed.dataset, printed.protocol, printed.method, printed.variant)
+            key = (printed.dataset, printed.protocol, printed.method, printed.variant, printed.trained_on)
             prints.setdefault(key, []).append(printed)
             findings[id(printed)] = [audit for audit in published.audits if audit.concerns(table, printed)]
     flags = flag_conflicts((*published.results, *published.ablations), published.conflicts)
     rows: list[PublishedRow] = []
-    for (dataset, protocol, method, variant), group in prints.items():
+    for (dataset, protocol, method, variant, trained_on), group in prints.items():
         clusters = agreeing(group)
         wrong = [any(_says_wrong(audit) for one in found for audit in findings[id(one)]) for found in clusters]
         headline = min(range(len(clusters)), key=lambda at: _standing(clusters[at], wrong[at], at))
@@ -100,6 +102,7 @@ def _consensus(published: Published, tables: Mapping[str, Sequence[PrintedRow]])
                     supervision=facts.supervision,
                     not_reproducible=facts.not_reproducible,
                     quoted=not any(printed.own for printed in cluster),
+                    trained_on=trained_on,
                 )
             )
     return rows

@@ -1,6 +1,7 @@
 """Published numbers: the files of ``leaderboards/published/``, read strictly.
 
-``results.csv`` and ``ablations.csv`` hold what papers, repositories and lists print, each print in one row;
+``results.csv`` and ``ablations.csv`` hold what papers, repositories and lists print, each print in one row, and
+``transfer.csv`` what they print of models that were trained on other data sets than they are tested on;
 ``sources.csv`` where that is, ``methods.csv`` what is known of a method beside its numbers
 (`vibench.leaderboard.method_facts`), ``conflicts.csv`` where prints contradict each other, ``audits.csv`` what is wrong
 or unfair with a printed number, ``papers.bib`` the papers of the methods (`vibench.leaderboard.papers_bib`). Printed
@@ -59,6 +60,8 @@ class PrintedRow:
     secondary: bool
     """Quoted from somewhere that is no paper's table; never ranked."""
     note: str
+    trained_on: str = ""
+    """The data sets of the training, as records say them, where they are others than that of the test."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class Published:
     audits: tuple[Audit, ...]
     papers: Mapping[str, Paper]
     bibliography: Bibliography = field(default_factory=dict)
+    transfer: tuple[PrintedRow, ...] = ()
     withheld: tuple[PrintedRow, ...] = ()
     """Rows of ``results.csv`` that are not to be shown."""
 
@@ -130,11 +134,12 @@ def load_published(folder: Path | None = None, fail: Fail = refuse) -> Published
             fail(f"{folder / 'methods.csv'}: '{method}' names the paper '{key}', which papers.bib does not hold.")
     tables = {
         name: tuple(_printed(folder / f"{name}.csv", schema, papers, methods, fail))
-        for name, schema in (("results", _RESULTS), ("ablations", _ABLATIONS))
+        for name, schema in (("results", _RESULTS), ("ablations", _ABLATIONS), ("transfer", _TRANSFER))
     }
     return Published(
         results=tuple(row for row in tables["results"] if _kind(row, papers) != WITHHELD),
         ablations=tables["ablations"],
+        transfer=tables["transfer"],
         conflicts=tuple(_conflicts(folder / "conflicts.csv", fail)),
         methods=methods,
         audits=tuple(read_audits(folder / "audits.csv", tables, methods.methods, fail)),
@@ -170,6 +175,10 @@ _IDENTITY = {"method_label": TEXT, "venue": ANY, "year": YEAR}
 _ORIGIN = {"source": SLUG, "table": TEXT, "note": ANY}
 _RESULTS = {"method": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
 _ABLATIONS = {"method": SLUG, "variant": SLUG, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
+_ORIGINS = matching(
+    r"[a-z0-9-]+(\+[a-z0-9-]+)*( split [0-9]+)?", "data sets joined by '+', of RegDB with its split (sysu-mm01+llcm)"
+)
+_TRANSFER = {"method": SLUG, "trained_on": _ORIGINS, **_IDENTITY, **_SETTING, **_METRIC_COLUMNS, **_ORIGIN}
 _METRIC = "|".join(METRICS)
 _DIRECTION = "|".join(filter(None, _EVERY_DIRECTION))
 _CONFLICTS = {
@@ -248,7 +257,8 @@ def _printed(
             problem = f"column 'method' must be a method of methods.csv, not '{row['method']}'; add a row there"
         if not problem and not any(row[metric] for metric in METRICS):
             problem = "holds no number"
-        place = tuple(row.get(name, "") for name in ("method", "variant", *_SETTING, *METRICS, "source", "table"))
+        named = ("method", "variant", "trained_on", *_SETTING, *METRICS, "source", "table")
+        place = tuple(row.get(name, "") for name in named)
         if not problem and place in seen:
             problem = f"is the same print as {seen[place]}; keep one"
         if problem:
@@ -269,6 +279,7 @@ def _printed(
             own=row["method"] in paper.own_methods,
             secondary=paper.kind == SECOND_HAND,
             note=row["note"],
+            trained_on=row.get("trained_on", ""),
         )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from vibench.datasets.registry import SEPARATOR
 from vibench.errors import UsageError, suggestion
 from vibench.files.toml import parse_table, read_toml, shown
 
@@ -89,7 +90,11 @@ class RecipeFile:
     variant_sections: dict[str, Sections] = field(default_factory=dict)
 
     def dataset_sections(self, dataset: str) -> Sections:
-        """The sections that differ on ``dataset``; a twin without its own follows the data set it imitates."""
+        """The sections that differ on ``dataset``; a twin without its own follows the data set it imitates.
+
+        Of several that are trained on together, those of the first.
+        """
+        dataset = dataset.partition(SEPARATOR)[0]
         return self.datasets.get(dataset, self.datasets.get(dataset.removesuffix("-twin"), {}))
 
     def needs(self, variant: str) -> tuple[str, ...]:

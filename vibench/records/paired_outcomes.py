@@ -120,6 +120,9 @@ def _rules_differ(one: Record, other: Record) -> str:
         values = getattr(one, what), getattr(other, what)
         if values[0] != values[1]:
             return f"their {what.replace('_', ' ')} differs, {values[0] or 'none'} and {values[1] or 'none'}"
+    origins = one.run.trained_on or one.dataset, other.run.trained_on or other.dataset
+    if origins[0] != origins[1]:
+        return f"they were trained on different data sets, {origins[0]} and {origins[1]}"
     return ""
 
 

@@ -23,9 +23,11 @@ class RecordError(UsageError):
 def record_dict(record: Record) -> dict[str, Any]:
     """The record as what its JSON file holds."""
     content = dataclasses.asdict(record)
+    # Older records say nothing of these, and keep their bytes.
     if content["profile"]["repaired_queries"] is None:
-        # Older records say nothing of it, and keep their bytes.
         del content["profile"]["repaired_queries"]
+    if not content["run"]["trained_on"]:
+        del content["run"]["trained_on"]
     content["trials"] = list(content["trials"])
     content["cmc"] = list(content["cmc"])
     content["notes"] = list(content["notes"])

@@ -67,6 +67,9 @@ class RunInfo:
     """Whether training was set to repeat itself (`vibench.runtime.determinism`); of testing the environment says it."""
     incomplete: str = ""
     """What the training split lacked or had too much; empty for the whole one."""
+    trained_on: str = ""
+    """The data set of the training, or several joined by ``+``, with its version and split, where it is not the one of
+    the test; empty where it is."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class Record:
             # Version 1 had no such field at first, and its records keep the ids they were given then.
             if not content[key]:
                 del content[key]
-        for key in ("compiled", "training_precision", "recipe", "incomplete"):
+        for key in ("compiled", "training_precision", "recipe", "incomplete", "trained_on"):
             if not content["run"][key]:
                 del content["run"][key]
         return sha256_text(canonical_json(_rounded(content)))[:12]
@@ -277,9 +280,13 @@ def _problem(record: Record) -> str:
         return f"'dataset' must not end like a file, {record.dataset!r}."
     if record.test_attributes not in ("", "pred", "const", *LABELLED):
         return f"'test_attributes' must be pred, gt, const, shuffle or empty, not {record.test_attributes!r}."
-    for name in ("variant", "feature"):
-        if not getattr(record, name).isprintable():
-            return f"'{name}' must be a printable text, not {getattr(record, name)!r}."
+    for name, text in (
+        ("variant", record.variant),
+        ("feature", record.feature),
+        ("trained_on", record.run.trained_on),
+    ):
+        if not text.isprintable():
+            return f"'{name}' must be a printable text, not {text!r}."
     if not re.fullmatch(r"[0-9a-f]{64}", record.fingerprint):
         return f"'fingerprint' must be a SHA-256 in hexadecimal, not {record.fingerprint!r}."
     if record.draw not in ("seeded", "official", "none") or record.query_mode not in ("all", "single"):

@@ -55,7 +55,8 @@ def _settings(record: Record) -> tuple[object, ...]:
         return (record.id,)
     rules = (record.query_mode, record.test_time_information, record.distance, record.rerank, record.test_attributes)
     sound = (record.complete, record.leaking, bool(run.incomplete))
-    trained = (run.recipe_sha256, run.epochs, run.input, run.backbone, run.pretrained, run.precision, run.compiled)
+    begun = (run.recipe_sha256, run.trained_on, run.pretrained, run.input, run.backbone)
+    trained = (*begun, run.epochs, run.precision, run.compiled)
     return (record.method, record.variant, record.feature, *rules, *sound, *trained, record.galleries)
 
 

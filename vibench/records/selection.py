@@ -26,6 +26,7 @@ _SETTING: dict[str, Callable[[Record], object]] = {
     "attributes": lambda record: record.test_attributes or "none",
     "source": lambda record: record.source,
     "recipe": lambda record: record.run.recipe_sha256[:12],
+    "training data": lambda record: record.run.trained_on or record.dataset,
     "epochs": lambda record: record.run.epochs,
     "pretraining": lambda record: record.run.pretrained,
     "leaking": lambda record: record.leaking,

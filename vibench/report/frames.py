@@ -327,4 +327,7 @@ def titles(boards: Sequence[Board]) -> dict[str, str]:
 
 def _setting(board: Board) -> str:
     """What a column of the overview stands for; draws share one, as most papers do not say theirs."""
-    return f"{board.protocol} on {board.dataset} {board.dataset_version}" if board.synthetic else board.protocol
+    origin = f"{board.trained_on} → " if board.trained_on else ""
+    return origin + (
+        f"{board.protocol} on {board.dataset} {board.dataset_version}" if board.synthetic else board.protocol
+    )

@@ -27,7 +27,7 @@ from vibench.runtime.progress import Progress, silent
 from vibench.scoring.embedded import embed_models, own_distances
 from vibench.scoring.rules import Rules, check_protocols
 from vibench.scoring.score import evaluate_embedded
-from vibench.scoring.trained import TrainedModel, model_of_checkpoint, models_of_run
+from vibench.scoring.trained import TrainedModel, models_of_checkpoint, models_of_run
 from vibench.training.checkpoint import load_method
 
 
@@ -86,19 +86,19 @@ class PicturedRun:
 
 
 def find_model(
-    run: Path | None, checkpoint: Path | None, root: Path | None, trial: int | None
+    run: Path | None, checkpoint: Path | None, root: Path | None, trial: int | None, dataset: str | None = None
 ) -> tuple[TrainedModel, int | None]:
     """The model of a run folder or a checkpoint, and the gallery draw that ``trial`` names, if any.
 
     On data sets with several train/test splits ``trial`` is one of these instead, and by default the first that there
-    is a model of. Raises `UsageError` as `vibench.scoring.trained.models_of_run` and `model_of_checkpoint` do.
+    is a model of. Raises `UsageError` as `vibench.scoring.trained.models_of_run` and `models_of_checkpoint` do.
     """
 
     def models(split: int | None) -> list[TrainedModel]:
         if checkpoint is not None:
-            return [model_of_checkpoint(checkpoint, root, split)]
+            return models_of_checkpoint(checkpoint, root, split, dataset=dataset)
         assert run is not None
-        return models_of_run(run, root, split)
+        return models_of_run(run, root, split, dataset=dataset)
 
     first = models(None)[0]
     if first.dataset.trials == 1:

@@ -130,7 +130,8 @@ def _best(lines: Sequence[Line]) -> set[tuple[int, str]]:
 
 def dataset_text(board: Board) -> str:
     """The data set of a board, as its rows say it."""
-    return f"{board.dataset} {board.dataset_version}".strip()
+    origin = f"{board.trained_on} → " if board.trained_on else ""
+    return f"{origin}{board.dataset} {board.dataset_version}".strip()
 
 
 def protocol_text(board: Board) -> str:

@@ -19,6 +19,8 @@ def origin_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
 
 def _other_identities(model: TrainedModel) -> tuple[str, ...]:
     """What is known of the identities that a model was trained on, where they are not all those of its split."""
+    if model.transferred:
+        return ()
     checkpoint, split = model.checkpoint, model.training_split
     if checkpoint.train_pids:
         left_out = split.difference(checkpoint.train_pids)
@@ -65,7 +67,7 @@ def training_notes(models: Sequence[TrainedModel]) -> tuple[str, ...]:
         notes.append(f"trained in {own}, not in the recipe's {asked}")
     notes += [
         "trained on an incomplete copy: the training split"
-        + (f" of trial {model.checkpoint.trial}" if model.dataset.trials > 1 else "")
+        + (f" of trial {model.checkpoint.trial}" if model.trained_on.trials > 1 else "")
         + f" {model.checkpoint.incomplete}"
         for model in models
         if model.checkpoint.incomplete

@@ -42,6 +42,7 @@ def run_info(embedded: Embedded) -> RunInfo:
         processes=None if first.description is None else first.description.processes,
         deterministic=None if first.description is None else first.description.deterministic,
         incomplete=_incomplete(models),
+        trained_on=first.origin,
     )
 
 

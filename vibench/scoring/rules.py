@@ -70,9 +70,11 @@ def check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
     """Raise `UsageError` for a protocol of another data set than the model's."""
     for protocol in protocols:
         if protocol.layout != model.dataset.layout:
+            how = "is to be tested" if model.transferred else "was trained"
             raise UsageError(
-                f"--protocol {protocol.name}: is a protocol of {protocol.layout}, but {model.path} was trained on "
-                f"{model.dataset.name}; 'vibench protocols' lists the protocols of each data set."
+                f"--protocol {protocol.name}: is a protocol of {protocol.layout}, but {model.path} {how} on "
+                f"{model.dataset.name}; 'vibench protocols' lists the protocols of each data set, and --dataset tests "
+                "on another."
             )
 
 

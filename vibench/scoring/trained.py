@@ -12,6 +12,7 @@ import torch
 
 from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
+from vibench.datasets.joined import JoinedDataset, parts_of, trained_identities, training_dataset
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.datasets.testing import test_differences
 from vibench.distributed.world import ALONE, World
@@ -48,6 +49,8 @@ class TrainedModel:
     """How it was trained; None for a checkpoint without its run folder."""
     timing: Timing | None = None
     """What training cost; None for a checkpoint without its run folder."""
+    target: Dataset | None = None
+    """The data set to evaluate on; None: that of the training."""
     test_trial: int | None = None
     """Train/test split to evaluate on; None: that of the training."""
     allow_leaking: bool = False
@@ -61,14 +64,37 @@ class TrainedModel:
         return "" if self.description is None else self.description.id
 
     @property
+    def trained_on(self) -> Dataset:
+        """The data set that the checkpoint was trained on, or the several as one."""
+        return training_dataset(self.checkpoint.dataset)
+
+    @property
     def dataset(self) -> Dataset:
-        """The data set that the checkpoint was trained on."""
-        return get_dataset(self.checkpoint.dataset)
+        """The data set to evaluate on."""
+        return self.target or self.trained_on
+
+    @property
+    def transferred(self) -> bool:
+        """Whether it was trained on another data set than it is evaluated on."""
+        return self.dataset != self.trained_on
+
+    @property
+    def origin(self) -> str:
+        """Data set, version and split of the training, where it is evaluated on another data set; else empty."""
+        if not self.transferred:
+            return ""
+        split = "" if self.checkpoint.trial is None else f"split {self.checkpoint.trial}"
+        return " ".join(filter(None, (self.checkpoint.dataset, self.checkpoint.dataset_version, split)))
+
+    @cached_property
+    def dataset_version(self) -> str:
+        """Of the data set to evaluate on."""
+        return self.dataset.version(self.root) if self.transferred else self.checkpoint.dataset_version
 
     @property
     def split(self) -> int:
         """Number of the train/test split to evaluate on, 1 for a data set with only one."""
-        return self.test_trial or self.checkpoint.trial or 1
+        return 1 if self.dataset.trials == 1 else self.test_trial or self.checkpoint.trial or 1
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -99,7 +125,7 @@ class TrainedModel:
 
     def _check_version(self) -> None:
         version = self.dataset.version(self.root)
-        if version != self.checkpoint.dataset_version:
+        if not self.transferred and version != self.checkpoint.dataset_version:
             raise UsageError(
                 f"{self.root}: is {self.dataset.name} {version}, but {self.path} was trained on "
                 f"{self.checkpoint.dataset_version}; name that copy with --root."
@@ -123,7 +149,8 @@ class TrainedModel:
     @cached_property
     def _with_identities(self) -> Checkpoint:
         """The checkpoint; where it does not name its training identities, they are those of its split."""
-        if self.checkpoint.train_pids or self.split == self.checkpoint.trial or self.dataset.trials == 1:
+        known = self.checkpoint.train_pids or self.transferred
+        if known or self.split == self.checkpoint.trial or self.dataset.trials == 1:
             return self.checkpoint
         return replace(self.checkpoint, train_pids=tuple(sorted(self.training_split)))
 
@@ -154,7 +181,8 @@ class TrainedModel:
         )
         meta = {
             "dataset": self.dataset.name,
-            "dataset_version": self.checkpoint.dataset_version,
+            "dataset_version": self.dataset_version,
+            **({"trained_on": self.origin} if self.transferred else {}),
             "method": self.checkpoint.method,
             "variant": self.checkpoint.variant,
             "checkpoint_sha256": self.sha256,
@@ -162,7 +190,8 @@ class TrainedModel:
             **({"compiled": True} if compiled else {}),
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
         }
-        trained = images.index["pid"].isin(self._with_identities.train_pids) & ~images.index["path"].isin(index["path"])
+        known = trained_identities(self.trained_on, self._with_identities.train_pids, self.dataset.name)
+        trained = images.index["pid"].isin(known) & ~images.index["path"].isin(index["path"])
         shared = shared_images(images, images.index["path"][trained], index["path"])
         given = given or GivenAttributes()
 
@@ -191,35 +220,77 @@ class TrainedModel:
 
 
 def models_of_run(
-    path: Path, root: Path | None = None, trial: int | None = None, allow_leaking: bool = False
+    path: Path,
+    root: Path | None = None,
+    trial: int | None = None,
+    allow_leaking: bool = False,
+    dataset: str | None = None,
 ) -> list[TrainedModel]:
     """The trained models of a run folder: one, or one per trial.
 
-    ``trial`` picks one of several; of a single model, it names the train/test split to evaluate on. Raises
-    `UsageError` where there is no run, no checkpoint yet, or no such trial.
+    ``trial`` picks one of several; of a single model, it names the train/test split to evaluate on. ``dataset`` is the
+    one to evaluate on, by default that of the training; one that has several splits and was not trained on is tested
+    on all of them. Raises `UsageError` where there is no run, no checkpoint yet, no such trial, or no one data set.
     """
     runs = open_runs(path)
-    models = [replace(_model_of_run(run, root), allow_leaking=allow_leaking) for run in runs]
-    if trial is None:
+    models = [replace(_model_of_run(run), allow_leaking=allow_leaking) for run in runs]
+    return [replace(model, root=_root(model, root)) for model in _on_splits(path, _on_dataset(models, dataset), trial)]
+
+
+def models_of_checkpoint(
+    path: Path,
+    root: Path | None = None,
+    trial: int | None = None,
+    allow_leaking: bool = False,
+    dataset: str | None = None,
+) -> list[TrainedModel]:
+    """The model of a single checkpoint file, once per train/test split to evaluate it on; else as `models_of_run`.
+
+    Its data set lies at ``root`` or in the default place. ``trial`` is by default the split of the training.
+    """
+    model = TrainedModel(path, read_checkpoint(path), Path(), allow_leaking=allow_leaking)
+    models = _on_splits(path, _on_dataset([model], dataset), trial)
+    return [replace(model, root=dataset_root(model.dataset.name, root)) for model in models]
+
+
+def _on_dataset(models: list[TrainedModel], name: str | None) -> list[TrainedModel]:
+    """The models where they are to be evaluated; `UsageError` where that is not one data set."""
+    trained = models[0].trained_on
+    if name is None:
+        if isinstance(trained, JoinedDataset):
+            raise UsageError(
+                f"{models[0].path}: was trained on {trained.title} together; say which data set to evaluate on with "
+                f"--dataset {trained.members[0].name}."
+            )
         return models
-    if len(models) == 1:
-        return [_on_split(models[0], trial)]
-    models = [model for model in models if model.checkpoint.trial == trial]
-    if not models:
-        raise UsageError(f"{path}: holds no run of --trial {trial}.")
+    return [replace(model, target=get_dataset(name)) for model in models]
+
+
+def _on_splits(path: Path, models: list[TrainedModel], trial: int | None) -> list[TrainedModel]:
+    first = models[0]
+    if len(models) > 1:
+        if trial is not None:
+            models = [model for model in models if model.checkpoint.trial == trial]
+            if not models:
+                raise UsageError(f"{path}: holds no run of --trial {trial}.")
+        elif first.dataset.trials == 1:
+            raise UsageError(
+                f"{path}: holds {len(models)} models of {first.checkpoint.dataset}, one per split, and "
+                f"{first.dataset.name} takes one; name it with --trial."
+            )
+        return models
+    if trial is not None and not (first.transferred and first.dataset.trials == 1):
+        return [_on_split(first, trial)]
+    known = [part for part, _ in parts_of(first.trained_on, first.root)]
+    if first.dataset.trials > 1 and trial is None and first.dataset not in known:
+        return [replace(first, test_trial=number) for number in range(1, first.dataset.trials + 1)]
     return models
 
 
-def model_of_checkpoint(
-    path: Path, root: Path | None = None, trial: int | None = None, allow_leaking: bool = False
-) -> TrainedModel:
-    """The model of a single checkpoint file; its data set lies at ``root`` or in the default place.
-
-    ``trial`` is the train/test split to evaluate on, by default that of the training.
-    """
-    checkpoint = read_checkpoint(path)
-    model = TrainedModel(path, checkpoint, dataset_root(checkpoint.dataset, root), allow_leaking=allow_leaking)
-    return model if trial is None else _on_split(model, trial)
+def _root(model: TrainedModel, root: Path | None) -> Path:
+    if root is None and not model.transferred:
+        return model.root
+    return dataset_root(model.dataset.name, root)
 
 
 def _on_split(model: TrainedModel, trial: int) -> TrainedModel:
@@ -231,9 +302,9 @@ def _on_split(model: TrainedModel, trial: int) -> TrainedModel:
     return replace(model, test_trial=trial)
 
 
-def _model_of_run(run: RunFolder, root: Path | None) -> TrainedModel:
+def _model_of_run(run: RunFolder) -> TrainedModel:
     if not run.checkpoint_path.exists():
         raise UsageError(f"{run.path}: has no checkpoint yet; train it with 'vibench train --resume {run.path}'.")
     description = run.description()
     checkpoint = read_checkpoint(run.checkpoint_path)
-    return TrainedModel(run.checkpoint_path, checkpoint, root or Path(description.root), description, run.timing())
+    return TrainedModel(run.checkpoint_path, checkpoint, Path(description.root), description, run.timing())

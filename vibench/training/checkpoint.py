@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vibench.datasets.joined import trained_identities, training_dataset
 from vibench.errors import UsageError, VibenchError, cited
 from vibench.files.safetensors import is_safetensors
 from vibench.files.toml import shown
@@ -183,9 +184,8 @@ def leaked_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[
     Identity numbers of different data sets have nothing to do with each other, so they only count in the same
     ``dataset``.
     """
-    if dataset != checkpoint.dataset:
-        return []
-    return sorted({int(pid) for pid in test_pids}.intersection(checkpoint.train_pids))
+    trained = trained_identities(training_dataset(checkpoint.dataset), checkpoint.train_pids, dataset)
+    return sorted(trained.intersection(int(pid) for pid in test_pids))
 
 
 def check_test_identities(checkpoint: Checkpoint, dataset: str, test_pids: Iterable[int]) -> None:

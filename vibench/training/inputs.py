@@ -9,6 +9,7 @@ from vibench.data.attributes import attributes_file, check_identities, read_attr
 from vibench.data.heatmaps import heatmaps_file, heatmaps_of
 from vibench.data.training_inputs import Attributes, TrainingInputs
 from vibench.datasets.index import SampleIndex, training_rows
+from vibench.datasets.joined import JoinedDataset
 from vibench.datasets.registry import Dataset
 from vibench.datasets.training_split import everybody
 from vibench.errors import UsageError
@@ -30,6 +31,11 @@ def find_inputs(
     for name, path in given.items():
         if path is not None and name not in needs:
             raise UsageError(f"--{name} {path}: the method, in this variant, does not train on {name}; leave it out.")
+    if needs and isinstance(dataset, JoinedDataset):
+        raise UsageError(
+            f"--dataset {dataset.name}: the method, in this variant, trains on {_listed(needs)}, which are read of one "
+            "data set; train it on one, or take another --variant."
+        )
     found = {need: finders[need](dataset, root, given[need]).resolve() for need in sorted(needs)}
     return {need: InputFile(str(path), sha256_file(path)) for need, path in found.items()}
 

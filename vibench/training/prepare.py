@@ -7,8 +7,9 @@ import warnings
 from collections.abc import Mapping
 from datetime import datetime, timezone
 
+from vibench.datasets.joined import parts_of, training_dataset
 from vibench.datasets.passed_over import empty_note, passed_over_note
-from vibench.datasets.registry import dataset_root, get_dataset
+from vibench.datasets.registry import dataset_root
 from vibench.datasets.training_split import names_sha256, training_differences
 from vibench.errors import UsageError, VibenchWarning
 from vibench.files.digests import canonical_json, sha256_text
@@ -33,7 +34,7 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     if os.path.lexists(run.path):
         _require_unused(run)
     require_folder(run.path, "--out")
-    dataset = get_dataset(recipe.dataset)
+    dataset = training_dataset(recipe.dataset)
     root = dataset_root(dataset.name, spec.root)
     check_trial(dataset, spec.trial)
     if not root.is_dir():
@@ -61,9 +62,10 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
             f"check names every file), or train on it as it is with {spec.allow_incomplete_by}, into records that say "
             "so and hold no rank."
         )
-    passed_over = passed_over_note(dataset, root, listing)
-    if passed_over:
-        warnings.warn(f"{passed_over}.", VibenchWarning, stacklevel=2)
+    for part, place in parts_of(dataset, root):
+        passed_over = passed_over_note(part, place, part.list_root(place))
+        if passed_over:
+            warnings.warn(f"{passed_over}.", VibenchWarning, stacklevel=2)
     description = RunDescription(
         id=_run_id(spec, version, precision, inputs, names_sha256(index) if incomplete else ""),
         method=recipe.method,

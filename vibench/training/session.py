@@ -14,8 +14,9 @@ import torch
 from vibench.data.cache import open_cache, shared_images, shared_images_note
 from vibench.data.loader import TrainingLoader
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
+from vibench.datasets.joined import training_dataset
 from vibench.datasets.passed_over import empty_note
-from vibench.datasets.registry import Dataset, get_dataset
+from vibench.datasets.registry import Dataset
 from vibench.datasets.training_split import names_sha256, training_differences
 from vibench.distributed.world import World
 from vibench.errors import UsageError, VibenchWarning, cited
@@ -51,7 +52,7 @@ class Session:
         self._check_method(checkpoint)
         self._check_processes()
 
-        dataset = get_dataset(self.recipe.dataset)
+        dataset = training_dataset(self.recipe.dataset)
         data_root = Path(root or self.description.root)
         self._check_version(dataset, data_root)
         index = dataset.index(data_root, self.description.trial, missing_ok=True)
