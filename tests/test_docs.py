@@ -21,6 +21,7 @@ from PIL import Image
 from tests.commands import is_command, parse_module, parsed, shell_commands, words_of
 from tests.conftest import REPOSITORY
 from tests.methods.built_in import BUILT_IN
+from vibench.datasets.joined import joined_name, training_dataset
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.sysu_mm01 import sysu_skeleton
 from vibench.files.toml import tomllib
@@ -169,7 +170,9 @@ def test_a_command_in_a_sentence_exists(name: str, span: str, monkeypatch: pytes
 def _check_vibench(command: str, values: dict[str, Any]) -> None:
     """Data sets, protocols, methods, variants and recipe keys that a command names exist."""
     dataset, method = values.get("dataset"), values.get("method") or values.get("name")
-    if dataset:
+    if isinstance(dataset, list):
+        dataset = training_dataset(joined_name(dataset)).name
+    elif dataset:
         get_dataset(dataset if command != "data twin" else f"{dataset}-twin")
     named = values.get("protocol")
     for protocol in [named] if isinstance(named, str) else named or []:

@@ -34,6 +34,7 @@ ABLATION = replace(ROW, method="ddag", variant="b-p", dataset="sysu-mm01", proto
 PRINTS = {
     "results": [ROW],
     "ablations": [ABLATION],
+    "transfer": [replace(ROW, trained_on="sysu-mm01+llcm", source="l2rw Table 1")],
 }
 
 
@@ -51,6 +52,8 @@ PRINTS = {
         ("ablations/b*:sysu-*", {"ablations"}),
         ("ablations/b:*", set()),
         ("*/b-p:*", {"ablations"}),
+        ("transfer:*", {"transfer"}),
+        ("transfer:sysu-*", set()),
     ],
 )
 def test_selectors(text: str, tables: set[str]) -> None:

@@ -26,7 +26,7 @@ def _cells(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-@pytest.mark.parametrize(("name", "count"), [("results", 749), ("ablations", 130)])
+@pytest.mark.parametrize(("name", "count"), [("results", 749), ("ablations", 130), ("transfer", 12)])
 def test_every_printed_row_loads(published: Published, name: str, count: int) -> None:
     loaded = [*getattr(published, name), *(published.withheld if name == "results" else ())]
     rows = _cells(f"{name}.csv")

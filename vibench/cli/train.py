@@ -51,7 +51,8 @@ def train(
     root: Annotated[
         Path | None,
         typer.Option(
-            help="Its folder. Default: $VIBENCH_DATA/DATASET, else data/DATASET. Of several: the folder that holds them."
+            help="Its folder. Default: $VIBENCH_DATA/DATASET, else data/DATASET. Of several: the folder that holds "
+            "them."
         ),
     ] = None,
     variant: Annotated[

@@ -102,13 +102,14 @@ def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
 
 
 def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
-    """Rows with a year, that of the paper where there is one, for `timeline_chart`.
+    """Rows with a year, that of the paper where there is one, for `timeline_chart`; without transfer.
 
     The staircase is of rows that no obstacle but an unknown draw keeps from a rank, and that look at nothing but the
     query and each gallery image, as far as their papers say.
     """
     rows = []
-    for line in (line for line in lines if line.row.date and "r1" in line.row.scores):
+    dated = (line for line in lines if line.row.date and "r1" in line.row.scores and not line.board.trained_on)
+    for line in dated:
         information, obstacles = line.row.test_time_information, set(line.row.obstacles)
         comparable = line.section != LEAKING and not obstacles - _STAYS_COMPARABLE
         year = int((line.row.published or line.row).date[:4])
