@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.board.artefacts import finished_runs
 from tests.benchmarks.board.contests import CONTESTS, Ranking
 from tests.benchmarks.board.rows import BASELINES, plan_toml, sysu_rows
 from tests.benchmarks.board.scale import REGDB, SCALES, SYSU, Scale
 from tests.methods.built_in import BUILT_IN
 from tests.records.scored import scored_record
-from vibench.methods.recipe import load_recipe
+from vibench.methods.recipe import load_recipe, recipe_sha256
+from vibench.records.store import write_record
 from vibench.sweep.plan import read_plan
 
 
@@ -33,6 +35,30 @@ def test_every_method_trains_equally_long_from_a_sound_plan(scale: Scale, tmp_pa
         assert recipe.schedule.decay == "cosine" or all(milestone > 0 for milestone in milestones)
     assert steps == {dataset: {budget.steps} for dataset, budget in scale.budgets.items()}
     assert all(set(BUILT_IN) <= names for names in trained.values())
+
+
+def test_what_is_recorded_already_is_left_out(tmp_path: Path) -> None:
+    record, outcomes = scored_record("agw", 1)
+    sha256 = recipe_sha256(load_recipe("agw", "", SYSU, SCALES["cpu"].settings("agw", "", SYSU)))
+    record = replace(record, run=replace(record.run, recipe_sha256=sha256, seed=1))
+    write_record(tmp_path, record, outcomes)
+    finished = finished_runs(tmp_path)
+    assert finished == {(sha256, 1)}
+    roots = {SYSU: "s", REGDB: "r"}
+    text = plan_toml(SCALES["cpu"], roots, out="o", leaderboards="l", pretrained="none", workers=1, finished=finished)
+    (tmp_path / "board.toml").write_text(text)
+    jobs = read_plan(tmp_path / "board.toml").jobs
+    seeds = {
+        (entry.methods, entry.datasets): sorted(
+            seed
+            for other in jobs
+            if (other.methods, other.datasets) == (entry.methods, entry.datasets)
+            for seed in other.seeds
+        )
+        for entry in jobs
+    }
+    assert seeds[("agw",), (SYSU,)] == [0, 2] and seeds[("agw",), (REGDB,)] == [0]
+    assert seeds[("caj",), (SYSU,)] == [0, 1, 2]
 
 
 def test_every_method_stands_beside_its_baseline() -> None:

@@ -12,7 +12,9 @@ all others. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 28
 on another twin, 2,000 steps of 32 images.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
-what is worth committing: records (of ``--protocol``, repeatable), profiles, curves; no weights. Everything is made of
+what is worth committing: records (of ``--protocol``, repeatable), profiles, curves, and of weights the common backbone
+alone. A run of which it holds a record already is left out, so that the pieces of a board may be made on several
+machines. Everything is made of
 `vibench sweep`; FOLDER/board.toml is its plan, so that ``vibench sweep FOLDER/board.toml --status`` shows the state.
 """
 
@@ -29,8 +31,15 @@ import torch
 from rich.console import Console
 
 from tests.benchmarks.__main__ import main as speed_targets
-from tests.benchmarks.board.artefacts import keep_curves, keep_profiles, keep_records
-from tests.benchmarks.board.backbone import common_backbone
+from tests.benchmarks.board.artefacts import (
+    finished_runs,
+    keep_backbone,
+    keep_curves,
+    keep_profiles,
+    keep_records,
+    kept_backbone,
+)
+from tests.benchmarks.board.backbone import backbone_file, common_backbone
 from tests.benchmarks.board.inline import InlineExecutor
 from tests.benchmarks.board.rows import plan_toml
 from tests.benchmarks.board.scale import SCALES, SYSU, Scale
@@ -53,8 +62,8 @@ STOPPED = 130
 KEPT = ("sysu-all", "regdb-v2t", "regdb-t2v")
 
 
-def prepare(out: Path, scale: Scale, data: Path | None, workers: int) -> Plan:
-    """Twins, image caches, the common backbone and the plan; what is there is taken."""
+def prepare(out: Path, scale: Scale, data: Path | None, workers: int, kept: Path | None) -> Plan:
+    """Twins, image caches, the common backbone and the plan; what is there is taken, and what ``kept`` has left out."""
     folder = data or out / "data"
     roots = {
         dataset: make_twin(get_dataset(dataset).layout, scale.twin, 0, folder / dataset, progress=progress)
@@ -63,7 +72,11 @@ def prepare(out: Path, scale: Scale, data: Path | None, workers: int) -> Plan:
     for dataset, root in roots.items():
         interpolation = load_recipe("baseline", "", dataset, ()).input.interpolation
         open_cache(get_dataset(dataset), root, scale.height, scale.width, interpolation, progress=progress)
-    pretrained = str(common_backbone(out / "backbone", scale).absolute()) if scale.common_backbone else "none"
+    pretrained = "none"
+    if scale.common_backbone:
+        if kept is not None:
+            kept_backbone(kept, backbone_file(out / "backbone", scale))
+        pretrained = str(common_backbone(out / "backbone", scale).absolute())
     text = plan_toml(
         scale,
         {dataset: str(root.absolute()) for dataset, root in roots.items()},
@@ -71,6 +84,7 @@ def prepare(out: Path, scale: Scale, data: Path | None, workers: int) -> Plan:
         leaderboards=str((out / "leaderboards").absolute()),
         pretrained=pretrained,
         workers=workers,
+        finished=finished_runs(kept) if kept is not None else (),
     )
     write_text(out / "board.toml", text)
     return read_plan(out / "board.toml")
@@ -108,6 +122,8 @@ def keep(plan: Plan, kept: Path, protocols: tuple[str, ...], console: Console) -
     """Copy records, profiles and curves into a leaderboards folder, and render its boards."""
     records = keep_records(plan.leaderboards, kept, protocols)
     profiles, curves = keep_profiles(plan.leaderboards, kept), keep_curves(plan.out, kept)
+    if Path(plan.sweep.pretrained).is_file():
+        keep_backbone(Path(plan.sweep.pretrained), kept)
     update_boards(kept, load_published())
     write_versus(kept, versus_baselines(kept))
     console.print(f"kept in {kept}: {records} records, {profiles} profiles, {curves} training curves", markup=False)
@@ -131,7 +147,7 @@ def main() -> None:
         f"{scale.budgets[SYSU].steps} steps of {2 * scale.identities * scale.images} images",
         markup=False,
     )
-    plan = prepare(options.out, scale, options.data, options.workers)
+    plan = prepare(options.out, scale, options.data, options.workers, options.keep)
     result = train_and_evaluate(plan, console, lambda: time.monotonic() >= deadline)
     show(plan, console)
     if options.keep is not None:

@@ -12,6 +12,9 @@ from vibench.leaderboard.profiles import FOLDER
 from vibench.records.store import find_records, record_path
 from vibench.training.folder import InputFile, RunFolder
 
+BACKBONE = "runs/backbone"
+"""Where a leaderboards folder holds the network from which the runs of its boards started."""
+
 
 def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
     """Copy the records of ``protocols`` with their per-query outcomes between leaderboards folders; how many."""
@@ -25,6 +28,23 @@ def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
                 _copy(path.with_suffix(suffix), target.with_suffix(suffix))
             count += 1
     return count
+
+
+def finished_runs(kept: Path) -> set[tuple[str, int | None]]:
+    """Recipe (SHA-256) and seed of the runs whose records a leaderboards folder holds already."""
+    records, _ = find_records(kept)
+    return {(record.run.recipe_sha256, record.run.seed) for record in records.values()}
+
+
+def keep_backbone(backbone: Path, kept: Path) -> None:
+    """Copy the network that all runs of a board start from, so that a later piece, elsewhere, starts from it too."""
+    _copy(backbone, kept / BACKBONE / backbone.name)
+
+
+def kept_backbone(kept: Path, backbone: Path) -> None:
+    """Put the network that ``kept`` holds where a board looks for its own, unless one is there."""
+    if (kept / BACKBONE / backbone.name).exists() and not backbone.exists():
+        _copy(kept / BACKBONE / backbone.name, backbone)
 
 
 def keep_profiles(board: Path, kept: Path) -> int:

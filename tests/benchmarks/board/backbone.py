@@ -19,9 +19,14 @@ SEED = 1000
 """Of the twin that the backbone is trained on, which shows nobody of the board's."""
 
 
+def backbone_file(folder: Path, scale: Scale) -> Path:
+    """Where `common_backbone` writes."""
+    return folder / f"{scale.backbone}.pt"
+
+
 def common_backbone(folder: Path, scale: Scale) -> Path:
     """The state dict of the trained backbone, in ``folder``; made where it is absent."""
-    weights = folder / f"{scale.backbone}.pt"
+    weights = backbone_file(folder, scale)
     if not weights.exists():
         root = make_twin("sysu-mm01", scale.twin, SEED, folder / SYSU)
         epochs = scale.backbone_epochs

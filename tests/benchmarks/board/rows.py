@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.board.scale import REGDB, SYSU, Scale
 from tests.methods.built_in import BUILT_IN
+from vibench.methods.recipe import load_recipe, recipe_sha256
 
 BASELINES = {
     "agw": "baseline",
@@ -82,10 +83,21 @@ def regdb_rows() -> list[Row]:
     return [Row(name) for name in BUILT_IN]
 
 
+Finished = Collection[tuple[str, int | None]]
+"""SHA-256 of the recipe and seed of every run of which there are records already."""
+
+
 def plan_toml(
-    scale: Scale, roots: dict[str, str], *, out: str, leaderboards: str, pretrained: str, workers: int
+    scale: Scale,
+    roots: dict[str, str],
+    *,
+    out: str,
+    leaderboards: str,
+    pretrained: str,
+    workers: int,
+    finished: Finished = (),
 ) -> str:
-    """The plan of `vibench sweep` for a board, as TOML."""
+    """The plan of `vibench sweep` for a board, as TOML; without the runs that are ``finished``."""
     lines = [
         "[sweep]",
         f"out = {_text(out)}",
@@ -110,15 +122,20 @@ def plan_toml(
     )
     for dataset, rows, seeds in blocks:
         budget = scale.budgets[dataset]
-        for row in rows if seeds else ():
+        for row in rows:
+            settings = scale.settings(row.method, row.variant, dataset)
+            sha256 = recipe_sha256(load_recipe(row.method, row.variant, dataset, settings))
+            left = [seed for seed in seeds if (sha256, seed) not in finished]
+            if not left:
+                continue
             lines += [
                 "",
                 "[[jobs]]",
                 f"methods = {_texts([row.name])}",
                 f"datasets = {_texts([dataset])}",
-                f"seeds = {list(seeds)}",
+                f"seeds = {left}",
                 f"trials = {list(budget.trials)}",
-                f"set = {_texts(scale.settings(row.method, row.variant, dataset))}",
+                f"set = {_texts(settings)}",
                 f"query_modes = {_texts(row.query_modes)}",
                 f"test_attributes = {_texts(row.test_attributes)}",
                 f"features = {_texts(row.features)}",
