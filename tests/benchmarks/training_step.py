@@ -26,7 +26,7 @@ from vibench.data.batch import Batch
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
-from vibench.nn.backbone import ResNetStages
+from vibench.nn.resnet import ResNetStages
 from vibench.runtime.devices import resolve_device, resolve_precision
 from vibench.training.optimizer import build_optimizer
 

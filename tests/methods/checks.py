@@ -20,7 +20,7 @@ from vibench.distributed.world import ALONE, World
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method
-from vibench.nn.backbone import WIDTHS
+from vibench.nn.resnet import WIDTHS
 from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
