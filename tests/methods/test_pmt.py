@@ -130,7 +130,7 @@ def test_the_discriminative_centre_loss_has_no_scale():
 
 def test_what_has_no_distance_is_finite():
     """One identity, rows that coincide with their centre, and others that are all equally far."""
-    embeddings, labels, modality = rows(1)
+    embeddings, labels, _ = rows(1)
     x = embeddings.requires_grad_()
     alone = discriminative_centres(x, labels)
     alone.backward()
