@@ -9,7 +9,7 @@ and the table of each method against its baseline, and measures every speed targ
 Every method trains by its own recipe, with gradients clipped, the paper's schedule scaled to its length, and as long as
 all others. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from random weights, 400 steps of
 64 images, three seeds. ``--scale cpu``: the small twins, a slim ResNet-18 at 96x48 from a common backbone that learnt
-on another twin, 2,000 steps of 32 images.
+on another twin, 2,000 steps of 32 images. Transformers have ViT-B/16, or a slim one, in its place.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
 what is worth committing: records (of ``--protocol``, repeatable), profiles, curves; no weights. Everything is made of
@@ -30,7 +30,7 @@ from rich.console import Console
 
 from tests.benchmarks.__main__ import main as speed_targets
 from tests.benchmarks.board.artefacts import keep_curves, keep_profiles, keep_records
-from tests.benchmarks.board.backbone import common_backbone
+from tests.benchmarks.board.backbone import common_starts
 from tests.benchmarks.board.inline import InlineExecutor
 from tests.benchmarks.board.rows import plan_toml
 from tests.benchmarks.board.scale import SCALES, SYSU, Scale
@@ -63,13 +63,12 @@ def prepare(out: Path, scale: Scale, data: Path | None, workers: int) -> Plan:
     for dataset, root in roots.items():
         interpolation = load_recipe("baseline", "", dataset, ()).input.interpolation
         open_cache(get_dataset(dataset), root, scale.height, scale.width, interpolation, progress=progress)
-    pretrained = str(common_backbone(out / "backbone", scale).absolute()) if scale.common_backbone else "none"
     text = plan_toml(
         scale,
         {dataset: str(root.absolute()) for dataset, root in roots.items()},
         out=str(out.absolute()),
         leaderboards=str((out / "leaderboards").absolute()),
-        pretrained=pretrained,
+        starts=common_starts(out / "backbone", scale),
         workers=workers,
     )
     write_text(out / "board.toml", text)
@@ -127,7 +126,7 @@ def main() -> None:
     console = Console(width=140)
     scale = SCALES[options.scale]
     console.print(
-        f"board '{scale.name}': {scale.backbone} at {scale.height}x{scale.width}, "
+        f"board '{scale.name}': {' or '.join(scale.backbones)} at {scale.height}x{scale.width}, "
         f"{scale.budgets[SYSU].steps} steps of {2 * scale.identities * scale.images} images",
         markup=False,
     )

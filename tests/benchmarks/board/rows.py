@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.board.scale import REGDB, SYSU, Scale
@@ -19,6 +19,7 @@ BASELINES = {
     "mmd": "mmd:no-mmd",
     "mpanet": "mpanet:b",
     "paenet": "mmd",
+    "pmt": "pmt:base",
     "pose": "pose:baseline",
 }
 """What each method's paper starts from. AGW's and DDAG's first rows are the method `baseline`; PAENet's host is MMD."""
@@ -83,14 +84,14 @@ def regdb_rows() -> list[Row]:
 
 
 def plan_toml(
-    scale: Scale, roots: dict[str, str], *, out: str, leaderboards: str, pretrained: str, workers: int
+    scale: Scale, roots: dict[str, str], *, out: str, leaderboards: str, starts: Mapping[str, str], workers: int
 ) -> str:
-    """The plan of `vibench sweep` for a board, as TOML."""
+    """The plan of `vibench sweep` for a board, as TOML; ``starts``: what each backbone starts from, if anything."""
     lines = [
         "[sweep]",
         f"out = {_text(out)}",
         f"leaderboards = {_text(leaderboards)}",
-        f"pretrained = {_text(pretrained)}",
+        'pretrained = "none"',
         "profile = true",
         "retries = 1",
         "",
@@ -116,6 +117,7 @@ def plan_toml(
                 "[[jobs]]",
                 f"methods = {_texts([row.name])}",
                 f"datasets = {_texts([dataset])}",
+                *(f"pretrained = {_text(start)}" for start in _start(scale, row, starts)),
                 f"seeds = {list(seeds)}",
                 f"trials = {list(budget.trials)}",
                 f"set = {_texts(scale.settings(row.method, row.variant, dataset))}",
@@ -124,6 +126,11 @@ def plan_toml(
                 f"features = {_texts(row.features)}",
             ]
     return "\n".join(lines) + "\n"
+
+
+def _start(scale: Scale, row: Row, starts: Mapping[str, str]) -> list[str]:
+    backbone = scale.backbone(row.method)
+    return [starts[backbone]] if backbone in starts else []
 
 
 def _text(value: str) -> str:
