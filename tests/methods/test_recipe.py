@@ -39,7 +39,7 @@ def test_the_agw_code_line():
 
 
 HALF = {"mpanet", "pmt", "pose"}
-"""Trained in apex O1 by their authors; PAENet's host brings its own precision along."""
+"""Trained in half precision by their authors; PAENet's host brings its own precision along."""
 
 
 def test_every_recipe_has_the_precision_of_the_official_code():
