@@ -49,11 +49,11 @@ def test_from_training_to_pictures(vibench: Vibench, sysu_twin: Path, tmp_path: 
     [
         (
             ("--pretrained", "imagenet", *SMALL),
-            "nobody has published weights of vit-slim; start with --pretrained none",
+            "published weights of vit-slim; start with --pretrained none",
         ),
         (
             ("--pretrained", "weights.pt", *SMALL),
-            "weights.pt does not fit torchvision's vit-slim: it lacks class_token",
+            "does not fit torchvision's vit-slim: it lacks class_token",
         ),
         (("--set", "model.backbone=resnet50"), "'backbone' must be one of 'vit-b-16', 'vit-slim', not 'resnet50'"),
         (("--set", "model.stride=20"), "'stride' must be 1 to 16 pixels, not 20: larger ones leave gaps"),
