@@ -9,7 +9,8 @@ import pytest
 
 from vibench.demo import settings as small_network
 from vibench.methods.recipe import load_recipe
-from vibench.methods.registry import method_names
+from vibench.methods.registry import get_method, method_names
+from vibench.methods.slim import slim_backbone
 from vibench.protocols import load_protocol, protocol_names
 from vibench.scoring.embedded import embed_models
 from vibench.scoring.rules import Rules, load_protocols
@@ -35,7 +36,8 @@ def test_trains_and_is_evaluated_everywhere(
     root = sysu_twin if dataset == "sysu-mm01-twin" else regdb_twin
     cache = tmp_path_factory.getbasetemp() / "cache"
     settings = (*small_network(1), "schedule.epochs=1", "schedule.milestones=[]")
-    settings = (*settings, "input.height=96", "input.width=48", "sampler.identities=4")
+    slim = slim_backbone(get_method(method).options)
+    settings = (*settings, f"model.backbone={slim}", "input.height=96", "input.width=48", "sampler.identities=4")
     recipe = load_recipe(method, "", dataset, settings)
     spec = TrainingSpec(recipe, root, TRIALS[dataset], pretrained="none", folder=tmp_path / "run")
     run = train(spec, cache=cache)

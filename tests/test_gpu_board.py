@@ -21,8 +21,11 @@ from vibench.sweep.plan import read_plan
 @pytest.mark.parametrize("scale", SCALES.values(), ids=lambda scale: scale.name)
 def test_every_method_trains_equally_long_from_a_sound_plan(scale: Scale, tmp_path: Path) -> None:
     path = tmp_path / "board.toml"
-    path.write_text(plan_toml(scale, {SYSU: "s", REGDB: "r"}, out="o", leaderboards="l", pretrained="none", workers=2))
+    starts = {scale.backbones[1]: "transformer.pt"}
+    path.write_text(plan_toml(scale, {SYSU: "s", REGDB: "r"}, out="o", leaderboards="l", starts=starts, workers=2))
     plan = read_plan(path)
+    started = {name for entry in plan.jobs for name in entry.methods if entry.pretrained == "transformer.pt"}
+    assert started == {"pmt", "pmt:base"}
     steps: dict[str, set[int]] = {}
     trained: dict[str, set[str]] = {}
     for entry in plan.jobs:
@@ -45,7 +48,7 @@ def test_what_is_recorded_already_is_left_out(tmp_path: Path) -> None:
     finished = finished_runs(tmp_path)
     assert finished == {(sha256, 1)}
     roots = {SYSU: "s", REGDB: "r"}
-    text = plan_toml(SCALES["cpu"], roots, out="o", leaderboards="l", pretrained="none", workers=1, finished=finished)
+    text = plan_toml(SCALES["cpu"], roots, out="o", leaderboards="l", starts={}, workers=1, finished=finished)
     (tmp_path / "board.toml").write_text(text)
     jobs = read_plan(tmp_path / "board.toml").jobs
     seeds = {
@@ -104,8 +107,13 @@ def test_what_a_recipe_optimises_and_how_is_its_paper_s(method: str) -> None:
     board = load_recipe(method, "", SYSU, SCALES["cpu"].settings(method, "", SYSU))
     assert board.optimizer == replace(own.optimizer, precision="fp32", clip_grad_norm=5.0)
     assert board.loss_weights == own.loss_weights
-    assert vars(board.model) == {**vars(own.model), "backbone": "resnet18-slim"}
-    assert replace(board.augmentation, pad=0) == replace(own.augmentation, pad=0)
+    slim = "vit-slim" if method == "pmt" else "resnet18-slim"
+    assert vars(board.model) == {**vars(own.model), "backbone": slim}
+    scaled = {"pad": 0, "visible_grey_epochs": None}
+    assert replace(board.augmentation, **scaled) == replace(own.augmentation, **scaled)
+    assert bool(board.augmentation.pad) == bool(own.augmentation.pad)
+    if own.augmentation.visible_grey_epochs is not None:
+        assert board.augmentation.visible_grey_epochs == 10
     assert board.schedule.warmup_epochs / board.schedule.epochs == pytest.approx(
         own.schedule.warmup_epochs / own.schedule.epochs, abs=0.5 / board.schedule.epochs
     )

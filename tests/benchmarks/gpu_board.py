@@ -9,10 +9,10 @@ and the table of each method against its baseline, and measures every speed targ
 Every method trains by its own recipe, with gradients clipped, the paper's schedule scaled to its length, and as long as
 all others. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 288x144 from random weights, 400 steps of
 64 images, three seeds. ``--scale cpu``: the small twins, a slim ResNet-18 at 96x48 from a common backbone that learnt
-on another twin, 2,000 steps of 32 images.
+on another twin, 2,000 steps of 32 images. Transformers have ViT-B/16, or a slim one, in its place.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
-what is worth committing: records (of ``--protocol``, repeatable), profiles, curves, and of weights the common backbone
+what is worth committing: records (of ``--protocol``, repeatable), profiles, curves, and of weights the common backbones
 alone. A run of which it holds a record already is left out, so that the pieces of a board may be made on several
 machines. Everything is made of
 `vibench sweep`; FOLDER/board.toml is its plan, so that ``vibench sweep FOLDER/board.toml --status`` shows the state.
@@ -33,13 +33,13 @@ from rich.console import Console
 from tests.benchmarks.__main__ import main as speed_targets
 from tests.benchmarks.board.artefacts import (
     finished_runs,
-    keep_backbone,
+    keep_backbones,
     keep_curves,
     keep_profiles,
     keep_records,
-    kept_backbone,
+    kept_backbones,
 )
-from tests.benchmarks.board.backbone import backbone_file, common_backbone
+from tests.benchmarks.board.backbone import common_starts
 from tests.benchmarks.board.inline import InlineExecutor
 from tests.benchmarks.board.rows import plan_toml
 from tests.benchmarks.board.scale import SCALES, SYSU, Scale
@@ -72,17 +72,14 @@ def prepare(out: Path, scale: Scale, data: Path | None, workers: int, kept: Path
     for dataset, root in roots.items():
         interpolation = load_recipe("baseline", "", dataset, ()).input.interpolation
         open_cache(get_dataset(dataset), root, scale.height, scale.width, interpolation, progress=progress)
-    pretrained = "none"
-    if scale.common_backbone:
-        if kept is not None:
-            kept_backbone(kept, backbone_file(out / "backbone", scale))
-        pretrained = str(common_backbone(out / "backbone", scale).absolute())
+    if kept is not None:
+        kept_backbones(kept, out / "backbone")
     text = plan_toml(
         scale,
         {dataset: str(root.absolute()) for dataset, root in roots.items()},
         out=str(out.absolute()),
         leaderboards=str((out / "leaderboards").absolute()),
-        pretrained=pretrained,
+        starts=common_starts(out / "backbone", scale),
         workers=workers,
         finished=finished_runs(kept) if kept is not None else (),
     )
@@ -122,8 +119,7 @@ def keep(plan: Plan, kept: Path, protocols: tuple[str, ...], console: Console) -
     """Copy records, profiles and curves into a leaderboards folder, and render its boards."""
     records = keep_records(plan.leaderboards, kept, protocols)
     profiles, curves = keep_profiles(plan.leaderboards, kept), keep_curves(plan.out, kept)
-    if Path(plan.sweep.pretrained).is_file():
-        keep_backbone(Path(plan.sweep.pretrained), kept)
+    keep_backbones(plan.out / "backbone", kept)
     update_boards(kept, load_published())
     write_versus(kept, versus_baselines(kept))
     console.print(f"kept in {kept}: {records} records, {profiles} profiles, {curves} training curves", markup=False)
@@ -143,7 +139,7 @@ def main() -> None:
     console = Console(width=140)
     scale = SCALES[options.scale]
     console.print(
-        f"board '{scale.name}': {scale.backbone} at {scale.height}x{scale.width}, "
+        f"board '{scale.name}': {' or '.join(scale.backbones)} at {scale.height}x{scale.width}, "
         f"{scale.budgets[SYSU].steps} steps of {2 * scale.identities * scale.images} images",
         markup=False,
     )

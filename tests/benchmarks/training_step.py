@@ -6,7 +6,7 @@ nothing of the tests, so that ``PYTHONPATH`` may name any checkout of vibench.
 
 Of a head everything but the residual blocks is run: what stands between or behind them (attention blocks, expansions,
 branches), pooling, classifiers, losses, adversaries, and their backward passes. In the place of every stage stands
-a map of the right size, the same in every step, which takes a gradient.
+a map of the right size, the same in every step, which takes a gradient. A transformer is left without its blocks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +25,17 @@ from torch import Tensor, nn
 from vibench.data.batch import Batch
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
-from vibench.methods.registry import build_method
-from vibench.nn.backbone import ResNetStages
+from vibench.methods.registry import build_method, get_method
 from vibench.runtime.devices import resolve_device, resolve_precision
 from vibench.training.optimizer import build_optimizer
+
+try:
+    from vibench.nn.resnet import ResNetStages
+    from vibench.nn.vision_transformer import VisionTransformer
+except ImportError:  # a checkout that has no transformers yet
+    from vibench.nn.backbone import ResNetStages
+
+    VisionTransformer = ()
 
 IDENTITIES, IMAGES = 8, 4
 """Of a batch: 64 images, or more where a recipe asks for several visible views."""
@@ -36,7 +43,7 @@ IDENTITIES, IMAGES = 8, 4
 CLASSES = 395
 """Training identities of SYSU-MM01."""
 
-SHAPES = {"real": ("resnet50", 288, 144), "small": ("resnet18", 64, 32)}
+SHAPES = {"real": (("resnet50", "vit-b-16"), 288, 144), "small": (("resnet18", "vit-slim"), 64, 32)}
 
 STEM_WIDTH = 64
 
@@ -99,6 +106,8 @@ def replace_stages(method: Method, height: int, width: int, last_stride: int) ->
         if isinstance(module, ResNetStages):
             for stage in module.stages:
                 _replace_stage(module, stage, height, width, last_stride)
+        if isinstance(module, VisionTransformer):
+            module.encoder.layers, module.drop_path = nn.Sequential(), nn.ModuleList()
 
 
 def _replace_stage(stages: ResNetStages, stage: int, height: int, width: int, last_stride: int) -> None:
@@ -149,7 +158,9 @@ class Step:
     """A step that can be repeated: losses, backward, those of the adversaries, and with the whole the optimiser."""
 
     def __init__(self, work: Work) -> None:
-        backbone, height, width = SHAPES[work.shapes]
+        backbones, height, width = SHAPES[work.shapes]
+        choices = get_args(get_type_hints(get_method(work.method).options)["backbone"])
+        backbone = next(name for name in backbones if name in choices)
         settings = [setting for setting in work.settings if not setting.startswith("variant=")]
         variant = "".join(setting.removeprefix("variant=") for setting in work.settings if setting not in settings)
         size = (f"model.backbone={backbone}", f"input.height={height}", f"input.width={width}")

@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from tests.benchmarks.board.backbone import common_backbone
+from tests.benchmarks.board.backbone import common_starts
 from tests.benchmarks.board.heldout import make_heldout
 from tests.benchmarks.board.scale import SCALES, SYSU, Budget, Scale
 from vibench.datasets.registry import get_dataset
@@ -76,10 +76,10 @@ def train_and_measure(
     """One training on the held-out twin, and its score under each protocol of the data set."""
     board = make_twin(get_dataset(dataset).layout, scale.twin, 0, out / "data" / dataset)
     root = make_heldout(board, out / "heldout" / dataset)
-    pretrained = str(common_backbone(out / "backbone", scale)) if scale.common_backbone else "none"
     batches = scale.budgets[dataset].batches_per_epoch
     sized = replace(scale, budgets={dataset: Budget(steps // batches, batches, (0,), (1,))})
     name, _, variant = method.partition(":")
+    pretrained = common_starts(out / "backbone", scale).get(scale.backbone(name), "none")
     recipe = load_recipe(name, variant, dataset, (*sized.settings(name, variant, dataset), *settings))
     told = sha256_text("\n".join(settings))[:8] if settings else "plain"
     folder = out / "runs" / dataset / f"{method.replace(':', '-')}-{steps}-{told}"

@@ -73,6 +73,20 @@ def _leaving_eval(self: Toy, batch: Any) -> dict[str, torch.Tensor]:
     return losses
 
 
+def _ending(self: Toy, epoch: int, mean_losses: Any) -> None:
+    self.__dict__["ended"] = epoch
+
+
+def _late(change: Callable[[torch.Tensor], Any], name: str = "spread") -> Callable[..., Any]:
+    """Toy's losses, one of them changed behind the end of an epoch."""
+
+    def losses(self: Toy, batch: Any) -> dict[str, Any]:
+        found = Toy.losses(self, batch)
+        return {**found, name: change(found["spread"])} if "ended" in self.__dict__ else found
+
+    return losses
+
+
 BROKEN: list[tuple[dict[str, Any], str, str]] = [
     ({"__init__": lambda self, recipe, classes, pretrained="none": 1 / 0}, "network", "it raises ZeroDivisionError"),
     ({"losses": _losses(extra=lambda loss: loss)}, "losses", "'extra', which loss_names does not describe"),
@@ -94,6 +108,9 @@ BROKEN: list[tuple[dict[str, Any], str, str]] = [
         "gradients",
         "is NaN or infinite; look for a square root",
     ),
+    ({"end_of_epoch": _ending, "losses": _late(lambda loss: loss / 0)}, "last epoch", "'spread' is inf on a batch"),
+    ({"end_of_epoch": _ending, "losses": _late(lambda loss: loss, "x")}, "last epoch", "which loss_names does not"),
+    ({"end_of_epoch": lambda self, epoch, means: means["x"]}, "last epoch", "it raises KeyError"),
     ({"__init__": _with_part(lambda: nn.Linear(2, 2))}, "parameter groups", "'part.weight' 0 times"),
     ({"embed": lambda self, images, modality: images}, "embedding", "must give a dictionary"),
     ({"embed": _embed(lambda self, features: features[:3])}, "embedding", "(3, 8) under 'embedding' for 8 images"),

@@ -41,9 +41,10 @@ def make_loader(
     recipe: Recipe = RECIPE,
     seed: int = 0,
     inputs: TrainingInputs | None = None,
+    size: tuple[int, int] | None = None,
 ) -> TrainingLoader:
     # The training images lie in the cache in another order, between images of other splits.
-    return TrainingLoader(images, np.arange(39, 15, -1), index, recipe, seed, torch.device("cpu"), inputs)
+    return TrainingLoader(images, np.arange(39, 15, -1), index, recipe, seed, torch.device("cpu"), inputs, size)
 
 
 def make_inputs(channels: int = 1) -> TrainingInputs:
@@ -328,3 +329,31 @@ def test_batches_are_the_same_on_cuda(images: np.ndarray, index: pd.DataFrame):
         assert torch.equal(one.labels, other.labels.cpu()) and torch.equal(one.cameras, other.cameras.cpu())
         for name in ("attributes", "attributes_known", "heatmaps", "heatmaps_known"):
             assert torch.equal(getattr(one, name), getattr(other, name).cpu())
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_images_of_another_size_are_resized_as_they_leave_the_cache(
+    images: np.ndarray, index: pd.DataFrame, there: bool
+):
+    loader = make_loader(images, index, size=(24, 20))
+    loader._augments_there = there
+    whole = np.stack(
+        [np.asarray(Image.fromarray(image).resize((20, 24), Image.Resampling.BILINEAR)) for image in images]
+    )
+    for batch, expected in zip(loader.epoch(0), make_loader(whole, index).epoch(0), strict=True):
+        assert torch.equal(batch.images, expected.images)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_visible_images_are_grey_in_the_first_epochs_alone(images: np.ndarray, index: pd.DataFrame, there: bool):
+    plain = list(make_loader(images, index).epoch(1))
+    recipe = dataclasses.replace(RECIPE, augmentation=dataclasses.replace(PLAIN, visible_grey_epochs=2))
+    loader = make_loader(images, index, recipe)
+    loader._augments_there = there
+    for batch, colour in zip(loader.epoch(1), plain, strict=True):
+        pixels = ((batch.images * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]) * 255).round()
+        visible, _ = batch.by_modality(pixels)
+        assert (visible == visible[:, :1]).all() and visible.std() > 0
+        assert torch.equal(batch.by_modality(batch.images)[1], colour.by_modality(colour.images)[1])
+    later = list(zip(loader.epoch(2), make_loader(images, index).epoch(2), strict=True))
+    assert later and all(torch.equal(batch.images, colour.images) for batch, colour in later)

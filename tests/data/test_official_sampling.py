@@ -75,6 +75,9 @@ SHEETS = {
     # No official code: batches of 64, and max(visible, infrared) / 32 of them.
     **{(name, "sysu-mm01"): code_line(8, 4, 696) for name in ("cm-ssft", "cal")},
     **{(name, "regdb"): code_line(8, 4, 65) for name in ("cm-ssft", "cal")},
+    # hulu88/PMT: as many batches as the code line, and no image twice in a batch.
+    ("pmt", "sysu-mm01"): Sheet(8, 4, (696,), "distinct"),
+    ("pmt", "regdb"): Sheet(8, 4, (65,), "distinct"),
     # Pose: the paper says 8 identities, and not whether images repeat; yoqim/Pose_VIReID has 16 and no image twice.
     ("pose", "sysu-mm01"): code_line(8, 4, 696),
     ("pose", "regdb"): code_line(8, 4, 65),

@@ -43,6 +43,9 @@ CASES = (
     Case("paenet"),
     Case("paenet", "ddag-pae-aal"),
     Case("pose"),
+    Case("pmt"),
+    # Behind its grey stage, and with its other dropouts at work.
+    Case("pmt", "base", ("model.msel=true", "model.dcl=true", "model.dropout=0.2", "model.drop_path=0.5")),
 )
 
 

@@ -19,22 +19,25 @@ from vibench.data.training_inputs import Attributes, Heatmaps, TrainingInputs
 from vibench.distributed.world import ALONE, World
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
-from vibench.methods.registry import build_method
-from vibench.nn.backbone import WIDTHS
+from vibench.methods.registry import build_method, get_method
+from vibench.methods.slim import slim_backbone
+from vibench.nn.resnet import WIDTHS
 from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
 HEIGHT, WIDTH = 64, 32
 MAP_WIDTH = WIDTHS["resnet18-slim"][-1]
 """Channels of the last map of the small network."""
-SMALL = ("model.backbone=resnet18-slim", f"height={HEIGHT}", f"width={WIDTH}")
+SIZE = (f"height={HEIGHT}", f"width={WIDTH}")
+SMALL = ("model.backbone=resnet18-slim", *SIZE)
 CLASSES = 6
 
 
 def small_method(name: str, variant: str = "", overrides: Sequence[str] = ()) -> Method:
-    """A method on a slim ResNet-18 with random weights, the same in every call."""
+    """A method on a slim network with random weights, the same in every call."""
     torch.manual_seed(0)
-    return build_method(load_recipe(name, variant, overrides=[*SMALL, *overrides]), CLASSES)
+    backbone = f"model.backbone={slim_backbone(get_method(name).options)}"
+    return build_method(load_recipe(name, variant, overrides=[backbone, *SIZE, *overrides]), CLASSES)
 
 
 def small_batch(height: int = HEIGHT) -> Batch:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.methods.checks import WIDTH, small_method
 from vibench.data.batch import Batch
 from vibench.methods.base import Method
-from vibench.nn import backbone
+from vibench.nn import resnet
 from vibench.runtime.devices import resolve_precision
 from vibench.training.trainer import Trainer
 
@@ -26,8 +26,8 @@ WIDTHS = (4, 8, 16, 32)
 def double_method(name: str, variant: str = "", overrides: Sequence[str] = ()) -> Method:
     """A method on a narrow ResNet-18, with norms and classifiers that do not start as ones, zeros and nearly zeros."""
     with (
-        mock.patch.dict(backbone.STEM_WIDTHS, {"resnet18-slim": WIDTHS[0]}),
-        mock.patch.dict(backbone.WIDTHS, {"resnet18-slim": WIDTHS}),
+        mock.patch.dict(resnet.STEM_WIDTHS, {"resnet18-slim": WIDTHS[0]}),
+        mock.patch.dict(resnet.WIDTHS, {"resnet18-slim": WIDTHS}),
     ):
         method = small_method(name, variant, overrides).double()
     draw = torch.Generator().manual_seed(2)

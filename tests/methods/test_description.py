@@ -1,7 +1,7 @@
 import pytest
 
 from vibench.files.shipped import published_folder
-from vibench.methods.description import differences, printed_results, recipe_options
+from vibench.methods.description import UNSET, differences, printed_results, recipe_options
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import method_entries
 
@@ -55,3 +55,10 @@ def test_every_printed_reference_of_the_shipped_methods_exists():
             assert printed_results(printed, published_folder()), printed
     (all_search, _) = printed_results("ddag/b", published_folder())
     assert (all_search.metrics["r1"], all_search.metrics["map"]) == ("48.18", "47.64")
+
+
+def test_a_key_without_value_says_so():
+    options = {f"{option.section}.{option.key}": option for option in recipe_options(load_recipe("agw"))}
+    assert options["schedule.floor"].value == UNSET and options["schedule.floor"].type == "number"
+    pmt = {f"{option.section}.{option.key}": option for option in recipe_options(load_recipe("pmt"))}
+    assert pmt["schedule.floor"].value == "3e-06"

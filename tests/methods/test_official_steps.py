@@ -36,8 +36,8 @@ def test_a_method_trains_as_its_official_code(name: str) -> None:
 
 def test_there_is_a_reference_of_every_official_code() -> None:
     methods = {read_reference(name).setup["method"] for name in REFERENCES}
-    assert methods == {"agw", "caj", "ddag", "deen", "hct", "mmd", "mpanet", "paenet", "pose"}
-    assert len(REFERENCES) == 10 and set(QUICK) < set(REFERENCES)
+    assert methods == {"agw", "caj", "ddag", "deen", "hct", "mmd", "mpanet", "paenet", "pmt", "pose"}
+    assert len(REFERENCES) == 11 and set(QUICK) < set(REFERENCES)
 
 
 def test_a_wrong_weight_decay_is_found_in_the_parameters_alone() -> None:

@@ -38,8 +38,8 @@ def test_the_agw_code_line():
     assert recipe.schedule == ScheduleRecipe(81, 10, (20, 50), 0.1)
 
 
-HALF = {"mpanet", "pose"}
-"""Trained in apex O1 by their authors; PAENet's host brings its own precision along."""
+HALF = {"mpanet", "pmt", "pose"}
+"""Trained in half precision by their authors; PAENet's host brings its own precision along."""
 
 
 def test_every_recipe_has_the_precision_of_the_official_code():
@@ -179,6 +179,28 @@ def test_the_hash_is_of_the_content():
     assert recipe_sha256(recipe) == recipe_sha256(load_recipe("agw"))
     others = [load_recipe("agw", "a"), load_recipe("agw", dataset="regdb"), load_recipe("agw", overrides=["lr=0.2"])]
     assert len({recipe_sha256(each) for each in [recipe, *others]}) == 4
+
+
+def test_a_key_without_value_is_left_out():
+    """Recipes from before there was the key keep their hashes."""
+    tables = recipe_dict(load_recipe("agw"))
+    for section, key in (
+        ("input", "training_detour"),
+        ("augmentation", "visible_grey_epochs"),
+        ("augmentation", "infrared_jitter"),
+        ("augmentation", "infrared_blur"),
+        ("schedule", "floor"),
+    ):
+        assert key not in tables[section]
+    given = load_recipe("agw", overrides=["schedule.floor=1e-6", "training_detour=[40, 20]"])
+    assert departures(given) == ("input.training_detour", "schedule.floor")
+    assert recipe_from_dict(tomllib.loads(recipe_toml(given))) == given
+
+
+@pytest.mark.parametrize(("key", "value"), [("floor", "-1e-6"), ("training_detour", "[0, 20]")])
+def test_impossible_values_of_such_keys_are_refused(key, value):
+    with pytest.raises(UsageError, match=f"'{key}' must be"):
+        load_recipe("agw", overrides=[f"{key}={value}"])
 
 
 positive = st.floats(1e-6, 1e6)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from vibench.nn.backbone import TwoStreamResNet
 from vibench.nn.input_form import RGB_MEAN, RGB_STD, to_grey, to_input_form
+from vibench.nn.resnet import TwoStreamResNet
 
 
 def normalised(values: torch.Tensor) -> torch.Tensor:

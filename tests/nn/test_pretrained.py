@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vibench.errors import UsageError, VibenchError, VibenchWarning
-from vibench.nn.backbone import TwoStreamResNet
 from vibench.nn.pretrained import load_pretrained
+from vibench.nn.resnet import TwoStreamResNet
 from vibench.nn.torchvision_ops import import_torchvision
 
 

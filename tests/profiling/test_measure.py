@@ -12,7 +12,7 @@ import torch
 from tests.profiling.toy import FLOPS, HEIGHT, TEST_PARAMETERS, TRAINING_PARAMETERS, WIDTH, Toy
 from vibench.errors import UsageError, VibenchError
 from vibench.methods.base import Method
-from vibench.profiling.flops import count_flops
+from vibench.profiling.flops import count_flops, flops_of
 from vibench.profiling.measure import profile_method
 from vibench.profiling.parameters import count_parameters
 from vibench.profiling.profile import Profile, read_profile, write_profile
@@ -51,6 +51,18 @@ def test_flops_are_those_counted_by_hand(training: bool) -> None:
     assert count_flops(method, HEIGHT, WIDTH) == FLOPS
     assert method.training is training
     torch.testing.assert_close(method.norm.running_mean, statistics)
+
+
+def test_attention_counts_on_a_cpu_too() -> None:
+    """Queries times keys and weights times values are 2 products of 7 x 7 x 4, and backwards 5, in 2 x 3 heads."""
+    query = torch.randn(2, 3, 7, 4, requires_grad=True)
+
+    def attend() -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(query, query, query)
+
+    forward = 2 * 2 * (2 * 3) * (7 * 7 * 4)
+    assert flops_of(attend) == forward
+    assert flops_of(lambda: attend().sum().backward()) == forward + 5 * forward // 2
 
 
 def test_the_profile_of_a_toy(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ def test_a_record_names_every_departure_from_the_recipe(sysu_run: Path, sysu_sco
         "optimizer.precision",
         ("trained in bf16, not in the recipe's fp32",),
     )
+    transformer = load_recipe("pmt", "", "sysu-mm01-twin")
+    theirs = {"method": "pmt", "precision": "fp16", "epoch": transformer.schedule.epochs}
+    # PMT's authors start from a file; torchvision's weights of the same network are others.
+    assert recorded(transformer, pretrained="jx_vit_base_p16_224-80ecf9dd.pth", **theirs)[0] == OFFICIAL
+    assert recorded(transformer, pretrained="imagenet", **theirs)[0] == "pretrained"
     half = load_recipe("toy", "", "sysu-mm01-twin", ["precision=fp16"])
     assert recorded(half, pretrained="none", epoch=epochs)[0] == "optimizer.precision, pretrained"
 

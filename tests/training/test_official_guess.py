@@ -13,6 +13,7 @@ from vibench.errors import UsageError
 from vibench.files import torch_file
 from vibench.methods.recipe import load_recipe
 from vibench.nn.torchvision_ops import import_torchvision
+from vibench.nn.transformer_weights import TIMM_NAMES
 from vibench.training import official
 from vibench.training.official_fit import outline_of
 
@@ -45,6 +46,7 @@ def refusal(method: str, state: dict[str, Tensor], folder: Path) -> str:
     ("named", "given", "told"),
     [
         ("agw", ("mpanet",), "it fits 'vibench import mpanet'"),
+        ("agw", ("pmt",), "it fits 'vibench import pmt'"),
         ("baseline", ("agw",), "it fits 'vibench import agw' (and caj)"),
         ("agw", ("baseline",), "it fits 'vibench import agw --variant base' (and baseline)"),
         (
@@ -74,9 +76,31 @@ def test_imagenet_weights_are_for_training(depth, tmp_path):
     assert f"it is a plain ResNet-{depth}" in said and f"--pretrained {tmp_path / 'best.pth'}" in said
 
 
-def test_a_vision_transformer(tmp_path):
-    said = refusal("toy", {"base.cls_token": torch.zeros(1), "base.blocks.0.attn.qkv.weight": torch.zeros(3)}, tmp_path)
-    assert "its names are those of a vision transformer" in said
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_imagenet_weights_of_a_transformer_are_for_training(library, tmp_path):
+    with torch.device("meta"):
+        shapes = import_torchvision().models.vit_b_16().state_dict()
+    if library == "timm":
+        shapes = {timm_name(name): tensor for name, tensor in shapes.items()}
+    state = {name: torch.tensor(1.0).expand(tensor.shape) for name, tensor in shapes.items()}
+    said = refusal("agw", state, tmp_path)
+    assert f"it is a plain vision transformer with {library}'s names" in said
+    assert f"vibench train pmt --pretrained {tmp_path / 'best.pth'}" in said
+
+
+def timm_name(name: str) -> str:
+    if name.startswith("heads.head."):
+        return name.removeprefix("heads.")
+    (theirs, ours), *_ = [pair for pair in TIMM_NAMES if name.startswith(pair[1])]
+    return theirs + name.removeprefix(ours)
+
+
+def test_a_vision_transformer_of_nobody(tmp_path):
+    state = {
+        "base.cls_token": torch.zeros(1), "base.blocks.0.attn.qkv.weight": torch.zeros(3), "parts": torch.zeros(1)
+    }  # fmt: skip
+    said = refusal("toy", state, tmp_path)
+    assert "its names are those of a vision transformer, and of no method here" in said
 
 
 def test_nothing_is_guessed_of_a_file_that_is_nobodys(tmp_path):

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from vibench.distributed.world import ALONE
 from vibench.errors import UsageError, VibenchError, VibenchWarning
-from vibench.runtime.progress import Advance
+from vibench.runtime.progress import Advance, silent
 from vibench.training.checkpoint import load_method, read_checkpoint, save_checkpoint
 from vibench.training.folder import RunFolder, open_runs
 from vibench.training.interrupt import TrainingInterrupted
@@ -23,6 +24,7 @@ from vibench.training.log import read_log
 from vibench.training.meter import NonFiniteLoss
 from vibench.training.prepare import prepare
 from vibench.training.run import resume, train
+from vibench.training.session import Session
 from vibench.training.spec import TrainingSpec
 
 MakeSpec = Callable[..., TrainingSpec]
@@ -343,3 +345,18 @@ def test_descriptions_survive_the_file(make_spec: MakeSpec):
     described = run.description()
     run.write_description(dataclasses.replace(described, trial=3))
     assert run.description() == dataclasses.replace(described, trial=3)
+
+
+def test_training_images_may_take_a_detour(make_spec: MakeSpec, cache_folder: Path):
+    """They come from a cache of their own, and are as large as the others when they reach the network."""
+    spec = make_spec("detour", "training_detour=[80, 40]")
+    session = Session(prepare(spec, device="cpu"), "cpu", None, None, silent, ALONE)
+    loader, size = session.trainer._loader, spec.recipe.input
+    assert loader._images.shape[1:3] == (80, 40)
+    batch = next(loader.epoch(0))
+    assert batch.images.shape[2:] == (size.height, size.width)
+    plain = Session(prepare(make_spec("plain"), device="cpu"), "cpu", None, None, silent, ALONE)
+    assert plain.trainer._loader._images.shape[1:3] == (size.height, size.width)
+    # The same images, drawn alike, resized twice.
+    other = next(plain.trainer._loader.epoch(0)).images
+    assert 0 < float((batch.images - other).abs().mean()) < 0.5 * float(other.std())

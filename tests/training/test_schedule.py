@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
+from torch.optim import SGD
 
 from vibench.methods.sections import ScheduleRecipe
-from vibench.training.schedule import learning_rate
+from vibench.training.optimizer import set_learning_rate
+from vibench.training.schedule import common_rate, learning_rate
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,32 @@ def test_a_cosine_without_warm_up():
 def test_a_final_rate_above_the_first_is_refused():
     with pytest.raises(ValueError, match="final_factor"):
         ScheduleRecipe(final_factor=1.5)
+
+
+def test_a_whole_cosine_counts_from_the_first_epoch():
+    schedule = ScheduleRecipe(epochs=24, warmup_epochs=3, decay="whole-cosine")
+    rates = [learning_rate(schedule, 1.0, epoch) for epoch in range(24)]
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, (1 + math.cos(math.pi / 8)) / 2])
+    assert rates[11] == pytest.approx(0.5) and rates[23] == pytest.approx(0.0, abs=1e-15)
+
+
+def test_of_a_floor_nothing_warms_up_or_decays():
+    """Whatever the factor of a group, what it has above the floor is the share that it would have without one."""
+    plain = ScheduleRecipe(epochs=30, warmup_epochs=3, milestones=(10, 20))
+    floored = replace(plain, floor=0.002)
+    for epoch in range(30):
+        share = learning_rate(plain, 1.0, epoch)
+        optimizer = SGD([{"params": [], "lr_factor": factor} for factor in (0.1, 1.0)], lr=1.0)
+        set_learning_rate(optimizer, learning_rate(floored, 0.1, epoch), common_rate(floored, epoch))
+        for group, peak in zip(optimizer.param_groups, (0.01, 0.1), strict=True):
+            assert group["lr"] == pytest.approx(0.002 + (peak - 0.002) * share)
+
+
+def test_without_a_floor_rates_are_the_products_they_were_to_the_bit():
+    """Another order of products would change the last digit of a rate, and with it every checkpoint."""
+    schedule = ScheduleRecipe()
+    for epoch in range(81):
+        rate = learning_rate(schedule, 0.1, epoch)
+        optimizer = SGD([{"params": [], "lr_factor": 0.1}], lr=1.0)
+        set_learning_rate(optimizer, rate, common_rate(schedule, epoch))
+        assert optimizer.param_groups[0]["lr"] == rate * 0.1

@@ -121,7 +121,12 @@ def test_a_training_step_does_not_wait_for_the_gpu(method: str):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_reach_the_gpu_without_a_wait():
     augmentation = AugmentationRecipe(
-        greyscale=0.5, erasing=1.0, erasing_random_fill=True, visible_views=("exchange+grey",)
+        greyscale=0.5,
+        erasing=1.0,
+        erasing_random_fill=True,
+        visible_views=("exchange+grey",),
+        infrared_jitter=(0.7, 1.3),
+        infrared_blur=(0.1, 3.0),
     )
     recipe = Recipe("m", "", "d", None, sampler=SamplerRecipe(2, 2), augmentation=augmentation)
     images = np.random.default_rng(0).integers(0, 256, (24, 32, 16, 3), dtype=np.uint8)

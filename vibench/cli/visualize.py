@@ -49,6 +49,8 @@ def visualize(
 ) -> None:
     """Draw ranked lists, distances, t-SNE, Grad-CAM, the CMC curve, and what only the method of RUN has.
 
+    In the place of Grad-CAM, a transformer has its attention roll-out.
+
     Example: vibench visualize runs/sysu-mm01/agw-s0 --queries worst -o pictures
     """
     if (run is None) == (checkpoint is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -115,9 +116,20 @@ def _check_groups(subject: Subject) -> str:
 
 def _check_losses(subject: Subject) -> str:
     losses = _losses(subject)
+    _check_named(subject.method, losses)
+    if tuple(_losses(subject)) != tuple(losses):
+        raise BrokenContract("losses() gives other names the second time; they must be the same at every step.")
+    if subject.method.needs:
+        _check_unlabelled(subject, tuple(losses))
+    if not subject.method.training:
+        raise BrokenContract("losses() leaves the network in eval mode; it must not call eval().")
+    return ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
+
+
+def _check_named(method: Method, losses: Any) -> None:
     if not isinstance(losses, dict) or not losses:
         raise BrokenContract(f"losses() gives {_kind(losses)}; it must give a dictionary of at least one named scalar.")
-    known = tuple(subject.method.loss_names)
+    known = tuple(method.loss_names)
     for name, loss in losses.items():
         if name not in known:
             raise BrokenContract(
@@ -128,13 +140,6 @@ def _check_losses(subject: Subject) -> str:
             raise BrokenContract(f"the loss '{name}' is {_kind(loss)}; it must be a scalar tensor, as mean() gives.")
         if not torch.isfinite(loss):
             raise BrokenContract(f"the loss '{name}' is {loss.item()} on a batch of noise; it must be finite.")
-    if tuple(_losses(subject)) != tuple(losses):
-        raise BrokenContract("losses() gives other names the second time; they must be the same at every step.")
-    if subject.method.needs:
-        _check_unlabelled(subject, tuple(losses))
-    if not subject.method.training:
-        raise BrokenContract("losses() leaves the network in eval mode; it must not call eval().")
-    return ", ".join(f"{name} {loss.item():.3g}" for name, loss in losses.items())
 
 
 def _check_unlabelled(subject: Subject, names: tuple[str, ...]) -> None:
@@ -174,6 +179,19 @@ def _check_gradients(subject: Subject) -> str:
         )
     method.zero_grad(set_to_none=True)
     return f"they reach all {len(trainable)} trainable tensors"
+
+
+def _check_last_epoch(subject: Subject) -> str:
+    """Losses may come in late, as those of a second stage do."""
+    method, last = subject.build(seed=0).train(), subject.recipe.schedule.epochs - 1
+    torch.manual_seed(0)
+    means = {name: loss.item() for name, loss in method.losses(subject.batch).items()}
+    if last > 0:
+        method.end_of_epoch(last - 1, means)
+    losses = method.losses(subject.batch)
+    _check_named(method, losses)
+    late = [name for name in losses if name not in means]
+    return f"epoch {last}: " + (f"{cited(late)} came in" if late else "the same losses")
 
 
 def _check_embedding(subject: Subject) -> str:
@@ -291,6 +309,7 @@ CHECKS: tuple[tuple[str, Callable[[Subject], str]], ...] = (
     ("parameter groups", _check_groups),
     ("losses", _check_losses),
     ("gradients", _check_gradients),
+    ("last epoch", _check_last_epoch),
     ("embedding", _check_embedding),
     ("eval mode", _check_eval_mode),
     ("state dict", _check_state),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from vibench.methods.base import Method
 from vibench.methods.noise_batch import noise_batch
 from vibench.methods.registry import build_method
 from vibench.methods.sections import Recipe
+from vibench.methods.slim import slim_backbone
 from vibench.modality import CODE
 
 CLASSES = 7
@@ -65,7 +66,6 @@ class Subject:
 def small_settings(options: type[Any]) -> list[str]:
     """Changes to a recipe that make a network small enough to be tried within seconds on a CPU."""
     settings = ["input.height=96", "input.width=48", f"identities={IDENTITIES}", f"sampler.images={IMAGES}"]
-    # A network with torchvision's ResNets can be had small; another one is tried as it is.
-    if "resnet18-slim" in get_args(get_type_hints(options).get("backbone")):
-        settings.append("model.backbone=resnet18-slim")
-    return settings
+    # A network of ours can be had small; another one is tried as it is.
+    slim = slim_backbone(options)
+    return [*settings, f"model.backbone={slim}"] if slim else settings

@@ -18,12 +18,16 @@ def turn_grey(images: np.ndarray, chosen: np.ndarray) -> None:
     """
     for place in np.flatnonzero(chosen):
         red, green, blue = np.moveaxis(images[place], 2, 0).astype(np.int32)
-        luma = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16
-        images[place] = luma.astype(np.uint8)[..., None]
+        grey = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16
+        images[place] = grey.astype(np.uint8)[..., None]
 
 
 def turn_grey_there(images: Tensor, chosen: Tensor) -> Tensor:
     """As `turn_grey`, on the device where ``images`` (B, H, W, 3) uint8 and ``chosen`` (B,), 0 or 1, are."""
+    return torch.where(chosen[:, None, None, None] > 0, luma(images).to(torch.uint8)[..., None], images)
+
+
+def luma(images: Tensor) -> Tensor:
+    """Whole numbers (B, H, W), int32, of images (B, H, W, 3) of whole numbers."""
     red, green, blue = images.int().unbind(3)
-    luma = (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16
-    return torch.where(chosen[:, None, None, None] > 0, luma.to(torch.uint8)[..., None], images)
+    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2] + _HALF) >> 16

@@ -21,11 +21,12 @@ from vibench.data.augmentation import (
 from vibench.data.batch import Batch
 from vibench.data.channels import change_channels, draw_channels
 from vibench.data.distinct_sampler import DistinctSampler
+from vibench.data.distortion import distort_infrared, draw_distortion
 from vibench.data.exhaustive_sampler import ExhaustiveSampler
 from vibench.data.greyscale import turn_grey, turn_grey_there
 from vibench.data.heatmap_augmentation import crop_and_flip_heatmaps, erase_heatmaps
 from vibench.data.normalise import normalise
-from vibench.data.pixels import read_images
+from vibench.data.pixels import read_images, resized
 from vibench.data.prefetch import prefetched
 from vibench.data.sampler import IdentitySampler
 from vibench.data.sections import BatchRecipe
@@ -57,6 +58,8 @@ class _HostBatch:
     """(12, B) int64: what there is one whole number per image of, together, so that it is one copy."""
     fill: Tensor | None
     """(B, 3) float32: as `AugmentationDraw.fill`."""
+    distortion: Tensor | None
+    """(4, b) float32: what is still to happen to the infrared images, `vibench.data.distortion.distort`."""
     greyed: bool
     """Whether any image is turned grey."""
     erased: bool
@@ -79,13 +82,16 @@ class TrainingLoader:
         seed: int,
         device: torch.device,
         inputs: TrainingInputs | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         """``images`` (N, H, W, 3) uint8 is the image cache; ``rows[i]`` is the place in it of row i of ``index``,
         the training part of a sample index. ``inputs`` has what the method needs besides, in the order of ``index``.
+        ``size``: height and width of the batches' images, where they are not those of the cache.
         """
         # A plain array over the mapped memory: slicing a numpy.memmap costs several microseconds a slice.
         self._images = np.asarray(images)
         self._rows = np.asarray(rows, dtype=np.int64)
+        self._size = None if size == self._images.shape[1:3] else size
         self._recipe = recipe
         self._seed = seed
         self._device = device
@@ -125,7 +131,7 @@ class TrainingLoader:
 
     def _host_batch(self, plan: np.ndarray, epoch: int, step: int) -> _HostBatch:
         recipe = self._recipe.augmentation
-        height, width = self._images.shape[1:3]
+        height, width = self._size or self._images.shape[1:3]
         visible, infrared = plan
         rows = np.concatenate([visible] * len(recipe.visible_views) + [infrared])
         random = generator(self._seed, "augmentation", epoch, step)
@@ -133,26 +139,39 @@ class TrainingLoader:
         grey = np.zeros(len(rows), dtype=bool)
         if recipe.greyscale > 0:
             grey = generator(self._seed, "greyscale", epoch, step).random(len(rows)) < recipe.greyscale
+        if epoch < (recipe.visible_grey_epochs or 0):
+            grey[: -len(infrared)] = True
+        distortion = draw_distortion(recipe, len(infrared), generator(self._seed, "distortion", epoch, step))
         channels = self._draw_channels(len(infrared), epoch, step)
         codes = [*self._codes[:, rows], draw.top, draw.left, draw.flip, grey, channels, *draw.erased.T]
         inputs = self._inputs_of(rows, draw, epoch, step)
+        later = distortion if self._augments_there else None
         return _HostBatch(
-            self._pixels(self._rows[rows], draw, grey),
+            self._pixels(self._rows[rows], draw, grey, distortion),
             self._pinned(torch.from_numpy(np.stack(codes, dtype=np.int64))),
             None if draw.fill is None else self._pinned(torch.from_numpy(draw.fill)),
+            None if later is None else self._pinned(torch.from_numpy(later)),
             greyed=bool(grey.any()),
             erased=bool(draw.erased[:, 2].any()),
             mixed=bool(channels.any()),
             inputs={name: self._pinned(values) for name, values in inputs.items()},
         )
 
-    def _pixels(self, rows: np.ndarray, draw: AugmentationDraw, grey: np.ndarray) -> Tensor:
+    def _pixels(
+        self, rows: np.ndarray, draw: AugmentationDraw, grey: np.ndarray, distortion: np.ndarray | None
+    ) -> Tensor:
         """The images ``rows`` of the cache, augmented as far as the host does it."""
+        cached = self._images
+        if self._size is not None:
+            cached, rows = resized(cached, rows, *self._size), np.arange(len(rows))
         if self._augments_there:
-            return read_images(self._images, rows, pin=self._device.type == "cuda")
-        pixels = crop_and_flip(self._images, rows, draw)
+            return read_images(cached, rows, pin=self._device.type == "cuda")
+        pixels = crop_and_flip(cached, rows, draw)
         turn_grey(pixels, grey)
-        return torch.from_numpy(pixels)
+        images = torch.from_numpy(pixels)
+        if distortion is not None:
+            distort_infrared(images, torch.from_numpy(distortion))
+        return images
 
     def _pinned(self, values: Tensor) -> Tensor:
         return values.pin_memory() if self._device.type == "cuda" else values
@@ -179,7 +198,7 @@ class TrainingLoader:
         if recipe.erase_heatmap == "same":
             return draw.erased
         random = generator(self._seed, "heatmap erasing", epoch, step)
-        height, width = self._images.shape[1:3]
+        height, width = self._size or self._images.shape[1:3]
         return draw_rectangles(recipe, len(draw.erased), height, width, random)
 
     def _draw_channels(self, block: int, epoch: int, step: int) -> np.ndarray:
@@ -201,6 +220,8 @@ class TrainingLoader:
             pixels = crop_and_flip_there(pixels, of["top"], of["left"], of["flip"], recipe.pad, recipe.pad_colour)
             if host.greyed:
                 pixels = turn_grey_there(pixels, of["grey"])
+            if host.distortion is not None:
+                distort_infrared(pixels, host.distortion.to(self._device, non_blocking=True))
         images = normalise(pixels)
         if host.erased:
             fill = None if host.fill is None else host.fill.to(self._device, non_blocking=True)

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vibench.data.prefetch import prefetched
@@ -25,6 +26,12 @@ def read_images(images: np.ndarray, rows: np.ndarray, pin: bool = False) -> Tens
     # With mode="raise" numpy would gather into a buffer of its own first.
     np.take(images, rows, axis=0, out=found.numpy(), mode="clip")
     return found
+
+
+def resized(images: np.ndarray, rows: np.ndarray, height: int, width: int) -> np.ndarray:
+    """``images[rows]`` (B, H, W, 3) uint8 as (B, height, width, 3), by Pillow's bilinear filter with antialiasing."""
+    size, bilinear = (width, height), Image.Resampling.BILINEAR
+    return np.stack([np.asarray(Image.fromarray(images[row]).resize(size, bilinear)) for row in rows.tolist()])
 
 
 def images_on_device(

@@ -25,6 +25,8 @@ class InputRecipe:
     """Pixels; a multiple of 16, at least 32."""
     interpolation: Literal["lanczos", "bilinear"] = "lanczos"
     """How the file is resized, once, before the uint8 cache."""
+    training_detour: tuple[int, int] | None = None
+    """Height and width that training images are resized to first, by ``interpolation``, and bilinearly from there."""
 
     def __post_init__(self) -> None:
         for name, value in (("height", self.height), ("width", self.width)):
@@ -32,6 +34,8 @@ class InputRecipe:
                 raise ValueError(
                     f"'{name}' must be a multiple of {SIZE_MULTIPLE} and at least {2 * SIZE_MULTIPLE}, not {value}."
                 )
+        if self.training_detour is not None and min(self.training_detour) < 1:
+            raise ValueError(f"'training_detour' must be two numbers of pixels, not {list(self.training_detour)}.")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,13 @@ class AugmentationRecipe:
     erase_heatmap: Literal["none", "same", "independent"] = "none"
     """What random erasing does to an image's keypoint heatmap: nothing, so that the network has to infer what is
     hidden, the same rectangle, or one that is drawn anew."""
+    visible_grey_epochs: int | None = None
+    """In so many epochs, from the first on, every visible image is turned grey before normalisation."""
+    infrared_jitter: tuple[float, float] | None = None
+    """Smallest and largest factor by which brightness, and another one by which contrast of infrared images changes,
+    in random order, before normalisation. With ``infrared_blur`` too, every image has one of both, equally often."""
+    infrared_blur: tuple[float, float] | None = None
+    """Smallest and largest standard deviation, in pixels, of the Gaussian blur of infrared images."""
 
     def __post_init__(self) -> None:
         at_least(self, 0, "pad")
@@ -109,9 +120,12 @@ class AugmentationRecipe:
         low, high = self.erasing_area
         if not 0 < low <= high < 1:
             raise ValueError(f"'erasing_area' must be two shares with 0 < low <= high < 1, not {[low, high]}.")
-        low, high = self.erasing_aspect
-        if not 0 < low <= high:
-            raise ValueError(f"'erasing_aspect' must be two ratios with 0 < low <= high, not {[low, high]}.")
+        for name in ("erasing_aspect", "infrared_jitter", "infrared_blur"):
+            low, high = getattr(self, name) or (1.0, 1.0)
+            if not 0 < low <= high:
+                raise ValueError(f"'{name}' must be two numbers with 0 < low <= high, not {[low, high]}.")
+        if self.visible_grey_epochs is not None:
+            at_least(self, 0, "visible_grey_epochs")
 
     @property
     def pad_colour(self) -> tuple[int, int, int]:

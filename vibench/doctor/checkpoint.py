@@ -233,11 +233,11 @@ def diagnose_weights(path: Path, claims: Claims) -> Diagnosis:
     diagnosis.findings += not_finite(file.state)
     classes, head = _classes(file.state)
     claimed = _claimed_layout(path, claims)
-    backbone = plain_backbone(file.state)
-    if backbone:
-        diagnosis.note("network", f"a plain {backbone} with torchvision's names")
+    plain = plain_backbone(file.state)
+    if plain is not None:
+        diagnosis.note("network", f"a plain {plain.network} with {plain.library}'s names")
         if classes in (None, _IMAGENET):
-            diagnosis.actions.append(shell("train", "METHOD", "--pretrained", path))
+            diagnosis.actions.append(shell("train", plain.method, "--pretrained", path))
             return diagnosis
     counted = class_counts().get(classes or 0)
     layout = claimed or (counted.layout if counted else "")

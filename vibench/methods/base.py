@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from vibench.data.batch import Batch
 from vibench.errors import UsageError
 from vibench.methods.sections import Recipe
+
+if TYPE_CHECKING:
+    from vibench.nn.vision_transformer import Attention
 
 
 class Method(nn.Module, ABC):
@@ -46,6 +49,9 @@ class Method(nn.Module, ABC):
     ``pred``: `embed`, which predicts them; ``gt``, ``shuffle`` (the true codes, permuted among the test images) and
     ``const`` (`mean_attributes`): `embed_with_attributes`.
     """
+    official_start: ClassVar[str] = "imagenet"
+    """The ``pretrained`` that the official code starts from: ``imagenet``, or a file's name where torchvision's weights
+    are others. Records mark a run with another start."""
     distance: Literal["cosine", "euclidean"] = "cosine"
     """What embeddings are ranked by, unless `distances` is overridden."""
 
@@ -143,5 +149,12 @@ class Method(nn.Module, ABC):
         """The module that returns the feature map (B, C, h, w) which the head reads of images of one modality.
 
         `vibench.report.grad_cam` looks there; None: at the last module that returns a map.
+        """
+        return None
+
+    def token_attention(self, images: Tensor, modality: str) -> Attention | None:
+        """Which patches of normalised images (B, 3, H, W) of one modality a transformer's class token attends to.
+
+        `vibench.report.attention_rollout` draws it in the place of Grad-CAM; None of a network without such a token.
         """
         return None

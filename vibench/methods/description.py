@@ -15,6 +15,7 @@ from vibench.methods.recipe import recipe_dict, toml_value
 from vibench.methods.recipe_file import SECTIONS, Sections
 from vibench.methods.sections import Recipe
 
+UNSET = "not set"
 _TYPE_NAMES = {int: "whole number", float: "number", str: "text", bool: "true | false"}
 
 
@@ -27,7 +28,7 @@ class Option:
     type: str
     """Its type in words, or its choices."""
     value: str
-    """As TOML writes it."""
+    """As TOML writes it; `UNSET` for a key that has no value unless it is given."""
     doc: str
 
 
@@ -56,7 +57,7 @@ def recipe_options(recipe: Recipe) -> list[Option]:
         hints, docs = get_type_hints(cls), _field_docs(cls)
         for part in fields(cls):
             doc = docs.get(part.name, "")
-            value = toml_value(tables[section][part.name])
+            value = toml_value(tables[section][part.name]) if part.name in tables[section] else UNSET
             options.append(Option(section, part.name, _type_name(hints[part.name]), value, doc))
     return options
 

@@ -161,7 +161,7 @@ def get_method(name: str) -> type[Method]:
 def build_method(recipe: Recipe, num_classes: int, pretrained: str | Path = "none") -> Method:
     """The network of ``recipe`` for ``num_classes`` training identities.
 
-    ``pretrained``: ``imagenet``, ``none``, or the file of a torchvision ResNet state dict
+    ``pretrained``: ``imagenet``, ``none``, or the file of a backbone's state dict
     (`vibench.nn.pretrained.load_pretrained`).
     """
     return get_method(recipe.method)(recipe, num_classes, pretrained)

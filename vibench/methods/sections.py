@@ -44,7 +44,7 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """Learning rate per epoch: linear warm-up, then a factor at each milestone, or half a cosine."""
+    """Learning rate per epoch: linear warm-up, then a factor at each milestone, or a cosine."""
 
     epochs: int = 81
     """Passes of the sampler."""
@@ -56,13 +56,18 @@ class ScheduleRecipe:
     """Factor at each milestone."""
     factors: tuple[float, ...] = ()
     """In place of gamma: the share of lr that holds from each milestone on, one per milestone."""
-    decay: Literal["milestones", "cosine"] = "milestones"
-    """What follows the warm-up: steps at the milestones, or half a cosine from lr down to lr * final_factor."""
+    decay: Literal["milestones", "cosine", "whole-cosine"] = "milestones"
+    """What follows the warm-up: steps at the milestones; half a cosine from lr down to lr * final_factor; or half a
+    cosine over all epochs down to 0, whose beginning the warm-up takes the place of."""
     final_factor: float = 0.01
     """Rate of the last epoch as a share of lr; of cosine."""
+    floor: float | None = None
+    """Lowest rate of every parameter group, whatever its factor: only what a group has above it warms up and decays."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "epochs")
+        if self.floor is not None:
+            at_least(self, 0, "floor")
         if not 0 <= self.final_factor <= 1:
             raise ValueError(f"'final_factor' must be from 0 to 1, not {self.final_factor}.")
         at_least(self, 0, "warmup_epochs")

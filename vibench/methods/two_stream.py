@@ -16,10 +16,10 @@ from vibench.data.batch import Batch, split_modalities
 from vibench.methods.base import Method
 from vibench.methods.sections import Recipe
 from vibench.modality import INFRARED, MODALITIES, VISIBLE
-from vibench.nn.backbone import STAGES, Architecture, TwoStreamResNet
 from vibench.nn.input_form import CHANNELS, InputForm, to_input_form
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool, MaxPool
+from vibench.nn.resnet import STAGES, Architecture, TwoStreamResNet
 
 
 @dataclass(frozen=True)

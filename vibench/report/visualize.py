@@ -10,7 +10,7 @@ From Python, with a matplotlib `Figure` for every picture::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from vibench.evaluation.ranked_list import RankedList
 from vibench.files.places import keeping
 from vibench.methods.base import Method
 from vibench.modality import MODALITIES
+from vibench.report.attention_rollout import has_rollout, rollout_map
 from vibench.report.grad_cam import compares_pairs, grad_cam, similarity_to
 from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
 from vibench.report.pictured_run import PicturedRun
@@ -103,24 +104,10 @@ class Gallery:
         return {"tsne": embedding_map(points, run.images.pids[rows], run.images.modalities[rows], title)}
 
     def gradcam(self) -> dict[str, Figure]:
-        """``gradcam``: where a query and its first true match are alike."""
-        method, device = self.run.method, self.run.device
-        drawn = []
-        for pair in self.pairs:
-            images = [normalise(torch.from_numpy(shown.pixels[None]).to(device)) for shown in pair.both]
-            with torch.no_grad():
-                embeddings = [
-                    method.embed(image, shown.modality)["embedding"]
-                    for image, shown in zip(images, pair.both, strict=True)
-                ]
-            query, match = (
-                grad_cam(method, image, shown.modality, similarity_to(method, target))
-                for image, shown, target in zip(images, pair.both, embeddings[::-1], strict=True)
-            )
-            captions = (pair.query.caption, pair.match.caption)
-            images_shown = (pair.query.pixels, pair.match.pixels)
-            drawn.append(SaliencyPair(pair.query.label, images_shown, captions, (query, match)))
-        return {"gradcam": saliency_pairs(drawn, f"{self.run.title}: Grad-CAM of the similarity")}
+        """``gradcam``: where a query and its first true match are alike; or ``rollout``: where a transformer looks."""
+        if has_rollout(type(self.run.method)):
+            return {"rollout": self._saliency("attention roll-out", self._rollouts)}
+        return {"gradcam": self._saliency("Grad-CAM of the similarity", self._grad_cams)}
 
     def parts(self) -> dict[str, Figure]:
         """``parts-NAME``: what only the method has."""
@@ -157,6 +144,35 @@ class Gallery:
             caption = f"true match, rank {one.ranks[at]}\n{self._camera(match)}"
             pairs.append(Pair(query, self._shown(match, caption, heatmaps)))
         return pairs
+
+    def _saliency(self, what: str, maps: Callable[[Pair], tuple[np.ndarray, np.ndarray]]) -> Figure:
+        drawn = []
+        for pair in self.pairs:
+            images, captions = (pair.query.pixels, pair.match.pixels), (pair.query.caption, pair.match.caption)
+            drawn.append(SaliencyPair(pair.query.label, images, captions, maps(pair)))
+        return saliency_pairs(drawn, f"{self.run.title}: {what}")
+
+    def _rollouts(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        method, images = self.run.method, self._inputs(pair)
+        query, match = (
+            rollout_map(method, image, shown.modality) for image, shown in zip(images, pair.both, strict=True)
+        )
+        return query, match
+
+    def _grad_cams(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        method, images = self.run.method, self._inputs(pair)
+        with torch.no_grad():
+            embeddings = [
+                method.embed(image, shown.modality)["embedding"] for image, shown in zip(images, pair.both, strict=True)
+            ]
+        query, match = (
+            grad_cam(method, image, shown.modality, similarity_to(method, target))
+            for image, shown, target in zip(images, pair.both, embeddings[::-1], strict=True)
+        )
+        return query, match
+
+    def _inputs(self, pair: Pair) -> list[torch.Tensor]:
+        return [normalise(torch.from_numpy(shown.pixels[None]).to(self.run.device)) for shown in pair.both]
 
     def _ranked(self, group: str, lists: Iterable[RankedList]) -> Figure:
         run = self.run

@@ -8,6 +8,7 @@ from vibench.errors import UsageError
 from vibench.files.digests import sha256_text
 from vibench.methods.base import Method
 from vibench.methods.recipe import departures, recipe_sha256
+from vibench.methods.registry import get_method
 from vibench.profiling.flops import count_flops
 from vibench.profiling.parameters import count_parameters
 from vibench.records.schema import OFFICIAL, Cost, RunInfo
@@ -65,7 +66,7 @@ def _recipe(model: TrainedModel) -> str:
         return ""
     if model.checkpoint.precision != model.recipe.optimizer.precision and "optimizer.precision" not in changed:
         changed.append("optimizer.precision")
-    if model.checkpoint.pretrained != "imagenet":
+    if model.checkpoint.pretrained != get_method(model.recipe.method).official_start:
         changed.append("pretrained")
     return ", ".join(changed) or OFFICIAL
 

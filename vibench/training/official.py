@@ -17,7 +17,7 @@ from vibench.datasets.index import training_rows
 from vibench.datasets.registry import Dataset, get_dataset
 from vibench.errors import UsageError, VibenchError, cited
 from vibench.methods.recipe import load_recipe, recipe_dict
-from vibench.methods.registry import build_method
+from vibench.methods.registry import build_method, get_method
 from vibench.methods.sections import Recipe
 from vibench.training.checkpoint import Checkpoint, save_checkpoint
 from vibench.training.official_file import OfficialFile, read_official_file
@@ -93,7 +93,7 @@ def import_official(
         train_pids=pids,
         num_classes=classes,
         seed=file.seed or 0,
-        pretrained="imagenet",
+        pretrained=get_method(method).official_start,
         precision="fp32",
         epoch=0 if file.epoch is None else file.epoch + 1,
         step=0,

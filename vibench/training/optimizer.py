@@ -36,10 +36,10 @@ def build_optimizer(method: Method) -> Optimizer:
     return kind(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
 
 
-def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
-    """Give every parameter group the rate ``lr`` times its ``lr_factor``."""
+def set_learning_rate(optimizer: Optimizer, lr: float, common: float = 0.0) -> None:
+    """Give every parameter group the rate ``lr`` times its ``lr_factor``; the part ``common`` of it is as it is."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_factor"]
+        group["lr"] = (lr - common) * group["lr_factor"] + common
 
 
 def _optimizer_group(group: dict[str, Any], recipe: OptimizerRecipe) -> dict[str, Any]:

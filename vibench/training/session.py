@@ -77,8 +77,14 @@ class Session:
             load_weights(method, checkpoint.model, run.checkpoint_path)
         files = unchanged_inputs(self.description.inputs, Path(self.description.root), data_root)
         inputs = load_inputs(files, method, dataset, data_root, index)
+        if size.training_detour is not None:
+            images = open_cache(
+                dataset, data_root, *size.training_detour, size.interpolation, folder=cache, progress=progress
+            )
         rows, seed = images.rows(training["path"]), self.description.seed
-        loader = TrainingLoader(images.images, rows, training, self.recipe, seed, self.device, inputs)
+        loader = TrainingLoader(
+            images.images, rows, training, self.recipe, seed, self.device, inputs, (size.height, size.width)
+        )
         described = self.description
         self.trainer = Trainer(
             method,

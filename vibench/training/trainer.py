@@ -26,7 +26,7 @@ from vibench.training.checkpoint import Checkpoint
 from vibench.training.log import EpochReport
 from vibench.training.meter import TOTAL, LossMeter, NonFiniteLoss
 from vibench.training.optimizer import build_optimizer, clip_gradients, set_learning_rate
-from vibench.training.schedule import learning_rate
+from vibench.training.schedule import common_rate, learning_rate
 
 READING_INTERVAL = {"cpu": 1, "cuda": 50}
 """Steps between two readings of the losses. Reading makes the host wait for a GPU."""
@@ -124,8 +124,9 @@ class Trainer:
         Raises `NonFiniteLoss` where a loss or, at the end, a weight is NaN or infinite.
         """
         epochs, steps = self._recipe.schedule.epochs, self._loader.batches(self.epoch)
-        lr = learning_rate(self._recipe.schedule, self._recipe.optimizer.lr, self.epoch)
-        set_learning_rate(self._optimizer, lr)
+        schedule = self._recipe.schedule
+        lr = learning_rate(schedule, self._recipe.optimizer.lr, self.epoch)
+        set_learning_rate(self._optimizer, lr, common_rate(schedule, self.epoch))
         self.method.train()
         meter = LossMeter(self._loss_sums, self.step)
         first_step, uncounted, waited = self.step, 0, 0.0

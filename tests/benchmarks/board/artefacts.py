@@ -12,8 +12,8 @@ from vibench.leaderboard.profiles import FOLDER
 from vibench.records.store import find_records, record_path
 from vibench.training.folder import InputFile, RunFolder
 
-BACKBONE = "runs/backbone"
-"""Where a leaderboards folder holds the network from which the runs of its boards started."""
+BACKBONES = "runs/backbones"
+"""Where a leaderboards folder holds the networks from which the runs of its boards started."""
 
 
 def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
@@ -36,15 +36,17 @@ def finished_runs(kept: Path) -> set[tuple[str, int | None]]:
     return {(record.run.recipe_sha256, record.run.seed) for record in records.values()}
 
 
-def keep_backbone(backbone: Path, kept: Path) -> None:
-    """Copy the network that all runs of a board start from, so that a later piece, elsewhere, starts from it too."""
-    _copy(backbone, kept / BACKBONE / backbone.name)
+def keep_backbones(folder: Path, kept: Path) -> None:
+    """Copy the networks that the runs of a board start from, so that a later piece, elsewhere, starts from them too."""
+    for weights in folder.glob("*.pt"):
+        _copy(weights, kept / BACKBONES / weights.name)
 
 
-def kept_backbone(kept: Path, backbone: Path) -> None:
-    """Put the network that ``kept`` holds where a board looks for its own, unless one is there."""
-    if (kept / BACKBONE / backbone.name).exists() and not backbone.exists():
-        _copy(kept / BACKBONE / backbone.name, backbone)
+def kept_backbones(kept: Path, folder: Path) -> None:
+    """Put the networks that ``kept`` holds where a board looks for its own, unless they are there."""
+    for weights in (kept / BACKBONES).glob("*.pt"):
+        if not (folder / weights.name).exists():
+            _copy(weights, folder / weights.name)
 
 
 def keep_profiles(board: Path, kept: Path) -> int:

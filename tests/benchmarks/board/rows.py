@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.board.scale import REGDB, SYSU, Scale
@@ -20,6 +20,7 @@ BASELINES = {
     "mmd": "mmd:no-mmd",
     "mpanet": "mpanet:b",
     "paenet": "mmd",
+    "pmt": "pmt:base",
     "pose": "pose:baseline",
 }
 """What each method's paper starts from. AGW's and DDAG's first rows are the method `baseline`; PAENet's host is MMD."""
@@ -93,16 +94,19 @@ def plan_toml(
     *,
     out: str,
     leaderboards: str,
-    pretrained: str,
+    starts: Mapping[str, str],
     workers: int,
     finished: Finished = (),
 ) -> str:
-    """The plan of `vibench sweep` for a board, as TOML; without the runs that are ``finished``."""
+    """The plan of `vibench sweep` for a board, as TOML, without the runs that are ``finished``.
+
+    ``starts``: what each backbone starts from, if anything.
+    """
     lines = [
         "[sweep]",
         f"out = {_text(out)}",
         f"leaderboards = {_text(leaderboards)}",
-        f"pretrained = {_text(pretrained)}",
+        'pretrained = "none"',
         "profile = true",
         "retries = 1",
         "",
@@ -133,6 +137,7 @@ def plan_toml(
                 "[[jobs]]",
                 f"methods = {_texts([row.name])}",
                 f"datasets = {_texts([dataset])}",
+                *(f"pretrained = {_text(start)}" for start in _start(scale, row, starts)),
                 f"seeds = {left}",
                 f"trials = {list(budget.trials)}",
                 f"set = {_texts(settings)}",
@@ -141,6 +146,11 @@ def plan_toml(
                 f"features = {_texts(row.features)}",
             ]
     return "\n".join(lines) + "\n"
+
+
+def _start(scale: Scale, row: Row, starts: Mapping[str, str]) -> list[str]:
+    backbone = scale.backbone(row.method)
+    return [starts[backbone]] if backbone in starts else []
 
 
 def _text(value: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vibench.methods.recipe import load_recipe
+from vibench.methods.registry import get_method
 from vibench.methods.sections import Recipe
+from vibench.methods.slim import backbone_among
+from vibench.nn.backbone import SLIM
 
 SYSU, REGDB = "sysu-mm01-twin", "regdb-twin"
 
@@ -33,7 +36,8 @@ class Scale:
     name: str
     twin: str
     """Scale of `vibench data twin`."""
-    backbone: str
+    backbones: tuple[str, ...]
+    """One of each family of networks."""
     height: int
     width: int
     identities: int
@@ -46,20 +50,26 @@ class Scale:
     common: tuple[str, ...] = ()
     """Further changes of every recipe."""
     common_backbone: bool = False
-    """All start from one network that learnt on another twin, as published methods start from ImageNet; else from
-    random weights."""
+    """All of a family start from one network that learnt on another twin, as published methods start from ImageNet;
+    else from random weights."""
     backbone_epochs: int = 20
     """How long that network learns, in epochs of the first data set's."""
+
+    def backbone(self, method: str) -> str:
+        """That of `backbones` which the method is built on."""
+        found = backbone_among(get_method(method).options, self.backbones)
+        assert found is not None, f"{method} is built on none of {self.backbones}"
+        return found
 
     def settings(self, method: str, variant: str, dataset: str) -> tuple[str, ...]:
         """The changes of one recipe: size, batch and budget, and the paper's schedule scaled to it."""
         own = load_recipe(method, variant, dataset, ())
-        budget = self.budgets[dataset]
+        budget, pad = self.budgets[dataset], own.augmentation.pad
         return (
-            f'model.backbone="{self.backbone}"',
+            f'model.backbone="{self.backbone(method)}"',
             f"input.height={self.height}",
             f"input.width={self.width}",
-            f"augmentation.pad={max(1, own.augmentation.pad * self.height // own.input.height)}",
+            f"augmentation.pad={pad and max(1, pad * self.height // own.input.height)}",
             f"sampler.identities={self.identities}",
             f"sampler.images={self.images}",
             f"sampler.batches_per_epoch={budget.batches_per_epoch}",
@@ -72,7 +82,7 @@ class Scale:
 
 
 def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
-    """Warm-up and drops of the rate at the same shares of the training."""
+    """Warm-up, drops of the rate and grey images at the same shares of the training."""
     schedule = own.schedule
     share = epochs / schedule.epochs
     settings = [f"schedule.warmup_epochs={round(schedule.warmup_epochs * share)}"]
@@ -81,6 +91,9 @@ def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
         drops.append(max(round(milestone * share), drops[-1] + 1 if drops else 1))
     if drops:
         settings.append(f"schedule.milestones={drops}")
+    grey = own.augmentation.visible_grey_epochs
+    if grey:
+        settings.append(f"augmentation.visible_grey_epochs={round(grey * share)}")
     return tuple(settings)
 
 
@@ -93,7 +106,7 @@ SCALES = {
         Scale(
             "gpu",
             twin="full",
-            backbone="resnet50",
+            backbones=("resnet50", "vit-b-16"),
             height=288,
             width=144,
             precision="bf16",
@@ -105,7 +118,7 @@ SCALES = {
         Scale(
             "cpu",
             twin="small",
-            backbone="resnet18-slim",
+            backbones=SLIM,
             height=96,
             width=48,
             identities=4,
@@ -117,7 +130,7 @@ SCALES = {
         Scale(
             "tiny",
             twin="tiny",
-            backbone="resnet18-slim",
+            backbones=SLIM,
             height=64,
             width=32,
             identities=2,

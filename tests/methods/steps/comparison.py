@@ -14,7 +14,7 @@ from tests.methods.steps.reference import Reference
 from tests.methods.steps.training import Step, filled_method, trained_steps
 from vibench.methods.base import Method
 from vibench.training.optimizer import build_optimizer, set_learning_rate
-from vibench.training.schedule import learning_rate
+from vibench.training.schedule import common_rate, learning_rate
 
 KINDS = ("loss", "gradient", "parameter", "buffer", "rate")
 
@@ -87,7 +87,8 @@ def _rates(reference: Reference, method: Method) -> Iterator[Difference]:
         yield Difference("rate", "number of epochs", math.inf, where)
     optimizer = build_optimizer(method)
     for epoch, bounds in enumerate(official.tolist()):
-        set_learning_rate(optimizer, learning_rate(recipe.schedule, recipe.optimizer.lr, epoch))
+        rate = learning_rate(recipe.schedule, recipe.optimizer.lr, epoch)
+        set_learning_rate(optimizer, rate, common_rate(recipe.schedule, epoch))
         ours = [group["lr"] for group in optimizer.param_groups]
         for name, theirs, mine in zip(("lowest", "highest"), bounds, (min(ours), max(ours)), strict=True):
             where = f"epoch {epoch}: official {theirs:.6g}, vibench {mine:.6g}"

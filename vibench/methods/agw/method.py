@@ -13,8 +13,8 @@ from vibench.losses import hard_triplet, identity_loss, weighted_regularised_tri
 from vibench.methods.registry import register
 from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import TwoStreamMethod, TwoStreamOptions
-from vibench.nn.backbone import BLOCKS, WIDTHS
 from vibench.nn.non_local import NonLocal
+from vibench.nn.resnet import BLOCKS, WIDTHS
 
 
 @dataclass(frozen=True)

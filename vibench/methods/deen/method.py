@@ -18,9 +18,9 @@ from vibench.methods.deen.expansion import Expansion
 from vibench.methods.deen.losses import centre_guided_pair_mining, orthogonality
 from vibench.methods.registry import register
 from vibench.methods.sections import Recipe
-from vibench.nn.backbone import STAGES, STEM_WIDTHS, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck, identity_classifier
 from vibench.nn.pooling import AveragePool
+from vibench.nn.resnet import STAGES, STEM_WIDTHS, WIDTHS, Architecture, TwoStreamResNet
 
 MAX_BRANCHES = 3
 

@@ -19,9 +19,9 @@ from vibench.methods.mpanet.centre_loss import CentreLoss
 from vibench.methods.mpanet.modality_learning import ModalityLearning
 from vibench.methods.registry import register
 from vibench.methods.sections import Recipe
-from vibench.nn.backbone import BLOCKS, WIDTHS, Architecture, TwoStreamResNet
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool
+from vibench.nn.resnet import BLOCKS, WIDTHS, Architecture, TwoStreamResNet
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from vibench.methods.paenet.embedding import Fusion, GateSharing, ProgressiveEmb
 from vibench.methods.paenet.hosts import build_host, host_options
 from vibench.methods.registry import register
 from vibench.methods.sections import Recipe
-from vibench.nn.backbone import Architecture
 from vibench.nn.neck import bn_neck
 from vibench.nn.pooling import AveragePool, GeneralisedMeanPool
+from vibench.nn.resnet import Architecture
 
 COUNT = 8
 """Attributes of a code."""

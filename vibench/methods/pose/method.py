@@ -21,8 +21,8 @@ from vibench.methods.registry import register
 from vibench.methods.sections import Recipe
 from vibench.methods.two_stream import BackboneOptions, TwoStreamNetwork
 from vibench.modality import INFRARED, VISIBLE
-from vibench.nn.backbone import WIDTHS
 from vibench.nn.input_form import to_input_form
+from vibench.nn.resnet import WIDTHS
 
 BRANCH_STAGE = 2
 """The stage behind which the pose branch leaves the ResNet: layer2."""

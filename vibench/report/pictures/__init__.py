@@ -5,7 +5,8 @@
 `embedding.embedding_map`                       points in the plane (`embedding.tsne`) by modality and by identity
 `distances.distance_histograms`                 distances of same and different identities
 `cmc.cmc_figure`                                the CMC curve of an evaluation
-`saliency.saliency_pairs`                       where two images agree (`vibench.report.grad_cam`)
+`saliency.saliency_pairs`                       where two images agree (`vibench.report.grad_cam`), or a transformer
+                                                looks (`vibench.report.attention_rollout`)
 `panels.panel_grid`                             rows of images under heat maps: what most of the others are made of
 ==============================================  ==============================================================
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vibench.nn.backbone import BLOCKS, WIDTHS, TwoStreamResNet
+from vibench.nn.resnet import BLOCKS, WIDTHS, TwoStreamResNet
 from vibench.nn.torchvision_ops import import_torchvision
 
 
