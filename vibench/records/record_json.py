@@ -26,6 +26,10 @@ def record_dict(record: Record) -> dict[str, Any]:
     if content["profile"]["repaired_queries"] is None:
         # Older records say nothing of it, and keep their bytes.
         del content["profile"]["repaired_queries"]
+    if content["corruption"] is None:
+        del content["corruption"]
+    else:
+        content["corruption"]["modalities"] = list(content["corruption"]["modalities"])
     content["trials"] = list(content["trials"])
     content["cmc"] = list(content["cmc"])
     content["notes"] = list(content["notes"])

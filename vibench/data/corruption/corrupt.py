@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from vibench.corruption import NONE, ImageCorruption
-from vibench.data.corruption.imagenet_c import NOISE, imagenet_c
+from vibench.corruption import NONE, Corruption, ImageCorruption
+from vibench.data.corruption import imagenet_c
+from vibench.data.corruption.imagenet_c import NOISE
 from vibench.data.corruption.occlusion import occlude
 from vibench.data.corruption.rain import rain
 from vibench.modality import INFRARED
@@ -26,8 +27,14 @@ def corrupt(image: np.ndarray, drawn: ImageCorruption, modality: str, other: np.
         return np.array(image)
     grey = _grey(image)
     if drawn.kind in NOISE:
-        return _three(imagenet_c(grey, drawn.kind, drawn.severity, drawn.seed))
+        return _three(imagenet_c.corrupt(grey, drawn.kind, drawn.severity, drawn.seed))
     return _three(_grey(_corrupted(_three(grey), drawn, None if other is None else _three(_grey(other)))))
+
+
+def require_libraries(corruption: Corruption) -> None:
+    """`UsageError` where a library is missing that a corruption needs."""
+    if corruption.kind != OCCLUSION:
+        imagenet_c.require_libraries()
 
 
 def _corrupted(image: np.ndarray, drawn: ImageCorruption, other: np.ndarray | None) -> np.ndarray:
@@ -40,7 +47,7 @@ def _corrupted(image: np.ndarray, drawn: ImageCorruption, other: np.ndarray | No
         if other is None:
             raise ValueError("occlusion needs an image of somebody else")
         return occlude(image, drawn.severity, generator, other)
-    return imagenet_c(image, drawn.kind, drawn.severity, drawn.seed)
+    return imagenet_c.corrupt(image, drawn.kind, drawn.severity, drawn.seed)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ LIBRARIES = (
 """What decides about the pixels beside the rules."""
 
 
-def imagenet_c(image: np.ndarray, kind: str, severity: int, seed: int) -> np.ndarray:
+def corrupt(image: np.ndarray, kind: str, severity: int, seed: int) -> np.ndarray:
     """``image``, uint8 (H, W, 3), or (H, W) for a type of `NOISE`, corrupted; ``seed`` below 2^32 decides its draws."""
     require_libraries()
     from imagecorruptions import corruptions
