@@ -42,7 +42,8 @@ class _Entry:
 def overview(boards: Sequence[Board], catalogue: Catalogue | None = None) -> list[str]:
     """Markdown paragraphs: a table of the boards on real data, and one of those of twins, as far as there are any."""
     catalogue = catalogue or registered_methods()
-    boards = sorted(boards, key=_board_order)
+    # Scores of corrupted images have no place beside clean ones.
+    boards = sorted((board for board in boards if board.corruption is None), key=_board_order)
     parts = []
     real = [board for board in boards if not board.synthetic and (board.measured or not _multi_shot(board))]
     twins = [board for board in boards if board.synthetic and board.measured]
