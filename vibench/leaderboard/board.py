@@ -188,7 +188,9 @@ def _against_chance(rows: Sequence[Row], certainty: Certainty) -> tuple[list[Row
 def _draws(row: PublishedRow) -> tuple[str, ...]:
     if row.draw not in (UNKNOWN, OTHER_DRAW):
         return (row.draw,)
-    return ("seeded", "official") if row.dataset == "sysu-mm01" else ("seeded",)
+    if row.dataset != "sysu-mm01":
+        return ("seeded",)
+    return tuple(draw for draw in ("seeded", "official") if draw in load_protocol(row.protocol).draws)
 
 
 def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:
