@@ -14,7 +14,28 @@ from vibench.corruption import MIXED, Corruption, corruption_rules, parse_corrup
 from vibench.errors import UsageError
 from vibench.protocols import corrupted, load_protocol
 
-VISIBLE = ["gaussian-noise", "shot-noise", "impulse-noise", "defocus-blur", "glass-blur", "motion-blur", "zoom-blur", "snow", "frost", "fog", "brightness", "contrast", "elastic-transform", "pixelate", "jpeg-compression", "speckle-noise", "gaussian-blur", "spatter", "saturate", "rain"]
+VISIBLE = [
+    "gaussian-noise",
+    "shot-noise",
+    "impulse-noise",
+    "defocus-blur",
+    "glass-blur",
+    "motion-blur",
+    "zoom-blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic-transform",
+    "pixelate",
+    "jpeg-compression",
+    "speckle-noise",
+    "gaussian-blur",
+    "spatter",
+    "saturate",
+    "rain",
+]
 """The twenty types of Zoky-2020/CIL-CrossModal ``corruption.py``."""
 
 

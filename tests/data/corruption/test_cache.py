@@ -36,7 +36,7 @@ def test_holds_the_test_images_of_one_modality_corrupted_by_their_names(clean: I
     index = cache.index
     assert sorted(set(index["camera"])) == [1, 2, 4, 5] and set(index["pid"]) == {6, 10}
     assert len(index) == len(cache.images) == 4 * 2 * mini.SYSU_IMAGES
-    tested = [path for path in index["path"]]
+    tested = list(index["path"])
     for path, pixels in zip(tested, cache.images, strict=True):
         drawn = OCCLUSION.of_image(path, "visible")
         # Somebody else: in the order of the index, of the other identity.
