@@ -43,7 +43,7 @@ def corrupt(image: np.ndarray, kind: str, severity: int, seed: int) -> np.ndarra
     own = {"seed": seed} if kind in _OWN_SEED else {}
     with _numpy_seeded(seed):
         # Fractions are cut off, as the library's own `corrupt` and the authors' scripts do.
-        return np.asarray(np.uint8(function(given, severity=severity, **own)))
+        return np.array(function(given, severity=severity, **own), dtype=np.uint8)
 
 
 def require_libraries() -> None:
