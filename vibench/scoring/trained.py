@@ -12,7 +12,7 @@ import torch
 
 from vibench.corruption import Corruption
 from vibench.data.cache import ImageCache, open_cache, shared_images, shared_images_note
-from vibench.data.corruption.cache import open_corrupted
+from vibench.data.corruption.cache import caches_by_modality
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.datasets.testing import test_differences
@@ -22,7 +22,6 @@ from vibench.files.digests import sha256_file
 from vibench.methods.base import Method
 from vibench.methods.recipe import recipe_from_dict
 from vibench.methods.sections import Recipe
-from vibench.modality import MODALITIES
 from vibench.runtime.devices import Precision
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.attributes import GivenAttributes
@@ -188,10 +187,7 @@ class TrainedModel:
                 progress=progress,
             )
 
-        caches = dict.fromkeys(MODALITIES, images)
-        if corruption is not None:
-            for modality in corruption.modalities:
-                caches[modality] = open_corrupted(images, self.dataset, corruption, modality, progress=progress)
+        caches = caches_by_modality(images, self.dataset, corruption, progress)
 
         def extract(share: SampleIndex, codes: np.ndarray | None) -> Extraction:
             if corruption is None:

@@ -17,6 +17,7 @@ from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
 from vibench.files.digests import canonical_json, sha256_text
 from vibench.files.npz import open_npy
+from vibench.modality import MODALITIES
 from vibench.runtime.progress import Progress, silent
 
 
@@ -98,6 +99,17 @@ def open_corrupted(
         task=f"corrupting {modality} images",
     )
     return open_planned(plan, index, workers, progress)
+
+
+def caches_by_modality(
+    cache: ImageCache, dataset: Dataset, corruption: Corruption | None, progress: Progress = silent
+) -> dict[str, ImageCache]:
+    """For each modality the cache of its test images: ``cache`` itself, or that of the corrupted ones."""
+    caches = dict.fromkeys(MODALITIES, cache)
+    if corruption is not None:
+        for modality in corruption.modalities:
+            caches[modality] = open_corrupted(cache, dataset, corruption, modality, progress=progress)
+    return caches
 
 
 def _others(index: SampleIndex, rows: np.ndarray, drawn: list[ImageCorruption]) -> list[int | None]:
