@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.conftest import REPOSITORY
+from tests.records.made import make_record
 from tests.training.toy_runs import train_toy
+from vibench.cli.records_table import records_table
+from vibench.corruption import parse_corruptions
 from vibench.files.writing import write_json
 from vibench.records.store import read_records
 
@@ -120,3 +126,15 @@ def test_features_are_refused(command: Command, folder: Path) -> None:
     write_json(folder / "features.npz", {})
     done = command("eval", "--features", "features.npz", "--protocol", "sysu-all", "--corrupt", "mixed")
     assert done.returncode == 2 and "--corrupt mixed: needs a trained method" in done.stderr
+
+
+def test_the_longest_names_fit_a_terminal_of_80_columns() -> None:
+    (corruption,) = parse_corruptions("elastic-transform:3", "both")
+    made = make_record("agw", 0.9, corruption=corruption, protocol="sysu-indoor-c-as-scripted")
+    (first, *others) = made.trials
+    record = replace(made, trials=(replace(first, queries=3803, valid_queries=2208, gallery=3010), *others))
+    console = Console(width=80, record=True, quiet=False, file=io.StringIO())
+    console.print(records_table([record]))
+    text = console.export_text()
+    assert all(words in text for words in ("sysu-indoor-c-as-scripted", "elastic-transform:3", "2208/3803", "mINP"))
+    assert "visible and infrared images corrupted" in " ".join(text.split()) and "…" not in text

@@ -25,7 +25,7 @@ def records_table(records: Sequence[Record]) -> Table:
     """One row per record of one method; fits a terminal of 80 columns.
 
     Metrics are percentages, the mean over trials above the deviation. The valid queries are those with a reachable
-    true match, of all queries; the gallery is that of the first trial.
+    true match, beside all queries; the gallery is that of the first trial.
     """
     from rich.markup import escape
     from rich.table import Table
@@ -41,9 +41,9 @@ def records_table(records: Sequence[Record]) -> Table:
     about[-1] += f", {_corrupted(first)}" if first.corruption else ""
     about[-1] += ")" if first.rerank == "none" else f", re-ranked: {first.rerank})"
     title = escape(" ".join(part for part in about if part))
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, padding=(0, 1, 0, 0))
     table.add_column("protocol\n[dim]draw, trials[/]", no_wrap=True)
-    table.add_column("valid/queries\n[dim]gallery[/]", justify="right", no_wrap=True)
+    table.add_column("valid/all\n[dim]gallery[/]", justify="right", no_wrap=True)
     for metric in METRICS:
         heading = {"map": "mAP", "minp": "mINP"}.get(metric, metric)
         table.add_column(f"{heading}\n[dim]±[/]", justify="right", no_wrap=True)
