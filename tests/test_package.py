@@ -26,8 +26,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_ships_protocols_published_numbers_and_recipes(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder, packaged in (("protocols", "protocols"), ("leaderboards/published", "published")):
-        for file in (REPOSITORY / folder).iterdir():
-            assert f"vibench/shipped/{packaged}/{file.name}" in names
+        for file in (REPOSITORY / folder).rglob("*"):
+            inside = file.relative_to(REPOSITORY / folder).as_posix()
+            assert file.is_dir() or f"vibench/shipped/{packaged}/{inside}" in names
     for recipe in (REPOSITORY / "vibench" / "methods").glob("*/recipe.toml"):
         assert f"vibench/methods/{recipe.parent.name}/recipe.toml" in names
     for template in (REPOSITORY / "vibench" / "scaffold" / "template").iterdir():

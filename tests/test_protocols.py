@@ -14,7 +14,8 @@ from vibench.files.shipped import protocols_folder
 from vibench.protocols import Protocol, load_protocol, protocol_names
 
 NAMES = (
-    "sysu-all sysu-all-multi sysu-indoor sysu-indoor-multi regdb-t2v regdb-v2t llcm-i2v llcm-v2i llcm-v2i-as-scripted"
+    "sysu-all sysu-all-c-as-scripted sysu-all-multi sysu-indoor sysu-indoor-c-as-scripted sysu-indoor-multi "
+    "regdb-t2v regdb-t2v-c-as-scripted regdb-v2t regdb-v2t-c-as-scripted llcm-i2v llcm-v2i llcm-v2i-as-scripted"
 )
 
 
@@ -23,7 +24,7 @@ def test_all_protocols_load() -> None:
     protocols = [load_protocol(name) for name in protocol_names()]
     assert all(protocol.description.strip() for protocol in protocols)
     fingerprints = {protocol.fingerprint(protocol.dataset, draw) for protocol in protocols for draw in protocol.draws}
-    assert len(fingerprints) == sum(len(protocol.draws) for protocol in protocols) == 13
+    assert len(fingerprints) == sum(len(protocol.draws) for protocol in protocols) == 17
 
 
 def test_sysu_rules() -> None:

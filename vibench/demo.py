@@ -302,7 +302,8 @@ def _records(session: _Session, model: TrainedModel) -> dict[str, tuple[Path, Re
     plain = {
         record.protocol: (path, record)
         for path, record in found.items()
-        if record.run.checkpoint_sha256 == model.sha256 and (record.rerank, record.query_mode) == ("none", "all")
+        if record.run.checkpoint_sha256 == model.sha256
+        and (record.rerank, record.query_mode, record.corruption) == ("none", "all", None)
     }
     return {protocol: plain[protocol] for protocol in PROTOCOLS if protocol in plain}
 

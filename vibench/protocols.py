@@ -7,10 +7,12 @@ the CMC counts. Whatever could change a score is in the file, and its fingerprin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from vibench.corruption import Corruption, parse_corruptions
 from vibench.errors import UsageError, suggestion
 from vibench.files.digests import canonical_json, sha256_text
 from vibench.files.shipped import protocols_folder
@@ -91,6 +93,8 @@ class Protocol:
     ranks: tuple[int, ...] = REPORTED_RANKS
     skip: Skip = field(default_factory=Skip)
     expected: Expected = field(default_factory=Expected)
+    corruption: Corruption | None = None
+    """What happens to the test images; None: they are as they are."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
@@ -115,6 +119,8 @@ class Protocol:
             )
         if "official" in self.draws and self.dataset != "sysu-mm01":
             raise ValueError("'draws' may name 'official' for sysu-mm01 only, which has permutations by its authors.")
+        if self.corruption is not None:
+            self.corruption.check()
 
     @property
     def layout(self) -> str:
@@ -162,6 +168,8 @@ class Protocol:
             "ranks": list(self.ranks),
             "draw": self.resolve_draw(draw),
             "permutations": permutations_sha256,
+            # Clean images are no rule that a fingerprint would name.
+            **({} if self.corruption is None else {"corruption": asdict(self.corruption)}),
         }
         return sha256_text(canonical_json(definition))
 
@@ -198,6 +206,34 @@ def load_protocol(name: str | Path) -> Protocol:
     if protocol.name != text:
         raise UsageError(f"protocols/{text}.toml: 'name' must be '{text}' like the file, not '{protocol.name}'.")
     return protocol
+
+
+def require_clean(protocol: Protocol, request: str) -> None:
+    """`UsageError` where a protocol that corrupts images by its own rules is to do it by a request too."""
+    if protocol.corruption is not None:
+        raise UsageError(
+            f"--corrupt {request}: protocol {protocol.name} corrupts images by its own rules; leave --corrupt out, or "
+            "name a protocol of clean images."
+        )
+
+
+def corrupted(
+    protocols: Sequence[Protocol], request: str = "", modality: str = "visible"
+) -> list[tuple[Protocol, ...]]:
+    """The protocols in groups that share one corruption, each to be evaluated on images of its own.
+
+    A ``request`` (`vibench.corruption.parse_corruptions`) makes a group of all of them per corruption that it means.
+    Without one they keep their own, clean ones first. Raises `UsageError` for a request that cannot be met.
+    """
+    if request:
+        for protocol in protocols:
+            require_clean(protocol, request)
+        return [
+            tuple(replace(protocol, corruption=corruption) for protocol in protocols)
+            for corruption in parse_corruptions(request, modality)
+        ]
+    own = sorted({protocol.corruption for protocol in protocols}, key=lambda one: "" if one is None else one.label)
+    return [tuple(protocol for protocol in protocols if protocol.corruption == corruption) for corruption in own]
 
 
 def _read(path: Path, where: str) -> Protocol:

@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from vibench.cli.main import app
+from vibench.corruption import corruption_rules
 from vibench.protocols import load_protocol, protocol_names
 
 
@@ -29,8 +30,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def test_list(shown: Callable[..., str]) -> None:
     lines = shown().splitlines()
-    assert max(map(len, lines[:10])) <= 80
-    assert [line.split()[0] for line in lines[1:10]] == list(protocol_names())
+    assert max(map(len, lines[:14])) <= 80
+    assert [line.split()[0] for line in lines[1:14]] == list(protocol_names())
     indoor = next(line for line in lines if "sysu-indoor " in line)
     assert " ".join(indoor.split()) == "sysu-indoor infrared 1 seeded/official 10 2208/3803 112"
     assert next(line for line in lines if "llcm-i2v" in line).split()[-2:] == ["?/7166*", "?"]
@@ -45,6 +46,13 @@ def test_each_in_full(shown: Callable[..., str], name: str) -> None:
     assert all(line in text for line in protocol.changelog)
     if protocol.draws[0] != "official":
         assert protocol.fingerprint(protocol.dataset, protocol.draws[0]) in text
+
+
+def test_corruptions_in_full(shown: Callable[..., str]) -> None:
+    rules, text = corruption_rules(), shown("corruption")
+    assert all(" ".join(part.split()) in " ".join(text.split()) for part in rules.description.split("\n\n"))
+    assert ", ".join(rules.visible) in text and ", ".join(rules.infrared) in text and rules.changelog[0] in text
+    assert "mixed, visible images" in shown("regdb-v2t-c-as-scripted")
 
 
 def test_rules_in_words(shown: Callable[..., str]) -> None:

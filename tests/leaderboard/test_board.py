@@ -10,8 +10,13 @@ import pytest
 
 from tests.leaderboard.boards import PRINTED, REAL, lines_of, make_audit, real_record, rows_of
 from tests.records.made import make_record
+from vibench.corruption import parse_corruptions
+from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import OFFICIAL_PERMUTATIONS, Board, build_boards, protocol_fingerprint
+from vibench.leaderboard.cells import board_title
 from vibench.leaderboard.consensus import ablation_rows, published_rows
+from vibench.leaderboard.markdown import to_markdown
+from vibench.leaderboard.overview import overview
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import LEAKING, UNRANKED, Row
@@ -39,6 +44,36 @@ def test_boards_are_kept_apart_by_data_version_protocol_draw_and_fingerprint() -
         ("sysu-mm01-twin", "sysu-indoor-seeded-tiny-s0-r1"),
     ]
     assert [board.synthetic for board in boards] == [True, False, True, True, True, True, True]
+
+
+def test_corrupted_images_have_boards_of_their_own_behind_the_clean_one() -> None:
+    asked = [None, *parse_corruptions("mixed:1-2"), *parse_corruptions("mixed", "both")]
+    records = [make_record("a", corruption=one, fingerprint=f"{at}" * 64) for at, one in enumerate(asked)]
+    boards = build_boards(records, [])
+    assert [board.name for board in boards] == [
+        "sysu-all-seeded-tiny-s0-r1",
+        "sysu-all-mixed-both-seeded-tiny-s0-r1",
+        "sysu-all-mixed-1-visible-seeded-tiny-s0-r1",
+        "sysu-all-mixed-2-visible-seeded-tiny-s0-r1",
+    ]
+    assert [board.corruption for board in boards] == [asked[0], asked[3], asked[1], asked[2]]
+    assert "corrupted (mixed:1, visible images)" in board_title(boards[2])
+    text = to_markdown(boards[2])
+    assert "Every visible test image was corrupted: one of twenty types, severity 1, drawn by its name." in text
+    # The overview compares clean images.
+    assert not overview(boards[1:]) and "mixed" not in "".join(overview(boards))
+    assert not ablation_boards(boards[1:], {})
+
+
+def test_printed_numbers_of_corrupted_images_stand_on_the_board_of_the_form_as_scripted() -> None:
+    published = load_published()
+    boards = {board.name: board for board in build_boards([], published_rows(published))}
+    scripted = boards["sysu-all-c-as-scripted-seeded"]
+    assert scripted.corruption == load_protocol("sysu-all-c-as-scripted").corruption
+    printed = {row.method: row.scores["r1"].printed for row in scripted.rows}
+    assert printed == {"agw": "34.42", "cil": "36.95"}
+    assert {row.scores["map"].printed for row in boards["regdb-v2t-c-as-scripted"].rows} == {"43.09", "49.76"}
+    assert "sysu-all-c-as-scripted-official" not in boards
 
 
 def test_published_rows_stand_on_boards_of_real_data_and_of_their_draw() -> None:

@@ -70,6 +70,7 @@ def make_per_query(seed: int = 0) -> PerQuery:
 def make_record(method: str = "agw", r1: float = 0.5, mean_ap: float = 0.4, **changes: Any) -> Record:
     """A sound record on a twin; ``changes`` go to the evaluation or to `record_from_evaluation`."""
     own = {"variant", "source", "dataset_version", "test_time_information", "leaking", "run", "cost", "created"}
+    own |= {"corruption"}
     about = {"source": "trained", "created": "2025-01-31T12:00:00Z"}
     if changes.get("dataset", "sysu-mm01-twin").endswith("-twin"):
         about["dataset_version"] = "tiny-s0-r1"

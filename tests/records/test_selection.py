@@ -9,9 +9,11 @@ import pytest
 
 from tests.records.made import make_record
 from tests.records.scored import scored_record
+from vibench.corruption import parse_corruptions
 from vibench.errors import UsageError
+from vibench.protocols import load_protocol
 from vibench.records.schema import Record, RunInfo
-from vibench.records.selection import Wanted, select
+from vibench.records.selection import Wanted, select, wanted_corruption
 from vibench.records.store import write_record
 
 
@@ -24,7 +26,7 @@ def run(method: str, seed: int | None = 0, **changes: Any) -> Record:
     return make_record(method, run=RunInfo(seed=seed, **about), **changes)
 
 
-def chosen(name: str, records: dict[Path, Record], **wanted: str) -> list[Record]:
+def chosen(name: str, records: dict[Path, Record], **wanted: Any) -> list[Record]:
     return list(select(name, records, Wanted(**wanted)).records.values())
 
 
@@ -127,3 +129,26 @@ def test_a_seed_counts_once() -> None:
         chosen("agw", stored(run("agw", 3, r1=0.5), run("agw", 3, r1=0.6)))
     # Features need not say their seed.
     assert len(chosen("net", stored(run("net", None, r1=0.5), run("net", None, r1=0.6)))) == 2
+
+
+def test_a_label_means_clean_images_unless_a_corruption_is_named() -> None:
+    fog, *rain = (*parse_corruptions("fog"), *parse_corruptions("rain:1-2"))
+    clean, *others = (run("agw", corruption=one, fingerprint=f"{at}" * 64) for at, one in enumerate((None, fog, *rain)))
+    records = stored(clean, *others)
+    assert chosen("agw", records) == [clean]
+    assert chosen("agw", records, corruption=rain[1]) == [others[2]]
+    with pytest.raises(UsageError, match="corrupted by snow, visible images"):
+        chosen("agw", records, corruption=parse_corruptions("snow")[0])
+    # Ids mean what they are of.
+    assert chosen(others[0].id, records) == [others[0]]
+
+
+def test_the_corruption_of_a_comparison_is_asked_for_or_the_protocol_s_own() -> None:
+    scripted = load_protocol("sysu-all-c-as-scripted").corruption
+    assert wanted_corruption("", "", "visible") is None and wanted_corruption("sysu-all", "", "visible") is None
+    assert wanted_corruption("sysu-all-c-as-scripted", "", "both") == scripted
+    assert wanted_corruption("sysu-all", "mixed", "visible") == scripted
+    with pytest.raises(UsageError, match="means 3 boards; name one, such as occlusion:1"):
+        wanted_corruption("sysu-all", "occlusion:1-3", "visible")
+    with pytest.raises(UsageError, match="by its own rules"):
+        wanted_corruption("sysu-all-c-as-scripted", "fog", "visible")

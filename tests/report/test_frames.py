@@ -6,20 +6,25 @@ import re
 import statistics
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.records.made import make_record
 from tests.report.scenes import REAL, cost, put, seeded
+from vibench.corruption import Corruption, parse_corruptions
+from vibench.files.digests import sha256_text
 from vibench.files.writing import write_json
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.rank import plain
-from vibench.records.schema import Record
+from vibench.records.schema import Record, RunInfo
 from vibench.records.store import record_path
+from vibench.report.charts.theme import form
+from vibench.report.figures import overview_figures
 from vibench.report.frames import (
     CURVE_RANKS,
     MOST_CURVES,
@@ -33,6 +38,7 @@ from vibench.report.frames import (
     labelled,
     measured_lines,
     scores_frame,
+    severity_frame,
     timeline_frame,
     titles,
     training_frames,
@@ -249,3 +255,46 @@ def test_ids_are_fit_for_files_and_none_is_given_twice() -> None:
     found = identities(["AGW", "agw", "<b>", "...", "b", ""])
     assert found[:2] == ["agw", "agw-1x"] and found[2:4] == ["b", "nameless"]
     assert len(set(found)) == 6 and all(re.fullmatch(r"[a-z0-9-]+", one) for one in found)
+
+
+def corrupted(method: str, r1: float, corruption: Corruption | None, checkpoint: str = "aa") -> Record:
+    run = RunInfo(id=method, seed=0, recipe_sha256="ef" * 32, checkpoint_sha256=checkpoint * 32, epochs=9)
+    fingerprint = sha256_text("" if corruption is None else corruption.label)
+    return make_record(method, r1, run=run, corruption=corruption, fingerprint=fingerprint)
+
+
+def all_lines(folder: Path, *records: Record) -> list[Line]:
+    outcomes = outcomes_of(folder, *records)
+    return [line for board in build_boards(records, []) for line in board_lines(board, outcomes)]
+
+
+def test_a_curve_begins_with_the_same_model_on_clean_images(tmp_path: Path) -> None:
+    mixed, both = parse_corruptions("mixed:1-3"), parse_corruptions("fog:4-5", "both")
+    records = [
+        corrupted("agw", 0.6, None),
+        *(corrupted("agw", 0.5 - 0.1 * at, one) for at, one in enumerate(mixed)),
+        # Its clean record is of another training.
+        corrupted("ddag", 0.9, None, "bb"),
+        *(corrupted("ddag", 0.7, one, "cc") for one in mixed[:2]),
+        *(corrupted("agw", 0.2, one) for one in both),
+        # One point is no curve, and a drawn severity no point.
+        corrupted("deen", 0.5, mixed[0]),
+        corrupted("agw", 0.3, parse_corruptions("mixed")[0]),
+    ]
+    frame = severity_frame(all_lines(tmp_path, *records))
+    curves = {
+        key: dict(zip(part["severity"], part["r1"].round(1), strict=True))
+        for key, part in frame.groupby(["setting", "name"], sort=False)
+    }
+    where = "sysu-all on sysu-mm01-twin tiny-s0-r1"
+    assert curves == {
+        (f"{where}: fog, visible and infrared images", "agw"): {0: 60.5, 4: 20.5, 5: 20.5},
+        (f"{where}: mixed, visible images", "ddag"): {1: 70.5, 2: 70.5},
+        (f"{where}: mixed, visible images", "agw"): {0: 60.5, 1: 50.5, 2: 40.5, 3: 30.5},
+    }
+    figures = {figure.id: figure for figure in overview_figures(all_lines(tmp_path, *records))}
+    assert figures["severity"].columns["setting"][0].endswith("fog, visible and infrared images")
+    alt.LayerChart.from_dict(form(figures["severity"].chart, *figures["severity"].arguments))
+    # Charts of clean scores hold none of corrupted ones.
+    shown = figures["overview-synthetic-twins"].frame
+    assert dict(zip(shown["name"], shown["r1"].round(1), strict=True)) == {"agw": 60.5, "ddag": 90.5}

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install vibench[plots])")
 
 from tests.report.pictures.test_panels import frame_of, panels_of
+from vibench.corruption import parse_corruptions
 from vibench.data.keypoints import keypoints_of_arrays
 from vibench.errors import UsageError, VibenchWarning
 from vibench.files.npz import read_npz
@@ -175,6 +176,18 @@ def test_a_trial_of_regdb_is_its_split(regdb_runs: Path) -> None:
         prepared(regdb_runs, "regdb-v2t", PictureRequest(), 3)
     with pytest.raises(UsageError, match="has the train/test splits 1 to 10"):
         prepared(regdb_runs / "trial-01", "regdb-v2t", PictureRequest(), 11)
+
+
+def test_corrupted_images_are_shown_as_they_were_evaluated(run: PicturedRun, sysu_run: Path) -> None:
+    (corruption,) = parse_corruptions("occlusion:3")
+    model, _ = find_model(sysu_run, None, None, None)
+    protocol = replace(load_protocol("sysu-all"), corruption=corruption)
+    found = picture_run(model, protocol, PictureRequest(), device="cpu", amp="off")
+    shown = {"visible": [False, False], "infrared": [False, False]}
+    for row in range(len(found.paths)):
+        shown[str(found.images.modalities[row])][np.array_equal(found.pixels(row), run.pixels(row))] = True
+    assert shown == {"visible": [True, False], "infrared": [False, True]}
+    assert not np.array_equal(found.features.features, run.features.features)
 
 
 def test_the_cmc_figure_shows_the_evaluation(run: PicturedRun) -> None:

@@ -85,6 +85,11 @@ def test_every_protocol_of_the_data_set_is_the_default(make_plan: MakePlan):
     assert set(jobs[1].evaluate.protocols) == {"sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi"}
 
 
+def test_protocols_of_corrupted_images_are_evaluated_where_they_are_named(make_plan: MakePlan):
+    jobs = expand(make_plan(TOY.replace("sysu-indoor", "sysu-all-c-as-scripted")))
+    assert jobs[1].evaluate is not None and jobs[1].evaluate.protocols == ("sysu-all-c-as-scripted",)
+
+
 def test_variants_are_named_with_the_method_or_all(make_plan: MakePlan):
     def labels(entry: str) -> set[str]:
         jobs = expand(make_plan(TOY.replace('["toy"]', entry)))
@@ -114,6 +119,10 @@ def test_a_job_is_read_back_from_its_file(make_plan: MakePlan, tmp_path: Path):
         (TOY.replace("sysu-mm01-twin", "sysu-mm01-twim"), r"unknown data set 'sysu-mm01-twim' \(did you mean"),
         (TOY.replace("sysu-indoor", "sysu-indor"), r"unknown protocol 'sysu-indor' \(did you mean 'sysu-indoor'"),
         (TOY.replace("sysu-indoor", "regdb-v2t"), r"names regdb-v2t, which is a protocol of none of the entry's data"),
+        (
+            TOY.replace('"sysu-indoor"', '"sysu-indoor", "sysu-all-c-as-scripted"'),
+            r"number 1: 'protocols' of sysu-mm01-twin are of clean and of corrupted images; give each an entry",
+        ),
         (TOY + 'set = ["schedule.epoch=1"]', r"number 1: --set schedule.epoch=1: .* did you mean|did you mean"),
         (TOY + 'pretrained = "nothing.pt"', r"pretrained = 'nothing.pt': there is no file"),
         (TOY + 'test_attributes = ["gt"]', r"--test-attributes gt: toy takes no attributes in testing"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vibench.cli.options import Leaderboards
+from vibench.cli.options import CorruptModality, Leaderboards
 
 
 def compare(
@@ -30,6 +30,11 @@ def compare(
     rerank: Annotated[
         str, typer.Option("--rerank", help="Likewise: with this re-ranking, none or k-reciprocal.")
     ] = "none",
+    corrupt: Annotated[
+        str,
+        typer.Option("--corrupt", metavar="KIND", help="Likewise: of images so corrupted, such as mixed or rain:3."),
+    ] = "",
+    corrupt_modality: CorruptModality = "visible",
     breakdown: Annotated[
         bool | None,
         typer.Option(
@@ -67,21 +72,19 @@ def compare(
     from vibench.evaluation.significance import Resampling
     from vibench.files.places import keeping, require_writable
     from vibench.files.writing import write_json
-    from vibench.protocols import load_protocol
     from vibench.records.comparison import compare as compare_runs
-    from vibench.records.selection import Wanted, select
+    from vibench.records.selection import Wanted, select, wanted_corruption
     from vibench.records.store import find_records, leaderboards_folder
 
     if len(sides) < 2:
         raise UsageError(
             f"{' '.join(sides)}: name two methods or records at least, such as 'vibench compare agw ddag'."
         )
-    if protocol:
-        load_protocol(protocol)
+    corruption = wanted_corruption(protocol, corrupt, corrupt_modality)
     if json_ is not None:
         require_writable(json_, "--json")
     stored, problems = find_records(leaderboards_folder(leaderboards))
-    wanted = Wanted(dataset, protocol, draw, query_mode, rerank)
+    wanted = Wanted(dataset, protocol, draw, query_mode, rerank, corruption)
     chosen = [select(side, stored, wanted) for side in sides]
     result = compare_runs(chosen, Resampling(resamples, seed, level), breakdown=breakdown, progress=progress)
     show(differences_table(result))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vibench.cli.options import Amp, Deterministic, Device, Leaderboards, MovedRoot, Tf32
+from vibench.cli.options import Amp, CorruptModality, Deterministic, Device, Leaderboards, MovedRoot, Tf32
 from vibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ def evaluate(
     perm: Annotated[
         Path | None, typer.Option(help="File of the official draws. Default: exp/rand_perm_cam.mat of the data set.")
     ] = None,
+    corrupt: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="Corrupt the test images first: mixed (type and severity drawn by image), a type such as rain, rain:3 "
+            "or rain:1-5, or curve (mixed:1-5; a record per severity). See 'vibench protocols corruption'.",
+        ),
+    ] = "",
+    corrupt_modality: CorruptModality = "visible",
     distance: Annotated[str | None, typer.Option(help="cosine or euclidean. Default: the method's own.")] = None,
     query_mode: Annotated[
         list[str] | None,
@@ -136,6 +146,8 @@ def evaluate(
 
     Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --protocol sysu-indoor
 
+    Example: vibench eval runs/sysu-mm01/agw-s0 --protocol sysu-all --corrupt curve
+
     Example: vibench eval --features features.npz --name my-method --protocol sysu-all
 
     Example: vibench eval --scores scores.npz --test-time-information none --protocol sysu-all
@@ -161,6 +173,7 @@ def evaluate(
     from vibench.cli.records_table import records_tables
     from vibench.files.places import keeping
     from vibench.files.writing import write_json
+    from vibench.protocols import corrupted
     from vibench.records.record_json import record_dict
     from vibench.records.store import leaderboards_folder, write_record
     from vibench.runtime.determinism import deterministic as repeatable
@@ -177,33 +190,47 @@ def evaluate(
         Rules(protocols, draws, perm, distance, mode, rerank, feature, mask_same_location, allow_incomplete, labels)
         for mode in modes
     ]
+    groups = corrupted(protocols, corrupt, corrupt_modality)
+    if corrupt and (features or scores or attributes_only):
+        raise UsageError(f"--corrupt {corrupt}: needs a trained method; evaluate a RUN or a --checkpoint.")
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or scores or attributes_only):
         raise UsageError("--auxiliary: needs a trained method; evaluate a RUN or a --checkpoint.")
+    if sizes and any(group[0].corruption for group in groups):
+        raise UsageError("--auxiliary: is measured on clean images; leave --corrupt and protocols of others out.")
     with repeatable(deterministic):
         with joint_processes(device) as world:
             folder = leaderboards_folder(leaderboards)
             world.from_leader(lambda: _require_places(folder, protocols, json, auxiliary_out if sizes else None))
-            embedded = None
+            embedded = []
             if not (features or scores or attributes_only):
                 models = _models(run, checkpoint, method, trial, root, allow_leaking, dataset)
-                embedded = embed_models(
-                    models,
-                    rules[0],
-                    device=world.device,
-                    amp=amp,
-                    tf32=tf32,
-                    compiled=compile_,
-                    progress=progress,
-                    world=world,
-                )
+                # Each group has images of its own.
+                embedded = [
+                    embed_models(
+                        models,
+                        replace(rules[0], protocols=group),
+                        device=world.device,
+                        amp=amp,
+                        tf32=tf32,
+                        compiled=compile_,
+                        progress=progress,
+                        world=world,
+                    )
+                    for group in groups
+                ]
             elif features:
                 files = (features, gallery or (), names or ())
                 scored = _score_features(files, rules, name, dataset, root, world)
         if not world.leads:
             return
-        if embedded is not None:
-            scored = [one for rule in rules for one in score_embedded(embedded, rule, progress=progress)]
+        if embedded:
+            scored = [
+                one
+                for group, of_group in zip(groups, embedded, strict=True)
+                for rule in rules
+                for one in score_embedded(of_group, replace(rule, protocols=group), progress=progress)
+            ]
             # What attribute labels reach alone is the same in every query mode.
             scored = list({one.record.id: one for one in scored}.values())
         elif scores:
@@ -219,8 +246,8 @@ def evaluate(
             keep(folder, partial(write_record, record=one.record, per_query=one.per_query))
         if json is not None:
             keep(json, partial(write_json, value=[record_dict(one.record) for one in scored]))
-        if sizes and embedded is not None:
-            _auxiliary(embedded, rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label, keep)
+        if sizes and embedded:
+            _auxiliary(embedded[0], rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label, keep)
     err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
 
 

@@ -20,6 +20,9 @@ DatasetRoot = Annotated[
 MovedRoot = Annotated[
     Path | None, typer.Option("--root", help="Folder of the data set, if it has moved since training.")
 ]
+CorruptModality = Annotated[
+    str, typer.Option("--corrupt-modality", help="Whose images --corrupt concerns: visible, infrared or both.")
+]
 Leaderboards = Annotated[
     Path | None,
     typer.Option(

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vibench.corruption import CorruptionRules
     from vibench.protocols import Protocol, Side
 
 UNKNOWN = "?"
 UNVERIFIED = "*"
+CORRUPTION = "corruption"
+"""In place of a protocol's name: the rules by which test images are corrupted."""
 
 
 def protocols(
@@ -21,10 +26,14 @@ def protocols(
     """List the evaluation protocols, or explain one in full: what it measures, every rule, its fingerprints.
 
     Example: vibench protocols sysu-indoor
+
+    Example: vibench protocols corruption
     """
     from vibench.protocols import load_protocol, protocol_names
 
-    if name is None:
+    if name == CORRUPTION:
+        _explain_corruption()
+    elif name is None:
         _list([load_protocol(known) for known in protocol_names()])
     else:
         _explain(load_protocol(name))
@@ -38,9 +47,9 @@ def _list(known: list[Protocol]) -> None:
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     # A name that is cut short cannot be typed.
     table.add_column("protocol", min_width=max(len(protocol.name) for protocol in known))
-    for column in ("query", "shots", "draws"):
+    for column in ("query", "shot", "draws"):
         table.add_column(column)
-    for column in ("trials", "valid/queries", "gallery"):
+    for column in ("trials", "queries", "gallery"):
         table.add_column(column, justify="right")
     for protocol in known:
         expected = protocol.expected
@@ -58,20 +67,18 @@ def _list(known: list[Protocol]) -> None:
     out.print(table)
     out.print(
         f"Counts are those of the complete data set: {UNKNOWN} where not known, {UNVERIFIED} where only reported. "
-        "In full: vibench protocols NAME"
+        "Of the queries first those with a match within reach. In full: vibench protocols NAME; what --corrupt does to "
+        f"images: vibench protocols {CORRUPTION}"
     )
 
 
 def _explain(protocol: Protocol) -> None:
     from rich.markup import escape
-    from rich.padding import Padding
     from rich.table import Table
 
     from vibench.cli.console import out
 
-    out.print(f"[bold]{protocol.name}[/] version {protocol.version}: {escape(protocol.title)}\n")
-    for paragraph in protocol.description.strip().split("\n\n"):
-        out.print(escape(" ".join(paragraph.split())) + "\n")
+    _print_prose(protocol)
     expected = protocol.expected
     reported = f" (reported by {expected.reported_by})" if expected.reported_by else ""
     rows = {
@@ -86,6 +93,7 @@ def _explain(protocol: Protocol) -> None:
             "standard": "standard: every image of the ranked list counts",
         }[protocol.cmc],
         "ranks": ", ".join(map(str, protocol.ranks)),
+        **({} if protocol.corruption is None else {"corrupted": protocol.corruption.label}),
         "expected queries": _count(expected.queries) + (reported if expected.queries else ""),
         "of which valid": _count(expected.valid_queries) + (reported if expected.valid_queries else ""),
         "expected gallery": _count(expected.gallery) + (reported if expected.gallery else ""),
@@ -101,8 +109,49 @@ def _explain(protocol: Protocol) -> None:
         else:
             table.add_row(f"fingerprint, {draw}", protocol.fingerprint(protocol.dataset, draw))
     out.print(table)
+    _print_changes(protocol.changelog)
+
+
+def _explain_corruption() -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from vibench.cli.console import out
+    from vibench.corruption import corruption_rules
+
+    rules = corruption_rules()
+    _print_prose(rules)
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("visible types", escape(", ".join(rules.visible)))
+    table.add_row("infrared types", escape(", ".join(rules.infrared)))
+    table.add_row("severities", f"1 to {rules.severities}")
+    for kind, severities in rules.alone.items():
+        table.add_row(f"severities of {kind}", f"1 to {severities}")
+    table.add_row("seed", str(rules.seed))
+    out.print(table)
+    _print_changes(rules.changelog)
+
+
+def _print_prose(rules: Protocol | CorruptionRules) -> None:
+    from rich.markup import escape
+
+    from vibench.cli.console import out
+
+    out.print(f"[bold]{rules.name}[/] version {rules.version}: {escape(rules.title)}\n")
+    for paragraph in rules.description.strip().split("\n\n"):
+        out.print(escape(" ".join(paragraph.split())) + "\n")
+
+
+def _print_changes(changelog: Sequence[str]) -> None:
+    from rich.markup import escape
+    from rich.padding import Padding
+
+    from vibench.cli.console import out
+
     out.print("\n[bold]Changes[/], by version")
-    for line in protocol.changelog:
+    for line in changelog:
         out.print(Padding(escape(line), (0, 0, 0, 2)))
 
 

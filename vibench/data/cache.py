@@ -20,7 +20,7 @@ import hashlib
 import os
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,9 +35,9 @@ from vibench.data.cache_build import (
     MARKER,
     RESAMPLING,
     CachePlan,
+    Files,
     build_cache,
     chunk_crc,
-    load_resized,
 )
 from vibench.datasets.listing import is_number
 from vibench.datasets.pixels import ColourCount, View, modality_finding
@@ -136,14 +136,33 @@ def open_cache(
     settings = {"dataset": dataset.name, "height": height, "width": width, "interpolation": interpolation}
     plan = CachePlan(
         folder=place,
-        root=root,
-        paths=tuple(files.get(path, path) for path in index["path"]),
-        views=tuple(map(View, index["modality"], map(int, index["camera"]))),
+        source=Files(root, tuple(files.get(path, path) for path in index["path"]), height, width, interpolation),
+        views=views_of(index),
         height=height,
         width=width,
-        interpolation=interpolation,
+        about={"root": str(root.resolve()), "interpolation": interpolation},
         fingerprint=_fingerprint(settings, root, index, files),
     )
+
+    def check_unchanged() -> None:
+        if _fingerprint(settings, root, index, files) != plan.fingerprint:
+            raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
+
+    cache = open_planned(plan, index, workers, progress, verify=verify, check_built=check_unchanged)
+    _check_modalities(parse_json(read_text(plan.marker))["colours"], dataset, root)
+    return cache
+
+
+def open_planned(
+    plan: CachePlan,
+    index: SampleIndex,
+    workers: int | None = None,
+    progress: Progress = silent,
+    *,
+    verify: bool = False,
+    check_built: Callable[[], None] = lambda: None,
+) -> ImageCache:
+    """The cache of a plan, whose rows are those of ``index``; built where it has to be, and checked then."""
     reason = _unusable(plan, verify)
     if reason:
         with _writing(plan.folder):
@@ -152,17 +171,20 @@ def open_cache(
                 reason = _unusable(plan, verify)
                 if reason:
                     build_cache(plan, index.to_csv(index=False, lineterminator="\n"), workers, progress)
-        if reason and _fingerprint(settings, root, index, files) != plan.fingerprint:
-            raise VibenchError(f"images below {root} changed while their cache was being built; run the command again")
+        if reason:
+            check_built()
     # Of a build that was killed when it was as good as finished.
     with contextlib.suppress(OSError):
         plan.journal.unlink(missing_ok=True)
     images = open_npy(plan.images)
     origin = f"built: {reason}" if reason else "reused"
-    finished = parse_json(read_text(plan.marker))
-    _check_modalities(finished["colours"], dataset, root)
-    equal = tuple(map(tuple, finished["equal"]))
+    equal = tuple(map(tuple, parse_json(read_text(plan.marker))["equal"]))
     return ImageCache(plan.folder, images, index, plan.fingerprint, origin, equal)
+
+
+def views_of(index: SampleIndex) -> tuple[View, ...]:
+    """Of every image of an index."""
+    return tuple(map(View, index["modality"], map(int, index["camera"])))
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -280,8 +302,8 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
     for chunk in chunks_to_compare:
         if chunk_crc(images[chunk * CHUNK_IMAGES : (chunk + 1) * CHUNK_IMAGES]) != checksums[chunk]:
             return "images.npy is damaged"
-    for row in random.sample(range(len(plan.paths)), min(_SAMPLED_IMAGES, len(plan.paths))):
-        now = load_resized(plan.root / plan.paths[row], plan.height, plan.width, plan.interpolation)
+    for row in random.sample(range(len(plan.source)), min(_SAMPLED_IMAGES, len(plan.source))):
+        (now,) = plan.source.part(row, row + 1).pixels()
         if np.abs(now.astype(np.int16) - images[row]).mean() > _SAME_IMAGE:
             return "the images have changed, though not their sizes and times"
     return ""

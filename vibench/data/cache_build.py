@@ -12,8 +12,9 @@ import re
 import shutil
 import zlib
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -37,20 +38,59 @@ RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.
 _JOURNAL_LINE = re.compile(r"([0-9]{1,9}) ([0-9]{1,10})\n")
 
 
+class Source(Protocol):
+    """Where the images of a cache come from; worker processes get parts of it."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def part(self, first: int, end: int) -> Source:
+        """The images from ``first`` up to ``end``, which is left out, as far as there are any."""
+
+    def pixels(self) -> np.ndarray:
+        """All of them, (N, H, W, 3) uint8."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Image files, resized."""
+
+    root: Path
+    paths: tuple[str, ...]
+    """Relative paths, in the order of the rows."""
+    height: int
+    width: int
+    interpolation: str
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def part(self, first: int, end: int) -> Files:
+        """See `Source`."""
+        return replace(self, paths=self.paths[first:end])
+
+    def pixels(self) -> np.ndarray:
+        """See `Source`."""
+        return np.stack(
+            [load_resized(self.root / path, self.height, self.width, self.interpolation) for path in self.paths]
+        )
+
+
 @dataclass(frozen=True)
 class CachePlan:
     """Which images go where."""
 
     folder: Path
-    root: Path
-    paths: tuple[str, ...]
-    """Relative paths of the files, in the order of the rows."""
+    source: Source
     views: tuple[View, ...]
     """Of every image."""
     height: int
     width: int
-    interpolation: str
+    about: dict[str, Any]
+    """What ``cache.json`` says of the images besides."""
     fingerprint: str
+    task: str = "caching images"
+    """What is shown while they are made."""
 
     @property
     def images(self) -> Path:
@@ -80,12 +120,12 @@ class CachePlan:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the array: (N, H, W, 3)."""
-        return (len(self.paths), self.height, self.width, 3)
+        return (len(self.source), self.height, self.width, 3)
 
     @property
     def chunks(self) -> int:
         """Number of chunks; the last may hold fewer than `CHUNK_IMAGES` images."""
-        return -(-len(self.paths) // CHUNK_IMAGES)
+        return -(-len(self.source) // CHUNK_IMAGES)
 
 
 @dataclass(frozen=True)
@@ -93,11 +133,10 @@ class _Chunk:
     """A worker's task: consecutive rows of the array."""
 
     number: int
-    root: str
-    paths: tuple[str, ...]
+    source: Source
+    """Of these rows alone."""
     height: int
     width: int
-    interpolation: str
     target: str
     offset: int
     """Position of the chunk's first byte in the target file."""
@@ -138,15 +177,13 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
         _begin(plan)
     _require_room(plan)
     image_bytes = plan.height * plan.width * 3
-    header_bytes = plan.partial.stat().st_size - len(plan.paths) * image_bytes
+    header_bytes = plan.partial.stat().st_size - len(plan.source) * image_bytes
     tasks = [
         _Chunk(
             number=number,
-            root=str(plan.root),
-            paths=plan.paths[number * CHUNK_IMAGES : (number + 1) * CHUNK_IMAGES],
+            source=plan.source.part(number * CHUNK_IMAGES, (number + 1) * CHUNK_IMAGES),
             height=plan.height,
             width=plan.width,
-            interpolation=plan.interpolation,
             target=str(plan.partial),
             offset=header_bytes + number * CHUNK_IMAGES * image_bytes,
             crc32=known.get(number),
@@ -156,14 +193,14 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
     built: dict[int, _Built] = {}
     with (
         plan.journal.open("a", encoding="ascii", newline="\n") as journal,
-        progress("caching images", len(plan.paths)) as advance,
+        progress(plan.task, len(plan.source)) as advance,
         closing(map_in_processes(_build_chunk, tasks, workers)) as done,
     ):
         for task, chunk in done:
             built[task.number] = chunk
             journal.write(f"{task.number} {chunk.crc32}\n")
             journal.flush()
-            advance(len(task.paths))
+            advance(len(task.source))
     with plan.partial.open("rb") as written:
         os.fsync(written.fileno())
     plan.partial.replace(plan.images)
@@ -172,11 +209,10 @@ def build_cache(plan: CachePlan, index_csv: str, workers: int | None = None, pro
     finished = {
         "format": FORMAT,
         "fingerprint": plan.fingerprint,
-        "root": str(plan.root.resolve()),
+        **plan.about,
         "height": plan.height,
         "width": plan.width,
-        "interpolation": plan.interpolation,
-        "images": len(plan.paths),
+        "images": len(plan.source),
         "images_mtime_ns": plan.images.stat().st_mtime_ns,
         "index_sha256": sha256_file(plan.index),
         "chunk_images": CHUNK_IMAGES,
@@ -225,20 +261,15 @@ def _require_room(plan: CachePlan) -> None:
 
 def _build_chunk(task: _Chunk) -> _Built:
     """Write one chunk into the target unless an earlier build did."""
-    shape = (len(task.paths), task.height, task.width, 3)
-    size = len(task.paths) * task.height * task.width * 3
+    shape = (len(task.source), task.height, task.width, 3)
+    size = len(task.source) * task.height * task.width * 3
     # Written as a file: on a full disk a store through a memory map would kill the process.
     with Path(task.target).open("r+b") as target:
         target.seek(task.offset)
         if task.crc32 is not None and zlib.crc32(found := target.read(size)) == task.crc32:
             pixels = np.frombuffer(found, dtype=np.uint8).reshape(shape)
         else:
-            pixels = np.stack(
-                [
-                    load_resized(Path(task.root) / path, task.height, task.width, task.interpolation)
-                    for path in task.paths
-                ]
-            )
+            pixels = task.source.pixels()
             target.seek(task.offset)
             target.write(pixels.data)
     return _Built(chunk_crc(pixels), tuple(map(pixel_facts, pixels)))

@@ -53,8 +53,9 @@ def copy_of(dataset: Dataset, claims: Claims) -> Path | None:
 
 
 def protocols_of(layout: str) -> tuple[Protocol, ...]:
-    """The protocols of a data set's layout."""
-    return tuple(protocol for protocol in map(load_protocol, protocol_names()) if protocol.layout == layout)
+    """The protocols of a data set's layout; those of corrupted images draw the same galleries."""
+    known = map(load_protocol, protocol_names())
+    return tuple(protocol for protocol in known if protocol.layout == layout and protocol.corruption is None)
 
 
 def images_of(index: SampleIndex) -> Images:

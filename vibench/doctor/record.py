@@ -115,6 +115,7 @@ def _show(record: Record, diagnosis: Diagnosis) -> None:
         ("data set", f"{record.dataset} {record.dataset_version}".strip()),
         ("protocol", f"{record.protocol}, version {record.protocol_version}"),
         ("draw", record.draw),
+        ("corruption", "none" if record.corruption is None else record.corruption.label),
         ("distance", record.distance),
         ("re-ranking", record.rerank),
         ("test-time information", record.test_time_information),

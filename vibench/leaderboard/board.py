@@ -1,11 +1,11 @@
 """Boards: which rows stand together, in which order, and which of them hold a rank.
 
 A board holds one data set (of a twin: one version of it), one protocol and one fingerprint, so all its measured rows
-were scored by the same rules on the same galleries. Models that were trained on another data set than they are tested
-on have boards of their own. Runs that differ in nothing but the seed are one row
-(`vibench.records.seeds`). Inside a board, rows of equal supervision and test-time information form a section and are
-ranked among themselves by rank-1, measured rows among measured and published among published ones: nobody has the
-per-query outcomes of a published number, so that nothing says how sure its distance from a measured one is.
+were scored by the same rules on the same galleries. Corrupted images have boards of their own, one per severity, and so
+have models that were trained on another data set than they are tested on. Runs that differ in nothing but the seed are
+one row (`vibench.records.seeds`). Inside a board, rows of equal supervision and test-time information form a section
+and are ranked among themselves by rank-1, measured rows among measured and published among published ones: nobody has
+the per-query outcomes of a published number, so that nothing says how sure its distance from a measured one is.
 
 A measured row holds a range of places: from one plus the number of rows that are surely better to the number of rows
 that are not surely worse, itself included (`vibench.leaderboard.certainty`). Of a single seed, sure is only what other
@@ -24,7 +24,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import NamedTuple
 
+from vibench.corruption import Corruption
 from vibench.datasets.registry import is_synthetic
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.certainty import Certainty
@@ -34,14 +36,42 @@ from vibench.leaderboard.method_facts import OTHER_DRAW, UNKNOWN
 from vibench.leaderboard.reproduction import with_reproduction
 from vibench.leaderboard.row import LEAKING, NOT_AUDITED, NOT_LEARNT, OTHER_PRINT, QUOTED, Row, Score, section_of
 from vibench.leaderboard.sections import Section, sections_of
-from vibench.protocols import load_protocol
+from vibench.protocols import load_protocol, protocol_names
 from vibench.records.schema import Record
 
 OFFICIAL_PERMUTATIONS = "75310f6168ce0359ce114e7d3c401d69b4202325896aed3bce28f51942a45543"
 """SHA-256 of the draws of the ``rand_perm_cam.mat`` that SYSU-MM01's authors publish."""
 
-_Key = tuple[str, str, str, str, str, str]
-"""Data set, its version, protocol, draw, fingerprint, data set of the training: what a board stands for."""
+
+class _Key(NamedTuple):
+    """What a board stands for."""
+
+    dataset: str
+    dataset_version: str
+    protocol: str
+    draw: str
+    fingerprint: str
+    trained_on: str
+    """The data set of the training, where it is another."""
+    corruption: Corruption | None
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, as far as other boards of the data set leave it to it."""
+        known = self.protocol in protocol_names() and load_protocol(self.protocol).corruption is not None
+        slug = "" if self.corruption is None or known else self.corruption.slug
+        draw = "" if self.draw == "none" else self.draw
+        # It becomes the name of a file, whatever a record says.
+        origin = "-".join(re.findall(r"[A-Za-z0-9.]+", self.trained_on))[:100]
+        parts = (self.protocol, slug, draw, self.dataset_version, "from" if origin else "", origin)
+        return "-".join(part for part in parts if part)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Clean boards before those of corrupted images, and those of transfer."""
+        corruption = "" if self.corruption is None else self.corruption.label
+        return (*self[:3], self.trained_on, corruption, self.draw, self.fingerprint)
+
 
 _LEAKING_AUDIT = "leaking-split"
 
@@ -62,6 +92,8 @@ class Board:
     """Published rows of ablation tables, in their order: never ranked, they stand beside what was measured again."""
     trained_on: str = ""
     """The data set of the training, as records say it, where it is another."""
+    corruption: Corruption | None = None
+    """What happened to the test images of all its rows; None: nothing."""
     chance: Mapping[str, float] = field(default_factory=dict)
     """Percent, per metric ``r1`` and ``map``: what a random order of its galleries scores; empty where unknown."""
 
@@ -105,39 +137,47 @@ def build_boards(
     catalogue = registered_methods() if catalogue is None else catalogue
     measured: dict[_Key, list[Record]] = {}
     for record in records:
-        rules = (record.dataset, record.dataset_version, record.protocol, record.draw, record.fingerprint)
-        measured.setdefault((*rules, record.run.trained_on), []).append(record)
+        key = _Key(
+            record.dataset,
+            record.dataset_version,
+            record.protocol,
+            record.draw,
+            record.fingerprint,
+            record.run.trained_on,
+            record.corruption,
+        )
+        measured.setdefault(key, []).append(record)
     printed: dict[_Key, list[Row]] = {}
     fingerprint_of = cache(protocol_fingerprint)
     for row in published:
         for draw in _draws(row):
             fingerprint = fingerprint_of(row.protocol, row.dataset, draw)
-            key = (row.dataset, "", row.protocol, draw, fingerprint, row.trained_on)
+            corruption = load_protocol(row.protocol).corruption
+            key = _Key(row.dataset, "", row.protocol, draw, fingerprint, row.trained_on, corruption)
             printed.setdefault(key, []).append(_published_row(row, ignore_audits))
     proven = catalogue.proven()
-    keys = sorted({*measured, *printed})
-    stems = Counter((key[0], _stem(key)) for key in keys)
+    keys = sorted({*measured, *printed}, key=lambda key: key.order)
+    stems = Counter((key.dataset, key.stem) for key in keys)
     boards = []
     for key in keys:
-        dataset, version, protocol, draw, fingerprint, trained_on = key
-        stem = _stem(key)
-        name = stem if stems[dataset, stem] == 1 else f"{stem}-{fingerprint[:8]}"
+        name = key.stem if stems[key.dataset, key.stem] == 1 else f"{key.stem}-{key.fingerprint[:8]}"
         beside = printed.get(key, [])
-        own = measured_rows(measured.get(key, []), is_synthetic(dataset), catalogue, beside)
+        own = measured_rows(measured.get(key, []), is_synthetic(key.dataset), catalogue, beside)
         own, chance = (own, {}) if certainty is None else _against_chance(own, certainty)
         beside = with_reproduction(beside, own, proven)
         rows = [*own, *(row for row in beside if not row.variant)]
         boards.append(
             Board(
-                dataset,
-                version,
-                protocol,
-                draw,
-                fingerprint,
+                key.dataset,
+                key.dataset_version,
+                key.protocol,
+                key.draw,
+                key.fingerprint,
                 name,
                 sections_of(rows, ignore_audits, certainty),
                 printed_variants=tuple(row for row in beside if row.variant),
-                trained_on=trained_on,
+                trained_on=key.trained_on,
+                corruption=key.corruption,
                 chance=chance,
             )
         )
@@ -159,15 +199,9 @@ def _against_chance(rows: Sequence[Row], certainty: Certainty) -> tuple[list[Row
 def _draws(row: PublishedRow) -> tuple[str, ...]:
     if row.draw not in (UNKNOWN, OTHER_DRAW):
         return (row.draw,)
-    return ("seeded", "official") if row.dataset == "sysu-mm01" else ("seeded",)
-
-
-def _stem(key: _Key) -> str:
-    _, version, protocol, draw, _, trained_on = key
-    # It becomes the name of a file, whatever a record says.
-    origin = "-".join(re.findall(r"[A-Za-z0-9.]+", trained_on))[:100]
-    parts = (protocol, "" if draw == "none" else draw, version, "from" if origin else "", origin)
-    return "-".join(part for part in parts if part)
+    if row.dataset != "sysu-mm01":
+        return ("seeded",)
+    return tuple(draw for draw in ("seeded", "official") if draw in load_protocol(row.protocol).draws)
 
 
 def _published_row(row: PublishedRow, ignore_audits: bool) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vibench.corruption import MIXED, Corruption
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cost import CostKind, CostTable
 from vibench.leaderboard.method_facts import UNKNOWN
@@ -20,7 +21,18 @@ def board_title(board: Board) -> str:
     draw = "" if board.draw == "none" else f", {board.draw} draw"
     data = f"{board.dataset} {board.dataset_version}".strip() + (" (synthetic data)" if board.synthetic else "")
     origin = f"{board.trained_on} → " if board.trained_on else ""
-    return f"{origin}{data}: {board.protocol}{draw}"
+    corrupted = "" if board.corruption is None else f", corrupted ({board.corruption.label})"
+    return f"{origin}{data}: {board.protocol}{draw}{corrupted}"
+
+
+def corruption_text(corruption: Corruption) -> str:
+    """What happened to the test images, in a sentence."""
+    whose = " and ".join(corruption.modalities)
+    severity = "one of five severities" if corruption.severity is None else f"severity {corruption.severity}"
+    if corruption.kind == MIXED:
+        return f"Every {whose} test image was corrupted: one of twenty types, {severity}, drawn by its name."
+    severity = "a severity drawn by its name" if corruption.severity is None else severity
+    return f"Every {whose} test image was corrupted: {corruption.kind}, {severity}."
 
 
 def section_title(section: Section) -> str:

@@ -14,6 +14,7 @@ from vibench.leaderboard.cells import (
     METRIC_TITLES,
     board_title,
     comparison_remarks,
+    corruption_text,
     cost_text,
     cost_title,
     row_name,
@@ -103,6 +104,8 @@ def _preamble(board: Board) -> str:
         f"Protocol `{board.protocol}`, draw `{board.draw}`, fingerprint `{board.fingerprint[:16]}`. Scores in percent, "
         f"published rows as printed ({ABSENT}: not printed, not measured or not known). "
     )
+    if board.corruption is not None:
+        about += f"{corruption_text(board.corruption)} "
     printed = any(row.source == "published" for row in board.rows)
     if board.measured:
         about += f"{_MEASURED}\n\n{_RANKS}"

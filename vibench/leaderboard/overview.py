@@ -42,7 +42,9 @@ class _Entry:
 def overview(boards: Sequence[Board], catalogue: Catalogue | None = None) -> list[str]:
     """Markdown paragraphs: a table of the boards on real data, and one of those of twins, as far as there are any."""
     catalogue = catalogue or registered_methods()
-    boards = sorted((board for board in boards if not board.trained_on), key=_board_order)
+    # Scores of corrupted images, and of transfer, have no place beside the plain ones.
+    plain = (board for board in boards if board.corruption is None and not board.trained_on)
+    boards = sorted(plain, key=_board_order)
     parts = []
     real = [board for board in boards if not board.synthetic and (board.measured or not _multi_shot(board))]
     twins = [board for board in boards if board.synthetic and board.measured]

@@ -160,14 +160,20 @@ def _is_percent(value: str) -> bool:
     return value == "" or (re.fullmatch(r"\d{1,3}(\.\d+)?", value) is not None and float(value) <= 100)
 
 
-_DIRECTIONS = {"regdb": ("v2t", "t2v"), "llcm": ("v2i", "i2v", "v2i-as-scripted"), "sysu-mm01": ("",)}
+_SEARCHES = ("all", "indoor", "all-c-as-scripted", "indoor-c-as-scripted")
+"""The searches of SYSU-MM01: those of its protocols."""
+_DIRECTIONS = {
+    "regdb": ("v2t", "t2v", "v2t-c-as-scripted", "t2v-c-as-scripted"),
+    "llcm": ("v2i", "i2v", "v2i-as-scripted"),
+    "sysu-mm01": ("",),
+}
 """The directions of each data set: those of its protocols."""
 _EVERY_DIRECTION = tuple(direction for directions in _DIRECTIONS.values() for direction in directions)
 _PERCENT = Column("a percentage such as 54.75, or empty", _is_percent)
 _METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {
     "dataset": one_of(*DATASETS),
-    "search": one_of("all", "indoor", ""),
+    "search": one_of(*_SEARCHES, ""),
     "shot": one_of("single", "multi", ""),
     "direction": one_of(*_EVERY_DIRECTION),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,11 +47,17 @@ def gallery_problems(records: Mapping[Path, Record]) -> list[str]:
 
 
 def protocol_of(record: Record) -> Protocol | None:
-    """The protocol file that a record is of; None for an unknown or an older one."""
+    """The protocol file that a record is of, with the corruption of the record; None for an unknown or an older one."""
     if record.protocol not in protocol_names():
         return None
     protocol = load_protocol(record.protocol)
-    return protocol if protocol.version == record.protocol_version else None
+    if protocol.version != record.protocol_version:
+        return None
+    try:
+        # Most corruptions were asked for, and do not stand in the protocol's file.
+        return replace(protocol, corruption=record.corruption)
+    except ValueError:
+        return None
 
 
 def _fingerprint_problem(record: Record, protocol: Protocol) -> str:

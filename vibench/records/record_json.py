@@ -28,6 +28,10 @@ def record_dict(record: Record) -> dict[str, Any]:
         del content["profile"]["repaired_queries"]
     if not content["run"]["trained_on"]:
         del content["run"]["trained_on"]
+    if content["corruption"] is None:
+        del content["corruption"]
+    else:
+        content["corruption"]["modalities"] = list(content["corruption"]["modalities"])
     content["trials"] = list(content["trials"])
     content["cmc"] = list(content["cmc"])
     content["notes"] = list(content["notes"])

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, Literal
 
+from vibench.corruption import Corruption
 from vibench.evaluation.result import METRICS, Evaluation, TrialScore
 from vibench.files.digests import canonical_json, sha256_text
 from vibench.records.migrations import SCHEMA_VERSION
@@ -138,6 +139,8 @@ class Record:
     test_attributes: str
     """Where the attributes of test images came from: ``pred``, ``gt``, ``const`` or ``shuffle``; empty for none."""
     notes: tuple[str, ...] = ()
+    corruption: Corruption | None = None
+    """What happened to the test images; None, and absent from the file: they were as they are."""
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -156,8 +159,8 @@ class Record:
             del content[key]
         for key in _VOLATILE_RUN:
             del content["run"][key]
-        for key in ("feature", "test_attributes"):
-            # Version 1 had no such field at first, and its records keep the ids they were given then.
+        for key in ("feature", "test_attributes", "corruption"):
+            # Older records have no such field, and keep the ids they were given then.
             if not content[key]:
                 del content[key]
         for key in ("compiled", "training_precision", "recipe", "incomplete", "trained_on"):
@@ -192,6 +195,7 @@ def record_from_evaluation(
     created: str | None = None,
     notes: tuple[str, ...] = (),
     test_attributes: str = "",
+    corruption: Corruption | None = None,
 ) -> Record:
     """The record of an evaluation.
 
@@ -236,6 +240,7 @@ def record_from_evaluation(
         notes=evaluation.notes + notes,
         feature=feature,
         test_attributes=test_attributes,
+        corruption=corruption,
     )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vibench.corruption import Corruption, parse_corruptions
 from vibench.errors import UsageError, cited, suggestion
+from vibench.protocols import load_protocol, require_clean
 from vibench.records.schema import Record
 from vibench.records.store import read_record
 
@@ -43,10 +45,13 @@ class Wanted:
     draw: str = ""
     query_mode: str = "all"
     rerank: str = "none"
+    corruption: Corruption | None = None
+    """None: of clean images."""
 
     def matches(self, record: Record) -> bool:
         """Whether a label may mean this record."""
-        return (record.query_mode, record.rerank) == (self.query_mode, self.rerank) and all(
+        rules = (record.query_mode, record.rerank, record.corruption)
+        return rules == (self.query_mode, self.rerank, self.corruption) and all(
             not wanted or wanted == found
             for wanted, found in (
                 (self.dataset, record.dataset),
@@ -54,6 +59,21 @@ class Wanted:
                 (self.draw, record.draw),
             )
         )
+
+
+def wanted_corruption(protocol: str, request: str, modality: str) -> Corruption | None:
+    """The one corruption that a request means, else that of the protocol's own rules; both may be empty.
+
+    Raises `UsageError` for an unknown protocol, and for a request that means several or does not fit the protocol.
+    """
+    if not request:
+        return load_protocol(protocol).corruption if protocol else None
+    if protocol:
+        require_clean(load_protocol(protocol), request)
+    found = parse_corruptions(request, modality)
+    if len(found) > 1:
+        raise UsageError(f"--corrupt {request}: means {len(found)} boards; name one, such as {found[0].request}.")
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -152,6 +172,7 @@ def _one_setting(name: str, labelled: Mapping[Path, Record], wanted: Wanted) -> 
 def _described(wanted: Wanted) -> str:
     parts = (wanted.dataset, wanted.protocol, f"of the {wanted.draw} draw" if wanted.draw else "")
     modes = f"of query mode {wanted.query_mode} and re-ranking {wanted.rerank}"
+    modes += ", of clean images" if wanted.corruption is None else f", corrupted by {wanted.corruption.label}"
     return ", ".join([part for part in parts if part] + [modes])
 
 

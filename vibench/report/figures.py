@@ -14,6 +14,7 @@ from vibench.leaderboard.cells import board_title
 from vibench.report.charts.boards import cameras_chart, cmc_chart, cost_chart, trials_chart
 from vibench.report.charts.methods import ablation_chart, training_chart
 from vibench.report.charts.overview import overview_chart, timeline_chart
+from vibench.report.charts.robustness import severity_chart
 from vibench.report.frames import (
     MOST_CURVES,
     Line,
@@ -23,6 +24,7 @@ from vibench.report.frames import (
     cost_frames,
     identities,
     scores_frame,
+    severity_frame,
     timeline_frame,
     trials_frame,
 )
@@ -57,7 +59,8 @@ class Figure:
 
 
 def overview_figures(lines: Sequence[Line]) -> Iterator[Figure]:
-    """Charts over all boards; twins never stand beside real data."""
+    """Charts over all boards; twins never stand beside real data, nor scores of corrupted images beside clean ones."""
+    every, lines = lines, [line for line in lines if line.board.corruption is None]
     real, twins = ([line for line in lines if line.board.synthetic is kind] for kind in (False, True))
     if len(frame := timeline_frame(real)):
         protocols = (tuple(sorted(frame["protocol"].unique())),)
@@ -67,6 +70,9 @@ def overview_figures(lines: Sequence[Line]) -> Iterator[Figure]:
             yield Figure(
                 f"overview-{name.replace(' ', '-')}", f"Rank-1 by protocol: {name}", overview_chart, frame, wide=True
             )
+    if len(frame := severity_frame(every)):
+        settings = (tuple(frame["setting"].unique()),)
+        yield Figure("severity", "Rank-1 over the severity of corruptions", severity_chart, frame, settings, _SEVERITY)
 
 
 def board_figures(board: Board, lines: Sequence[Line], key: str) -> Iterator[Figure]:
@@ -104,6 +110,7 @@ _TIMELINE = (
     "The staircase joins the best so far of those that look at nothing but the query and each gallery image, as far as "
     "papers say, have no major audit finding and stand in a paper's own table. Nobody may know which draw a paper used."
 )
+_SEVERITY = f"The same models on the same galleries; at most the {MOST_CURVES} best by their mean over severities."
 _COST = "Bubbles grow with the parameters of testing. The staircase joins what nothing of equal information beats."
 _CMC = f"At most the {MOST_CURVES} best by rank-1."
 _CAMERAS = (

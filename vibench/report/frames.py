@@ -6,20 +6,21 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vibench.corruption import Corruption
 from vibench.errors import UsageError
 from vibench.leaderboard.ablations import AblationBoard
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title, row_name, score_text, variant_text
 from vibench.leaderboard.cost import CostKind, cost_kinds, cost_of, cost_tables
 from vibench.leaderboard.rank import Rank
-from vibench.leaderboard.row import LEAKING, Row
+from vibench.leaderboard.row import LEAKING, NOT_LEARNT, Row
 from vibench.protocols import load_protocol, protocol_names
 from vibench.report.outcomes import Outcome
 from vibench.training.folder import RunFolder
@@ -150,6 +151,54 @@ def labelled(frame: pd.DataFrame, chosen: str, x: str, logarithmic: bool = False
 
 _LETTER, _LINE = 0.018, 0.06
 """Width of a letter and height of a line, as shares of a chart's extents."""
+
+
+def severity_frame(lines: Sequence[Line]) -> pd.DataFrame:
+    """Scores of the same models over the severity of a corruption for `severity_chart`, by its settings.
+
+    A curve has at least two severities, and begins at 0 with the models' scores on clean images where these are known.
+    """
+    # A model that finds nobody any more at some severity has learnt all the same.
+    measured = [line for line in lines if line.outcomes and not set(line.row.obstacles) - {NOT_LEARNT}]
+    curves: dict[tuple[tuple[object, ...], str], dict[int, Line]] = {}
+    for line in measured:
+        corruption = line.board.corruption
+        if corruption is not None and corruption.severity is not None:
+            setting = _severity_setting(line.board, replace(corruption, severity=None))
+            curves.setdefault((_models_of(line), setting), {})[corruption.severity] = line
+    clean = {_models_of(line): line for line in measured if line.board.corruption is None}
+    parts: dict[str, list[tuple[float, list[dict[str, Any]]]]] = {}
+    for (models, setting), curve in curves.items():
+        if len(curve) < 2:
+            continue
+        mean = float(np.mean([line.row.scores["r1"].value for line in curve.values()]))
+        start = clean.get(models)
+        points = [*([] if start is None else [(0, start)]), *sorted(curve.items())]
+        rows = [
+            {"setting": setting, "name": line.name, "severity": severity, "records": line.records}
+            | {metric: line.row.scores[metric].value for metric in ("r1", "map")}
+            for severity, line in points
+        ]
+        parts.setdefault(setting, []).append((mean, rows))
+    best = [
+        row
+        for _, found in sorted(parts.items())
+        for _, rows in sorted(found, key=lambda one: -one[0])[:MOST_CURVES]
+        for row in rows
+    ]
+    return pd.DataFrame(best, columns=["setting", "name", "severity", "r1", "map", "records"])
+
+
+def _models_of(line: Line) -> tuple[object, ...]:
+    """What the points of a curve share: the models, and all rules but for the corruption."""
+    board, checkpoints = line.board, {outcome.record.run.checkpoint_sha256 for outcome in line.outcomes}
+    rules = board.dataset, board.dataset_version, board.protocol, board.draw, line.row.section
+    return (*rules, line.name, *sorted(checkpoints))
+
+
+def _severity_setting(board: Board, corruption: Corruption) -> str:
+    draw = "" if board.draw in ("none", "seeded") else f", {board.draw} draw"
+    return f"{_setting(board)}{draw}: {corruption.label}"
 
 
 @dataclass(frozen=True)

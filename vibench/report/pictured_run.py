@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from vibench.data.cache import ImageCache, open_cache
+from vibench.data.corruption.cache import caches_by_modality
 from vibench.errors import UsageError, VibenchWarning
 from vibench.evaluation.draws import Trial, draw_trials
 from vibench.evaluation.features import Features
@@ -39,7 +40,8 @@ class PicturedRun:
     method: Method
     """Its network, in eval mode."""
     device: torch.device
-    cache: ImageCache
+    caches: Mapping[str, ImageCache]
+    """Of its images, by modality."""
     features: Features
     """The embeddings of its test images."""
     images: Images
@@ -81,8 +83,9 @@ class PicturedRun:
 
     def pixels(self, row: int) -> np.ndarray:
         """The image of a row, (H, W, 3) uint8, of the size that the network takes."""
-        (cached,) = self.cache.rows([self.paths[row]])
-        return np.array(self.cache.images[cached])
+        cache = self.caches[str(self.images.modalities[row])]
+        (cached,) = cache.rows([self.paths[row]])
+        return np.array(cache.images[cached])
 
 
 def find_model(
@@ -146,11 +149,12 @@ def picture_run(
     own = own_distances(embedded, rules)
     (evaluation,) = evaluate_embedded(embedded, rules, own, progress=progress)
     size = model.recipe.input
+    cache = open_cache(model.dataset, model.root, size.height, size.width, size.interpolation)
     return PicturedRun(
         model=model,
         method=embedded.method,
         device=embedded.device,
-        cache=open_cache(model.dataset, model.root, size.height, size.width, size.interpolation),
+        caches=caches_by_modality(cache, model.dataset, protocol.corruption),
         features=embedded.extractions[model.split].features,
         images=images,
         protocol=protocol,

@@ -136,7 +136,8 @@ def dataset_text(board: Board) -> str:
 
 def protocol_text(board: Board) -> str:
     """Its protocol and draw, likewise."""
-    return board.protocol + ("" if board.draw == "none" else f", {board.draw} draw")
+    corrupted = "" if board.corruption is None else f", corrupted ({board.corruption.label})"
+    return board.protocol + ("" if board.draw == "none" else f", {board.draw} draw") + corrupted
 
 
 def _information(line: Line) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,15 @@ class PeakMemory:
     def headline(self) -> int | None:
         """The figure a table shows: allocated on CUDA, resident on CPU."""
         return self.allocated if self.allocated is not None else self.resident
+
+
+def largest_memory(peaks: Sequence[PeakMemory]) -> PeakMemory:
+    """The highest use of each kind in any of several blocks."""
+
+    def largest(kind: str) -> int | None:
+        return max((size for peak in peaks if (size := getattr(peak, kind)) is not None), default=None)
+
+    return PeakMemory(largest("allocated"), largest("reserved"), largest("resident"))
 
 
 class PeakMemoryReading:

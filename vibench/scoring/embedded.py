@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vibench.data.corruption.corrupt import require_libraries
 from vibench.datasets.passed_over import empty_note
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
@@ -60,6 +61,9 @@ def embed_models(
     check_protocols(rules.protocols, models[0])
     check_together(models)
     permutations_of(rules, models[0].root)
+    corruption = rules.corruption
+    if corruption is not None:
+        require_libraries(corruption)
     models = [_on_copy(model, rules) for model in models]
     place = resolve_device(device)
     precision = resolve_precision(amp, place, models[0].recipe.optimizer.precision, tf32)
@@ -72,6 +76,7 @@ def embed_models(
             feature=rules.feature or EMBEDDING,
             cache=cache,
             given=rules.given,
+            corruption=corruption,
             compiled=compiled,
             progress=progress,
             world=world,

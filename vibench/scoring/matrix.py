@@ -17,7 +17,7 @@ from vibench.runtime.progress import Progress, silent
 from vibench.scoring.matrix_file import read_scores_file
 from vibench.scoring.matrix_places import COMPLETE_SCORES, placed_by_split
 from vibench.scoring.provenance import combined
-from vibench.scoring.rules import Rules, permutations_of
+from vibench.scoring.rules import Rules, check_clean, permutations_of
 from vibench.scoring.score import Scored
 
 INFORMATION = ("gallery", "queries", "attributes", "heatmaps")
@@ -104,6 +104,7 @@ def declared_information(text: str) -> str:
 
 def check_rules(rules: Rules) -> None:
     """Raise `UsageError` for rules that ask for something else than the scores themselves."""
+    check_clean(rules.protocols, "scores")
     for asked, option, why in (
         (rules.rerank != "none", f"--rerank {rules.rerank}", "re-ranking needs all pairs of images, of one side too"),
         (rules.distance is not None, f"--distance {rules.distance}", "scores are ranked as they are"),

@@ -12,7 +12,7 @@ from vibench.methods.registry import get_method
 from vibench.profiling.flops import count_flops
 from vibench.profiling.parameters import count_parameters
 from vibench.records.schema import OFFICIAL, Cost, RunInfo
-from vibench.runtime.memory import PeakMemory
+from vibench.runtime.memory import largest_memory
 from vibench.scoring.embedded import Embedded
 from vibench.scoring.extraction import Extraction
 from vibench.scoring.trained import TrainedModel
@@ -83,16 +83,9 @@ def cost_of(method: Method, models: Sequence[TrainedModel], extractions: Sequenc
         flops_per_image=count_flops(method, size.height, size.width),
         embedding_size=int(extractions[0].features.features.shape[1]),
         extraction_images_per_second=images / seconds,
-        training_memory=_largest([model.timing.memory for model in models if model.timing is not None]),
-        extraction_memory=_largest([found.memory for found in extractions]),
+        training_memory=largest_memory([model.timing.memory for model in models if model.timing is not None]),
+        extraction_memory=largest_memory([found.memory for found in extractions]),
     )
-
-
-def _largest(peaks: Sequence[PeakMemory]) -> PeakMemory:
-    def largest(kind: str) -> int | None:
-        return max((size for peak in peaks if (size := getattr(peak, kind)) is not None), default=None)
-
-    return PeakMemory(largest("allocated"), largest("reserved"), largest("resident"))
 
 
 def combined(digests: Sequence[str]) -> str:

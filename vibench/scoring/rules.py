@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vibench.corruption import Corruption
 from vibench.datasets.listing import located
 from vibench.datasets.permutations import Permutations, read_permutations
 from vibench.errors import UsageError
-from vibench.protocols import Protocol, load_protocol
+from vibench.protocols import Protocol, corrupted, load_protocol
 from vibench.scoring.attributes import GivenAttributes
 from vibench.scoring.trained import TrainedModel
 
@@ -44,6 +45,15 @@ class Rules:
     """What sets ``allow_incomplete`` where this was asked for, for sentences."""
 
     @property
+    def corruption(self) -> Corruption | None:
+        """What happens to the test images; `UsageError` where the protocols do not agree about it."""
+        found = corrupted(self.protocols)
+        if len(found) > 1:
+            names = [" and ".join(protocol.name for protocol in group) for group in found]
+            raise UsageError(f"protocols {', and '.join(names)} are of other images each; evaluate them apart.")
+        return found[0][0].corruption if found else None
+
+    @property
     def complete_copy(self) -> str:
         """What to do where a copy of a data set lacks test images, as half a sentence."""
         return (
@@ -75,6 +85,16 @@ def check_protocols(protocols: Sequence[Protocol], model: TrainedModel) -> None:
                 f"--protocol {protocol.name}: is a protocol of {protocol.layout}, but {model.path} {how} on "
                 f"{model.dataset.name}; 'vibench protocols' lists the protocols of each data set, and --dataset tests "
                 "on another."
+            )
+
+
+def check_clean(protocols: Sequence[Protocol], what: str) -> None:
+    """`UsageError` for protocols of corrupted images where ``what`` is evaluated, of which nobody knows the images."""
+    for protocol in protocols:
+        if protocol.corruption is not None:
+            raise UsageError(
+                f"--protocol {protocol.name}: is of corrupted images, and {what} do not say of which images they are; "
+                "evaluate a RUN or a --checkpoint."
             )
 
 

@@ -36,7 +36,7 @@ from vibench.scoring.notes import (
     training_notes,
 )
 from vibench.scoring.provenance import combined, cost_of, run_info
-from vibench.scoring.rules import Rules, permutations_of
+from vibench.scoring.rules import Rules, check_clean, permutations_of
 from vibench.scoring.trained import TrainedModel
 
 
@@ -60,6 +60,7 @@ def score_models(
 ) -> list[Scored]:
     """Evaluate one model, or one model per train/test split, and return one record per protocol and draw.
 
+    Protocols must agree about what happens to the images (`vibench.protocols.corrupted` puts them in groups that do).
     With attribute labels given (``gt``), another record per protocol follows: what the labels reach by themselves.
     Raises `UsageError` for protocols of another data set and for models that do not belong together, and
     `VibenchError` where a model was trained on an identity it would be tested on, unless the model says
@@ -109,12 +110,14 @@ def score_embedded(embedded: Embedded, rules: Rules, *, progress: Progress = sil
                     *masking_notes(rules),
                 ),
                 test_attributes=test_attributes,
+                corruption=rules.corruption,
             ),
             evaluation.per_query,
         )
         for evaluation in evaluations
     ]
-    if test_attributes == "gt":
+    # Labels alone are the same whatever happens to the images.
+    if test_attributes == "gt" and rules.corruption is None:
         indices = {model.split: model.test_index for model in models}
         scored += score_attributes(
             first.dataset, first.root, indices, rules, device=str(embedded.device), progress=progress
@@ -135,6 +138,7 @@ def score_attributes(
 
     ``indices`` are the test images of each split. Of the rules, protocols, draws and the table of labels count.
     """
+    check_clean(rules.protocols, "attribute labels")
     place = resolve_device(device)
     version = dataset.version(root) if root.is_dir() else ""
     meta = {"dataset": dataset.name, "dataset_version": version}
@@ -222,6 +226,7 @@ def score_features(
     """
     if rules.mask_same_location:
         raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
+    check_clean(rules.protocols, "features")
     place = resolve_device(device)
     if rules.feature:
         features = [named_feature(found, rules.feature) for found in features]

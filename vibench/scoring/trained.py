@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from vibench.data.cache import open_cache, shared_images, shared_images_note
+from vibench.corruption import Corruption
+from vibench.data.cache import ImageCache, open_cache, shared_images, shared_images_note
+from vibench.data.corruption.cache import caches_by_modality
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
 from vibench.datasets.joined import JoinedDataset, parts_of, trained_identities, training_dataset
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
@@ -24,6 +26,7 @@ from vibench.methods.sections import Recipe
 from vibench.runtime.devices import Precision
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.attributes import GivenAttributes
+from vibench.scoring.corrupted import corruption_note, extract_apart
 from vibench.scoring.extraction import EMBEDDING, Extraction, extract_features
 from vibench.scoring.joint import extract_jointly
 from vibench.training.checkpoint import (
@@ -163,6 +166,7 @@ class TrainedModel:
         feature: str = EMBEDDING,
         cache: Path | None = None,
         given: GivenAttributes | None = None,
+        corruption: Corruption | None = None,
         compiled: bool = False,
         progress: Progress = silent,
         world: World = ALONE,
@@ -171,7 +175,8 @@ class TrainedModel:
 
         ``feature`` names the output of `Method.embed` that is taken. ``cache`` is the folder of image caches, by
         default that of `vibench.data.cache.open_cache`. ``given``: where a method that takes attributes has them from;
-        None: its default. ``compiled``: by code of `torch.compile`. The processes of ``world`` share the images.
+        None: its default. ``corruption``: what happens to the images first. ``compiled``: by code of `torch.compile`.
+        The processes of ``world`` share the images.
         """
         size = self.recipe.input
         index = self.test_index
@@ -189,16 +194,17 @@ class TrainedModel:
             "precision": precision.name,
             **({"compiled": True} if compiled else {}),
             **({"trial": self.split} if self.dataset.trials > 1 else {}),
+            **({"corruption": asdict(corruption)} if corruption is not None else {}),
         }
         known = trained_identities(self.trained_on, self._with_identities.train_pids, self.dataset.name)
         trained = images.index["pid"].isin(known) & ~images.index["path"].isin(index["path"])
         shared = shared_images(images, images.index["path"][trained], index["path"])
         given = given or GivenAttributes()
 
-        def extract(share: SampleIndex, codes: np.ndarray | None) -> Extraction:
+        def extract_from(cache: ImageCache, share: SampleIndex, codes: np.ndarray | None) -> Extraction:
             return extract_features(
                 method,
-                images,
+                cache,
                 share,
                 device=device,
                 precision=precision,
@@ -210,12 +216,21 @@ class TrainedModel:
                 progress=progress,
             )
 
+        caches = caches_by_modality(images, self.dataset, corruption, progress)
+
+        def extract(share: SampleIndex, codes: np.ndarray | None) -> Extraction:
+            if corruption is None:
+                return extract_from(images, share, codes)
+            return extract_apart(caches, share, codes, extract_from)
+
         codes = given.codes(method, self.dataset, self.root, index)
         found = extract_jointly(index, codes, extract, world)
         if shared:
             if world.leads:
                 warnings.warn(f"{self.root}: {shared_images_note(shared)}.", VibenchWarning, stacklevel=2)
             found = replace(found, notes=(shared_images_note(shared),))
+        if corruption is not None:
+            found = replace(found, notes=(*found.notes, corruption_note(corruption, caches)))
         return method, found
 
 

@@ -24,7 +24,7 @@ from vibench.methods.plugin import add_plugin
 from vibench.methods.recipe import load_recipe, recipe_dict
 from vibench.methods.registry import build_method, method_entry, method_names
 from vibench.methods.sections import Recipe
-from vibench.protocols import load_protocol, protocol_names
+from vibench.protocols import corrupted, load_protocol, protocol_names
 from vibench.runtime.devices import resolve_device, resolve_precision
 from vibench.scoring.attributes import GivenAttributes
 from vibench.sweep.job import Evaluating, Job, Profiling, Training
@@ -218,7 +218,9 @@ def _pretrained(plan: Plan, entry: JobsTable) -> str:
 
 def _rules(plan: Plan, entry: JobsTable, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     """The rules of an entry's evaluations, and the fingerprints of their protocols."""
-    names = [str(plan.path(name)) if name.endswith(".toml") else name for name in entry.protocols or protocol_names()]
+    # What is not asked for is evaluated on clean images.
+    usual = [name for name in protocol_names() if load_protocol(name).corruption is None]
+    names = [str(plan.path(name)) if name.endswith(".toml") else name for name in entry.protocols or usual]
     fitting = {name: protocol for name in names if (protocol := load_protocol(name)).layout == dataset.layout}
     layouts = {get_dataset(name).layout for name in entry.datasets}
     for name in names if entry.protocols else ():
@@ -226,6 +228,10 @@ def _rules(plan: Plan, entry: JobsTable, recipe: Recipe, dataset: Dataset) -> di
             raise UsageError(f"'protocols' names {name}, which is a protocol of none of the entry's data sets.")
     if not fitting:
         raise UsageError(f"'protocols' names none of the data set {dataset.name}; leave it out to evaluate in all.")
+    if len(corrupted(tuple(fitting.values()))) > 1:
+        raise UsageError(
+            f"'protocols' of {dataset.name} are of clean and of corrupted images; give each an entry of its own."
+        )
     for protocol in fitting.values():
         for draw in entry.draws:
             protocol.resolve_draw(draw)

@@ -106,7 +106,7 @@ class JobsTable:
     pretrained: str = ""
     """Default: that of ``[sweep]``."""
     protocols: tuple[str, ...] = ()
-    """Default: every protocol of the data set."""
+    """Default: every protocol of the data set, but for those of corrupted images."""
     query_modes: tuple[str, ...] = ("all",)
     test_attributes: tuple[str, ...] = ("",)
     """``pred``, ``gt``, ``const``, ``shuffle``; ``""``: the method's default."""
