@@ -18,9 +18,9 @@ from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.metrics import trial_score
-from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
+from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder, skipped_pairs
 from vibench.evaluation.result import PerQuery, TrialScore
-from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
+from vibench.evaluation.scorer import Settings, scorer
 from vibench.files.digests import sha256_text
 from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
@@ -116,7 +116,7 @@ def _rank(
     ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_orders)
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
-        skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
+        skipped = skipped_pairs(rules.skip, askers.cameras[:, None], candidates.cameras)
     # Process by process some queries, where each can be ranked by itself.
     world = ALONE if settings.per_trial or len(query) < settings.world.size else settings.world
     shares = [slice(len(query) * at // world.size, len(query) * (at + 1) // world.size) for at in range(world.size)]
