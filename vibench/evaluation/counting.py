@@ -84,23 +84,19 @@ class WrongImages:
         self._major = torch.cat([owners, rows]).mul_(len(scores)).add_(better)
         self._columns = torch.cat([columns + first, matches.columns[of_matches]])
 
-    def in_order(self, ties: Tensor | None, columns: Tensor | None) -> tuple[Tensor, Tensor]:
+    def in_order(self, ties: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """How many stand before each match, (q, M) int64, and their columns in the block (q, g), best first, right
         around matches; then those hidden.
 
         Equal scores are in the order of ``ties`` (G,) int64, the place of every gallery image, whose inverse is
-        ``columns``; None: in the gallery's own.
+        ``columns``.
         """
         order, low = self._order.clone(), self._low.clone()
         if len(self._places):
-            minor = self._columns if ties is None else ties[self._columns]
-            span = int(minor.max()) + 1
-            keys = self._major * span + minor
+            keys = self._major * len(ties) + ties[self._columns]
             wrong = sorted_rows(keys[: len(self._places)].clone()[None])[0]
             low[self._unsure] += torch.searchsorted(wrong, keys[len(wrong) :]) - self._certain
-            found = wrong % span
-            found = (found if columns is None else columns[found]) - self._first
-            order.view(-1)[self._places] = found.to(order.dtype)
+            order.view(-1)[self._places] = (columns[wrong % len(ties)] - self._first).to(order.dtype)
         return torch.empty_like(low).scatter_(1, self._best_first, low), order
 
 

@@ -8,12 +8,13 @@ from dataclasses import replace
 import torch
 
 from vibench.datasets.registry import Dataset, get_dataset
+from vibench.datasets.testing import named_differences
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.draws import PermutationsLike, draw_trials
 from vibench.evaluation.features import Features, check_features
-from vibench.evaluation.images import differences, identify
+from vibench.evaluation.images import identify
 from vibench.evaluation.metrics import summary
 from vibench.evaluation.result import Evaluation
 from vibench.evaluation.scorer import Settings, working_bytes
@@ -77,7 +78,9 @@ def evaluate_features(
     for split, features in by_split.items():
         check_features(features, f"features of split {split}" if len(by_split) > 1 else "features")
         images = identify(features, known)
-        notes += _incomplete(differences(images, known), allow_incomplete, remedy)
+        notes += _incomplete(
+            named_differences(known, features.paths) if features.paths else (), allow_incomplete, remedy
+        )
         of_split = replace(settings, own=own[split])
         drawn = [
             Case(protocol, how, draw_trials(protocol, images, how, permutations, split)) for protocol, how in cases

@@ -77,8 +77,8 @@ class _Trials:
     def __init__(self, order: TieOrder, drawn: Tensor, is_match: Tensor, codes: Tensor | None) -> None:
         """``drawn`` (C, t) bool; ``is_match`` (identities, K, M, t) bool tells which of an identity's images on each
         camera are drawn; ``codes`` (C,) int64 tells identities apart where these are counted."""
-        self.ties = order.places
-        self.columns = None if order.places is None else order.places.argsort()
+        self.ties = torch.arange(len(drawn), device=drawn.device) if order.places is None else order.places
+        self.columns = self.ties.argsort()
         self.drawn = drawn.float()
         self.groups: list[tuple[Tensor, Tensor]] = []
         """Trials (t,) whose most images of a folder are equally many, and which they draw (identities, t, K, m), M for
