@@ -61,27 +61,17 @@ class WrongImages:
             for edge in ((wanted - margin).floor_(), (wanted + margin).floor_().add_(1.0))
         )
         self._order, self._low, self._first = keys.bitwise_and_((1 << bits) - 1), low, first
-        # An image within the bounds of several matches is opened with the first of them.
-        fresh = torch.maximum(low, pad(high[:, :-1], (1, 0)))
-        sizes = (high - fresh).clamp_(min=0)
-        self.opened = sizes.sum(dim=1)
-        """(q,) int64: how many images were compared exactly with each query."""
-        queries, size = keys.shape
-        starts = size * torch.arange(queries, device=keys.device)[:, None]
-        ends = sizes.flatten().cumsum(0)
-        places = ((fresh + starts).flatten() - ends).add_(sizes.flatten()).repeat_interleave(sizes.flatten())
-        self._places = places.add_(torch.arange(len(places), device=keys.device))
-        """Of opened images in the flattened order."""
+        self._places, self.opened = _within(low, high, keys.shape[1])
+        """Of opened images in the flattened order, and how many they are in each row."""
         self._unsure = (high > low).nonzero(as_tuple=True)
         rows, nth = self._unsure
-        of_matches = rows, self._best_first[rows, nth]
-        self._certain = torch.searchsorted(self._places, (starts + low)[rows, nth])
+        self._certain = torch.searchsorted(self._places, rows * keys.shape[1] + low[rows, nth])
         """Opened images that stand before each such match, or in a row before its row, for certain."""
-        owners, columns = self._places // size, self._order.flatten()[self._places].long()
-        # Scores in whole numbers, so that they sort fast together with what breaks ties.
+        owners, columns = self._places // keys.shape[1], self._order.flatten()[self._places].long()
+        of_matches = rows, self._best_first[rows, nth]
         scores = torch.cat([exact(owners, columns), matches.scores[of_matches]])
-        better = _ranks(-scores) if len(places) else scores.long()
-        self._major = torch.cat([owners, rows]).mul_(len(scores)).add_(better)
+        # In whole numbers scores sort fast together with what breaks ties.
+        self._major = torch.cat([owners, rows]).mul_(len(scores)).add_(_ranks(-scores))
         self._columns = torch.cat([columns + first, matches.columns[of_matches]])
 
     def in_order(self, ties: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,12 +82,23 @@ class WrongImages:
         ``columns``.
         """
         order, low = self._order.clone(), self._low.clone()
-        if len(self._places):
-            keys = self._major * len(ties) + ties[self._columns]
-            wrong = sorted_rows(keys[: len(self._places)].clone()[None])[0]
-            low[self._unsure] += torch.searchsorted(wrong, keys[len(wrong) :]) - self._certain
-            order.view(-1)[self._places] = (columns[wrong % len(ties)] - self._first).to(order.dtype)
+        keys = self._major * len(ties) + ties[self._columns]
+        wrong = sorted_rows(keys[: len(self._places)].clone()[None])[0]
+        low[self._unsure] += torch.searchsorted(wrong, keys[len(wrong) :]) - self._certain
+        order.view(-1)[self._places] = (columns[wrong % len(ties)] - self._first).to(order.dtype)
         return torch.empty_like(low).scatter_(1, self._best_first, low), order
+
+
+def _within(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Places (n,) between ``low`` and ``high`` (q, M), which ascend in rows of ``size``, the rows one after the other,
+    each place once; and how many they are in each row, (q,)."""
+    # What lies between several is counted with the first.
+    fresh = torch.maximum(low, pad(high[:, :-1], (1, 0)))
+    sizes = (high - fresh).clamp_(min=0)
+    starts = fresh + size * torch.arange(len(low), device=low.device)[:, None]
+    each = sizes.flatten()
+    places = (starts.flatten() - (each.cumsum(0) - each)).repeat_interleave(each)
+    return places.add_(torch.arange(len(places), device=low.device)), sizes.sum(dim=1)
 
 
 def quick_order(values: Tensor) -> tuple[Tensor, float]:
@@ -126,7 +127,7 @@ def _ranks(values: Tensor) -> Tensor:
     order = np.argsort(table)
     ascending = table[order]
     ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.concatenate([[0], np.cumsum(ascending[1:] != ascending[:-1])])
+    ranks[order] = np.concatenate([[0], np.cumsum(ascending[1:] != ascending[:-1])])[: len(order)]
     return torch.from_numpy(ranks).to(values.device)
 
 
@@ -135,7 +136,7 @@ def sorted_rows(keys: Tensor) -> Tensor:
     if keys.device.type != "cpu":
         return keys.sort(dim=1).values
     table = keys.numpy()
-    size = max(1, _SORTED_AT_ONCE // table.shape[1])
+    size = max(1, _SORTED_AT_ONCE // max(1, table.shape[1]))
     parts = [table[start : start + size] for start in range(0, len(table), size)]
     if len(parts) < 2 or torch.get_num_threads() == 1:
         table.sort(axis=1)
