@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 
 from vibench.datasets.registry import Dataset, get_dataset
-from vibench.datasets.testing import named_differences
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
@@ -78,9 +77,7 @@ def evaluate_features(
     for split, features in by_split.items():
         check_features(features, f"features of split {split}" if len(by_split) > 1 else "features")
         images = identify(features, known)
-        notes += _incomplete(
-            named_differences(known, features.paths) if features.paths else (), allow_incomplete, remedy
-        )
+        notes += _incomplete(_missing(features, known), allow_incomplete, remedy)
         of_split = replace(settings, own=own[split])
         drawn = [
             Case(protocol, how, draw_trials(protocol, images, how, permutations, split)) for protocol, how in cases
@@ -146,6 +143,15 @@ def _dataset_of(by_split: Mapping[int, Features], protocols: Sequence[Protocol],
         if outside and protocol.draws == ("none",):
             raise UsageError(f"{known.name} has no split {outside[0]}; it has splits 1 to {protocol.trials}.")
     return known
+
+
+def _missing(features: Features, known: Dataset) -> tuple[str, ...]:
+    if features.paths is None:
+        return ()
+    # Brings what labels alone do without.
+    from vibench.datasets.testing import named_differences
+
+    return named_differences(known, features.paths)
 
 
 def _incomplete(sentences: Sequence[str], allowed: bool, remedy: str) -> list[str]:
