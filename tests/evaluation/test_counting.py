@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibench.evaluation import counting, distances, ranking
+from vibench.evaluation import distances, ranking
 from vibench.evaluation.distances import DISTANCES, Comparison, Matrix, Rows
 from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
 from vibench.protocols import Skip
@@ -80,9 +80,8 @@ def test_ranks_as_the_exact_scores_do(
     exact = Matrix(Comparison(rows_of(query), rows_of(gallery), distance).scores)
     expected = ranker.rank(exact, askers, 1 << 20, lambda count: None)
     with pytest.MonkeyPatch.context() as patch:
-        # Pieces of the gallery and of what is compared exactly, and no turning to float64 where much is.
+        # Pieces of the gallery, and no turning to float64 where much is.
         patch.setattr(ranking, "_CANDIDATES", 7)
-        patch.setattr(counting, "_OPEN_AT_ONCE", 20)
         patch.setattr(distances, "_OPEN_SHARE", 2.0)
         assert_same(ranker.rank(quick, askers, 2000, lambda count: None), expected)
 
@@ -95,10 +94,10 @@ def test_values_are_as_near_as_they_say(distance: str, width: int) -> None:
     query, gallery = (generator.random((count, width)).astype(np.float32) for count in (5, 60))
     comparison = Comparison(rows_of(query), rows_of(gallery), distance)
     part = slice(1, 5)
-    block = comparison.block(part)
+    block = comparison.block(part, slice(0, 60))
     assert block.values.dtype == torch.float32
-    values = (block.values * block.weights).double()
-    off = (values - comparison.values_of(part, comparison.scores(part))).abs().max()
+    values = (block.values * block.weights + block.offsets).double()
+    off = (values - comparison.scores(part) * block.slope - block.shift).abs().max()
     assert off <= block.error < 4e-5 and values.abs().max() <= 1 + block.error
 
 
@@ -116,15 +115,18 @@ def test_few_images_are_compared_exactly_where_scores_are_apart() -> None:
 def test_where_float32_leaves_much_open_the_rest_is_float64() -> None:
     values = np.ones((600, 8), dtype=np.float32)
     comparison = Comparison(rows_of(values), rows_of(values[:10]), "cosine")
-    assert comparison.block(slice(0, 2)).values.dtype == torch.float32
+    assert comparison.block(slice(0, 2), slice(0, 10)).values.dtype == torch.float32
     comparison.found_open(0.5)
-    assert comparison.block(slice(0, 2)).values.dtype == torch.float64
+    assert comparison.block(slice(0, 2), slice(0, 10)).values.dtype == torch.float64
 
 
 def test_lowered_precision_of_products_is_not_used() -> None:
     values = np.ones((3, 8), dtype=np.float32)
     try:
         torch.set_float32_matmul_precision("medium")
-        assert Comparison(rows_of(values), rows_of(values), "cosine").block(slice(0, 2)).values.dtype == torch.float64
+        assert (
+            Comparison(rows_of(values), rows_of(values), "cosine").block(slice(0, 2), slice(0, 3)).values.dtype
+            == torch.float64
+        )
     finally:
         torch.set_float32_matmul_precision("highest")

@@ -61,7 +61,7 @@ def test_a_gallery_too_large_to_be_kept_in_float64_gives_the_same_scores(
     gallery[7] = gallery[2]
     expected = scores(query, gallery, distance)
     # Some seven rows at a time.
-    monkeypatch.setattr(distances, "_WIDENED_BYTES", 500)
+    monkeypatch.setattr(distances, "_KEPT_BYTES", 500)
     monkeypatch.setattr(distances, "_PIECE_BYTES", 230)
     assert torch.equal(scores(query, gallery, distance), expected)
 
@@ -73,6 +73,7 @@ def test_lengths_beyond_float64_are_refused(distance: str) -> None:
 
 
 def test_somebody_elses_scores_come_to_lie_between_minus_one_and_one() -> None:
-    block = Matrix(lambda part: torch.tensor([[0.0, 0.0], [-4.0, 1.0]])[part]).block(slice(0, 2))
-    assert block.values.tolist() == [[0.0, 0.0], [-1.0, 0.25]]
-    assert block.exact(torch.tensor([1]), torch.tensor([0])).tolist() == [-4.0]
+    matrix = Matrix(lambda part: torch.tensor([[0.0, 0.0], [-4.0, 1.0]])[part])
+    assert matrix.block(slice(0, 2), slice(0, 2)).values.tolist() == [[0.0, 0.0], [-1.0, 0.25]]
+    assert matrix.block(slice(0, 2), slice(1, 2)).values.tolist() == [[0.0], [0.25]]
+    assert matrix.exact(slice(0, 2), torch.tensor([1]), torch.tensor([0])).tolist() == [-4.0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vibench.datasets import llcm
@@ -17,7 +19,7 @@ from vibench.datasets.training_split import (
     skeleton_of,
     training_differences,
 )
-from vibench.errors import UsageError
+from vibench.errors import UsageError, cited
 
 
 def images_of_tests(dataset: Dataset, root: Path, trial: int | None = None) -> dict[int, SampleIndex]:
@@ -57,6 +59,30 @@ def test_differences(dataset: Dataset, root: Path, index: SampleIndex, trial: in
         if not training_differences(dataset, root, index) and training + len(test) != LLCM_IMAGES:
             parts.append(f"has {len(test)} of {LLCM_IMAGES - training} images")
     return " and ".join(part for part in parts if part)
+
+
+def named_differences(dataset: Dataset, names: Sequence[str]) -> tuple[str, ...]:
+    """What is known to be missing or surplus among the names of test images of SYSU-MM01's layout, one sentence each.
+
+    Draws go by an image's place in its folder, so that one absent image silently shifts later draws. The real data
+    set's test images are known by name; a twin's are numbered from 1 without gaps. Other data sets number freely.
+    """
+    if dataset.layout != "sysu-mm01":
+        return ()
+    if dataset.synthetic:
+        last: dict[str, int] = {}
+        for name in names:
+            folder, file = name.rsplit("/", 1)
+            last[folder] = max(last.get(folder, 0), int(re.findall(r"\d+", file)[-1]))
+        expected = {f"{folder}/{number:04d}.jpg" for folder, most in last.items() for number in range(1, most + 1)}
+    else:
+        expected = set(sysu_test_names())
+    given = set(names)
+    return tuple(
+        f"{len(odd)} of the {len(expected)} test images of {dataset.name} {kind} ({cited(sorted(odd), 3)})"
+        for kind, odd in (("are missing", expected - given), ("belong to no test image", given - expected))
+        if odd
+    )
 
 
 def sysu_test_names() -> list[str]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from vibench.datasets.index import training_rows
 from vibench.datasets.registry import Dataset
+from vibench.datasets.testing import named_differences
 from vibench.doctor import performance, values
 from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, claimed_query, claimed_trial, options, shell
 from vibench.doctor.images import Draws, copy_of, dataset_of, looks_drawn, protocols_of
 from vibench.errors import UsageError, cited
 from vibench.evaluation.features import Features, of_rows
-from vibench.evaluation.images import Images, differences, identify
+from vibench.evaluation.images import Images, identify
 from vibench.modality import MODALITIES, other
 from vibench.protocols import HEADLINE_PROTOCOLS, Protocol, load_protocol
 from vibench.runtime.progress import Progress, silent
@@ -514,7 +515,8 @@ def _measured_under(layout: str) -> list[Protocol]:
 
 def _missing(known: Known, drawn: bool) -> list[Finding]:
     """Test images without a row, where all are known by name."""
-    missing = [sentence for sentence in differences(known.images, known.dataset) if "are missing" in sentence]
+    names = () if known.images.paths is None else known.images.paths.tolist()
+    missing = [sentence for sentence in named_differences(known.dataset, names) if "are missing" in sentence]
     if not missing or drawn:
         return []
     return [

@@ -2,106 +2,103 @@
 
 A key is one whole number: the approximate score in its upper bits, so that better images have smaller keys, the image's
 column in its lower ones. Keys sort several times faster than scores can be put in order. What stands before a match for
-certain is then one binary search away, and so is what might: the images whose scores lie within the bounds on the
-errors of both. Only these are compared exactly, and put where they belong.
-
-Equal scores stay in the order of the columns, or in as many other orders of them as are asked for.
+certain is then one binary search away, and so is what might: the images whose scores lie within the bound on the error.
+Only these are opened: compared exactly, and put where they belong, equal ones in whatever order a trial asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from vibench.evaluation.distances import Block
 
 _NARROW_COLUMNS = 13
 """Bits for the column, of 32, that leave the score as many as a float32 product has to offer."""
-_FILLED = 0.98
-"""Of the range of keys by scores from -1 to 1; errors go beyond."""
-_OPEN_AT_ONCE = 1 << 19
+_FILLED, _LAST = 0.98, 0.99
+"""Of the range of keys by scores from -1 to 1, and by what is hidden; errors go beyond the former."""
 _SORTED_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
-class Targets:
+class Matches:
     """The true matches of queries, (q, M) each."""
 
     columns: Tensor
     """int64, counted through the whole gallery."""
-    reachable: Tensor
-    """bool: neither padding nor skipped."""
-    exact: Tensor | None = None
-    """float64 scores, where matches lie in other blocks too."""
-    values: Tensor | None = None
-    """float64: what the block's values would be without an error; with ``exact``."""
+    scores: Tensor
+    """float64, exact; -inf for padding and what is skipped."""
 
 
-@dataclass(frozen=True)
-class Hidden:
-    """What does not count among the wrong images: all of the query's own identity, and what the protocol skips."""
+class WrongImages:
+    """The wrong images of a block, best first."""
 
-    rows: Tensor
-    columns: Tensor
-    """(n,) int64 places in the block."""
-    pairs: tuple[tuple[Tensor, Tensor], ...] = ()
-    """Queries (q,) bool that skip gallery images (g,) bool."""
+    def __init__(
+        self,
+        block: Block,
+        exact: Callable[[Tensor, Tensor], Tensor],
+        hidden: tuple[Tensor, Tensor],
+        matches: Matches,
+        first: int = 0,
+    ) -> None:
+        """``exact`` gives the scores (n,) of rows, ascending, and columns of the block, (n,) each; ``hidden`` are those
+        of images that are not wrong. ``first`` is the column of the gallery at which the block begins."""
+        bits, kind, limit = _key_format(block.values)
+        scale = _FILLED * limit
+        values = torch.addcmul(block.offsets * -scale, block.values, block.weights * -scale, out=block.values)
+        values[hidden] = _LAST * limit
+        keys = sorted_rows(_keys(values, bits, kind))
+        wanted, self._best_first = (matches.scores * block.slope).add_(block.shift).mul_(-scale).sort(dim=1)
+        margin = block.error * scale
+        low, high = (
+            torch.searchsorted(keys, edge.clamp_(-limit, limit - 1).to(kind) << bits)
+            for edge in ((wanted - margin).floor_(), (wanted + margin).floor_().add_(1.0))
+        )
+        self._order, self._low, self._first = keys.bitwise_and_((1 << bits) - 1), low, first
+        self._places, self.opened = _within(low, high, keys.shape[1])
+        """Of opened images in the flattened order, and how many they are in each row."""
+        self._unsure = (high > low).nonzero(as_tuple=True)
+        rows, nth = self._unsure
+        self._certain = torch.searchsorted(self._places, rows * keys.shape[1] + low[rows, nth])
+        """Opened images that stand before each such match, or in a row before its row, for certain."""
+        owners, columns = self._places // keys.shape[1], self._order.flatten()[self._places].long()
+        of_matches = rows, self._best_first[rows, nth]
+        scores = torch.cat([exact(owners, columns), matches.scores[of_matches]])
+        # In whole numbers scores sort fast together with what breaks ties.
+        self._major = torch.cat([owners, rows]).mul_(len(scores)).add_(_ranks(-scores))
+        self._columns = torch.cat([columns + first, matches.columns[of_matches]])
+
+    def in_order(self, ties: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """How many stand before each match, (q, M) int64, and their columns in the block (q, g), best first, right
+        around matches; then those hidden.
+
+        Equal scores are in the order of ``ties`` (G,) int64, the place of every gallery image, whose inverse is
+        ``columns``.
+        """
+        order, low = self._order.clone(), self._low.clone()
+        keys = self._major * len(ties) + ties[self._columns]
+        wrong = sorted_rows(keys[: len(self._places)].clone()[None])[0]
+        low[self._unsure] += torch.searchsorted(wrong, keys[len(wrong) :]) - self._certain
+        order.view(-1)[self._places] = (columns[wrong % len(ties)] - self._first).to(order.dtype)
+        return torch.empty_like(low).scatter_(1, self._best_first, low), order
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Where matches stand among the wrong images of a block."""
-
-    before: Tensor
-    """(q, M) int64: wrong images before each match."""
-    order: Tensor
-    """(q, g) int32 or int64 columns: the wrong images, best first, right around matches; then those hidden."""
-
-
-def count_before(
-    block: Block, targets: Targets, hidden: Hidden, ties: Sequence[Tensor | None], first: int = 0
-) -> tuple[list[Counted], Tensor]:
-    """One `Counted` per order of ties, and how many images had to be compared exactly with each query, (q,) int64.
-
-    An order of ties is (G,) int64, the place of every gallery image in it, or None for the columns' own. ``first`` is
-    the column of the gallery at which the block begins.
-    """
-    values = block.values
-    bits, kind, limit = _key_format(values)
-    scale = _FILLED * limit
-    values.mul_(block.weights * -scale)
-    # Cutting off what follows the point takes less than one.
-    margin = block.error * scale + 2.0
-    if targets.values is None:
-        wanted = values.gather(1, targets.columns).double()
-        margin += block.error * scale
-    else:
-        wanted = targets.values * -scale
-    wanted, best_first = wanted.masked_fill(~targets.reachable, torch.inf).sort(dim=1)
-    keys = _keys(values, bits, kind)
-    behind = limit - 1 << bits
-    keys[hidden.rows, hidden.columns] = hidden.columns.to(kind) + behind
-    for asking, skipped in hidden.pairs:
-        rows, columns = asking.nonzero(), skipped.nonzero()[:, 0]
-        keys[rows, columns] = columns.to(kind) + behind
-    keys = sorted_rows(keys)
-    low, high = (
-        torch.searchsorted(keys, edge.clamp_(-limit, limit - 1).to(kind) << bits)
-        for edge in ((wanted - margin).floor_(), (wanted + margin).floor_().add_(1.0))
-    )
-    order = keys.bitwise_and_((1 << bits) - 1)
-    counted = [Counted(low.clone(), order.clone() if at else order) for at in range(len(ties))]
-    fresh = torch.maximum(low, torch.nn.functional.pad(high[:, :-1], (1, 0)))
-    opened = (high - fresh).clamp_(min=0)
-    for part in _pieces(opened.sum(dim=1)):
-        _settle(part, block, targets, best_first, low, high, fresh, opened, counted, ties, first)
-    in_place = [torch.empty_like(found.before).scatter_(1, best_first, found.before) for found in counted]
-    return [Counted(before, found.order) for before, found in zip(in_place, counted, strict=True)], opened.sum(dim=1)
+def _within(low: Tensor, high: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Places (n,) between ``low`` and ``high`` (q, M), which ascend in rows of ``size``, the rows one after the other,
+    each place once; and how many they are in each row, (q,)."""
+    # What lies between several is counted with the first.
+    fresh = torch.maximum(low, pad(high[:, :-1], (1, 0)))
+    sizes = (high - fresh).clamp_(min=0)
+    starts = fresh + size * torch.arange(len(low), device=low.device)[:, None]
+    each = sizes.flatten()
+    places = (starts.flatten() - (each.cumsum(0) - each)).repeat_interleave(each)
+    return places.add_(torch.arange(len(places), device=low.device)), sizes.sum(dim=1)
 
 
 def quick_order(values: Tensor) -> tuple[Tensor, float]:
@@ -120,73 +117,18 @@ def _key_format(values: Tensor) -> tuple[int, torch.dtype, int]:
 
 
 def _keys(scaled: Tensor, bits: int, kind: torch.dtype) -> Tensor:
-    keys = scaled.to(kind)
+    keys = scaled.floor_().to(kind)
     return torch.add(torch.arange(keys.shape[1], dtype=kind, device=keys.device), keys, alpha=1 << bits, out=keys)
 
 
-def _settle(
-    part: slice,
-    block: Block,
-    targets: Targets,
-    best_first: Tensor,
-    low: Tensor,
-    high: Tensor,
-    fresh: Tensor,
-    opened: Tensor,
-    counted: Sequence[Counted],
-    ties: Sequence[Tensor | None],
-    first: int,
-) -> None:
-    """Compare exactly what stands between ``low`` and ``high`` (q, M) of some rows, and put ``counted`` right.
-
-    Matches come in the order of ``best_first``. An image between the bounds of several is counted with the first:
-    ``fresh`` (q, M) is where those of each match begin that are, and ``opened`` (q, M) how many they are.
-    """
-    rows, nth = (high[part] > low[part]).nonzero(as_tuple=True)
-    rows += part.start
-    sizes = opened[part].flatten()
-    total = sizes.sum(dim=0)
-    owners = torch.arange(part.start, part.stop, device=sizes.device).repeat_interleave(opened[part].sum(dim=1))
-    places = torch.arange(int(total), device=sizes.device) + (
-        fresh[part].flatten() - (sizes.cumsum(0) - sizes)
-    ).repeat_interleave(sizes)
-    candidates = counted[0].order.shape[1]
-    flat = owners * candidates + places
-    columns = counted[0].order.reshape(-1)[flat].long()
-    matches = targets.columns[rows, best_first[rows, nth]]
-    scores = block.exact(owners, columns)
-    if targets.exact is None:
-        of_matches = block.exact(rows, matches - first)
-    else:
-        of_matches = targets.exact[rows, best_first[rows, nth]]
-    # Within a row, those counted with better matches but not before this one's bounds for certain.
-    ahead = opened.cumsum(dim=1) - opened
-    certain = (ahead - (torch.nn.functional.pad(high[:, :-1], (1, 0)) - low).clamp_(min=0))[rows, nth]
-    before_rows = torch.searchsorted(owners, rows)
-    who = torch.cat([owners, rows]).cpu().numpy()
-    what = torch.cat([scores, of_matches]).neg_().cpu().numpy()
-    which = torch.cat([columns + first, matches])
-    for found, tie in zip(counted, ties, strict=True):
-        ranked = np.lexsort(((which if tie is None else tie[which]).cpu().numpy(), what, who))
-        wrong = ranked < len(owners)
-        passed = np.empty(len(ranked), dtype=np.int64)
-        passed[ranked] = np.cumsum(wrong)
-        exactly = torch.from_numpy(passed[len(owners) :]).to(rows.device) - before_rows
-        found.before[rows, nth] = low[rows, nth] + exactly - certain
-        found.order.view(-1)[flat] = columns[torch.from_numpy(ranked[wrong]).to(rows.device)].to(found.order.dtype)
-
-
-def _pieces(opened: Tensor) -> Iterator[slice]:
-    """Consecutive rows with some `_OPEN_AT_ONCE` open images together, or one row; without rows that have none."""
-    counts = opened.cpu().numpy()
-    start = total = 0
-    for row, count in enumerate(counts.tolist()):
-        if total and total + count > _OPEN_AT_ONCE:
-            yield slice(start, row)
-            start, total = row, 0
-        total += count
-    if total:
-        yield slice(start, len(counts))
+def _ranks(values: Tensor) -> Tensor:
+    """Whole numbers (n,) int64 in the order of ``values`` (n,), equal where these are; by NumPy, which sorts faster."""
+    table = values.cpu().numpy()
+    order = np.argsort(table)
+    ascending = table[order]
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.concatenate([[0], np.cumsum(ascending[1:] != ascending[:-1])])[: len(order)]
+    return torch.from_numpy(ranks).to(values.device)
 
 
 def sorted_rows(keys: Tensor) -> Tensor:
@@ -194,7 +136,7 @@ def sorted_rows(keys: Tensor) -> Tensor:
     if keys.device.type != "cpu":
         return keys.sort(dim=1).values
     table = keys.numpy()
-    size = max(1, _SORTED_AT_ONCE // table.shape[1])
+    size = max(1, _SORTED_AT_ONCE // max(1, table.shape[1]))
     parts = [table[start : start + size] for start in range(0, len(table), size)]
     if len(parts) < 2 or torch.get_num_threads() == 1:
         table.sort(axis=1)

@@ -13,7 +13,7 @@ from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.draws import PermutationsLike, draw_trials
 from vibench.evaluation.features import Features, check_features
-from vibench.evaluation.images import differences, identify
+from vibench.evaluation.images import identify
 from vibench.evaluation.metrics import summary
 from vibench.evaluation.result import Evaluation
 from vibench.evaluation.scorer import Settings, working_bytes
@@ -77,7 +77,7 @@ def evaluate_features(
     for split, features in by_split.items():
         check_features(features, f"features of split {split}" if len(by_split) > 1 else "features")
         images = identify(features, known)
-        notes += _incomplete(differences(images, known), allow_incomplete, remedy)
+        notes += _incomplete(_missing(features, known), allow_incomplete, remedy)
         of_split = replace(settings, own=own[split])
         drawn = [
             Case(protocol, how, draw_trials(protocol, images, how, permutations, split)) for protocol, how in cases
@@ -143,6 +143,15 @@ def _dataset_of(by_split: Mapping[int, Features], protocols: Sequence[Protocol],
         if outside and protocol.draws == ("none",):
             raise UsageError(f"{known.name} has no split {outside[0]}; it has splits 1 to {protocol.trials}.")
     return known
+
+
+def _missing(features: Features, known: Dataset) -> tuple[str, ...]:
+    if features.paths is None:
+        return ()
+    # Brings what labels alone do without.
+    from vibench.datasets.testing import named_differences
+
+    return named_differences(known, features.paths)
 
 
 def _incomplete(sentences: Sequence[str], allowed: bool, remedy: str) -> list[str]:

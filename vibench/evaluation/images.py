@@ -1,16 +1,14 @@
-"""Which image each row of features shows, and whether all images of the data set are there."""
+"""Which image each row of features shows."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vibench.datasets.registry import Dataset
-from vibench.errors import UsageError, cited
+from vibench.errors import UsageError
 from vibench.evaluation.features import Features
 
 
@@ -75,38 +73,3 @@ def _check_modalities(features: Features, true: Sequence[str | None], dataset: D
             f"features: 'modalities' says {said[row]} for {len(odd)} of {len(said)} images that are {true[row]} in "
             f"{dataset.name}, the first is {name}; have the two modalities been exchanged? Correct the array."
         )
-
-
-def differences(images: Images, dataset: Dataset) -> tuple[str, ...]:
-    """What is known to be missing or surplus among named SYSU-MM01 test images, one sentence each.
-
-    Draws go by an image's place in its folder, so that one absent image silently shifts later draws. The real data
-    set's test images are known by name; a twin's are numbered from 1 without gaps. Other data sets number freely.
-    """
-    if dataset.layout != "sysu-mm01" or images.paths is None:
-        return ()
-    given = set(images.paths.tolist())
-    folders: dict[tuple[int, int], int] = defaultdict(int)
-    if dataset.synthetic:
-        for path, camera, pid in zip(images.paths.tolist(), images.cameras, images.pids, strict=True):
-            number = int(re.findall(r"\d+", path)[-1])
-            folders[int(camera), int(pid)] = max(folders[int(camera), int(pid)], number)
-    else:
-        from vibench.datasets.sysu_mm01 import sysu_skeleton
-
-        skeleton = sysu_skeleton()
-        test = skeleton[skeleton["split"] == "test"]
-        for camera, pid, count in zip(test["camera"], test["pid"], test["images"], strict=True):
-            folders[int(camera), int(pid)] = int(count)
-    expected = {
-        f"cam{camera}/{pid:04d}/{number:04d}.jpg"
-        for (camera, pid), count in folders.items()
-        for number in range(1, count + 1)
-    }
-    sentences = []
-    for kind, names in (("are missing", expected - given), ("belong to no test image", given - expected)):
-        if names:
-            sentences.append(
-                f"{len(names)} of the {len(expected)} test images of {dataset.name} {kind} ({cited(sorted(names), 3)})"
-            )
-    return tuple(sentences)

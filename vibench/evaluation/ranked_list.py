@@ -13,7 +13,8 @@ from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.order import stable_order
-from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
+from vibench.evaluation.ranking import skipped_pairs
+from vibench.evaluation.scorer import Settings, scorer
 from vibench.protocols import Protocol
 
 
@@ -72,8 +73,8 @@ def ranked_lists(
     does so here too, whichever are asked for.
     """
     askers, candidates = (Rows(features.features, rows, settings.device) for rows in (trial.query, trial.gallery))
-    cameras = (torch.from_numpy(images.cameras[rows]) for rows in (trial.query, trial.gallery))
-    by_cameras = skipped_pairs(rules, *cameras)
+    asked, answers = (torch.from_numpy(images.cameras[rows]) for rows in (trial.query, trial.gallery))
+    by_cameras = skipped_pairs(rules.skip, asked[:, None], answers)
     takes_skipped = settings.own is not None and settings.own.takes_skipped
     score = scorer(askers, candidates, settings, by_cameras.to(settings.device) if takes_skipped else None)
     place = {int(row): at for at, row in enumerate(trial.query)}

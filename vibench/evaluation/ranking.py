@@ -3,12 +3,11 @@
 All of them follow from how many wrong images stand before each true match: the nth match of a trial is at rank n plus
 that number. All trials draw from the same candidates, so a query's keys are sorted once, see
 `vibench.evaluation.counting`, and the list is cut before each match: what a trial has of a piece is the sum of the
-piece's rows of a table that says which trial drew which candidate. Where every candidate is drawn, the place in the
-list is the number itself, and the gallery can come in pieces.
+piece's rows of a table that says which trial drew which candidate. What pieces of the gallery yield is added up.
 
 One list serves all trials because candidates stand in an order with which every trial's gallery agrees: galleries are
-drawn folder by folder (one identity on one camera), and images of one folder that tie are interchangeable, being all
-true or all false. Draws that order their folders differently break ties in two ways.
+drawn folder by folder (one identity on one camera), and images of one folder that tie are interchangeable. Draws that
+order their folders differently break ties in two ways.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import embedding_bag, pad
 
-from vibench.evaluation.counting import Counted, Hidden, Targets, count_before, sorted_rows
+from vibench.evaluation.counting import Matches, WrongImages, sorted_rows
 from vibench.evaluation.distances import Comparison, Matrix
 from vibench.protocols import Skip
 from vibench.runtime.progress import Advance
@@ -29,6 +28,8 @@ _NEVER = torch.iinfo(torch.int32).max
 _CANDIDATES = 4096
 _PAIRS = 1 << 21
 """A block of so many stays near the processor."""
+_PAIR_BYTES = 128
+"""What a pair takes where all of a block are compared exactly."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,27 @@ class TieOrder:
     """(C,) int64: where each candidate stands in that order; None: where it stands."""
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """The true matches that are drawn in trials which draw equally many of an identity on each camera, at most."""
+class _Trials:
+    """What trials that break ties in one order draw."""
 
-    trials: Tensor
-    """(t,) int64, counted among those of one `TieOrder`."""
-    slots: list[Tensor]
-    """Per camera (identities + 1, t, m) int64: which of an identity's matches."""
-    real: list[Tensor]
-    """Per camera (identities + 1, t, m) bool: no padding."""
+    def __init__(self, order: TieOrder, drawn: Tensor, is_match: Tensor, codes: Tensor | None) -> None:
+        """``drawn`` (C, t) bool; ``is_match`` (identities, K, M, t) bool tells which of an identity's images on each
+        camera are drawn; ``codes`` (C,) int64 tells identities apart where these are counted."""
+        self.ties = torch.arange(len(drawn), device=drawn.device) if order.places is None else order.places
+        self.columns = self.ties.argsort()
+        self.drawn = drawn.float()
+        self.groups: list[tuple[Tensor, Tensor]] = []
+        """Trials (t,) whose most images of a folder are equally many, and which they draw (identities, t, K, m), M for
+        none."""
+        widths = is_match.sum(dim=2).amax(dim=(0, 1))
+        for width in widths.unique().tolist():
+            trials = (widths == width).nonzero()[:, 0]
+            first = is_match[..., trials].permute(0, 3, 1, 2).byte().sort(dim=3, descending=True, stable=True)
+            slots = first.indices.masked_fill(first.values == 0, is_match.shape[2])
+            self.groups.append((trials, slots[..., :width].contiguous()))
+        self.in_order = torch.cat([trials for trials, _ in self.groups]).argsort()
+        chosen = [column.nonzero()[:, 0] for column in drawn.T]
+        self.galleries = [] if codes is None else [_of_identities(columns, codes[columns]) for columns in chosen]
 
 
 class Ranker:
@@ -90,256 +102,181 @@ class Ranker:
     ) -> None:
         """``drawn`` (C, T) bool tells which trial has which candidate, at least one each; every trial has one of
         ``tie_orders``, or all break ties by the order of the candidates."""
-        self.candidates = candidates
-        self._skip = skip
+        self.candidates, self._skip, self._unique = candidates, skip, cmc == "unique"
         self.cameras = candidates.cameras.unique()
         """(K,) int64 ascending."""
         self._pids, codes = candidates.pids.unique(return_inverse=True)
-        device = codes.device
-        everything = torch.arange(len(codes), device=device)
+        counted = codes if self._unique else None
         # One more row, all padding, for queries whose identity no candidate has.
-        self._matches, self._is_match = _columns_per_identity(everything, codes, len(self._pids) + 1)
-        self._tie_orders = tie_orders or (TieOrder(torch.arange(drawn.shape[1], device=device)),)
+        self._matches, self._is_match = _by_group(codes, more=1)
+        orders = tie_orders or (TieOrder(torch.arange(drawn.shape[1], device=drawn.device)),)
+        on_camera = candidates.cameras[self._matches][:, None] == self.cameras[:, None]
+        of_cameras = (on_camera & self._is_match[:, None])[..., None] & drawn[self._matches][:, None]
+        self._trials = [_Trials(one, drawn[:, one.trials], of_cameras[..., one.trials], counted) for one in orders]
+        self._in_order = torch.cat([one.trials for one in orders]).argsort()
         self._whole = bool(drawn.all()) and drawn.shape[1] == 1
-        self._weights = [drawn[:, order.trials].float() for order in self._tie_orders]
-        of_matches = drawn[self._matches] & self._is_match[:, :, None]
-        on_camera = candidates.cameras[self._matches][:, :, None] == self.cameras
-        self._drawn = [_by_width(of_matches[:, :, order.trials], on_camera) for order in self._tie_orders]
-        self._galleries = [
-            [
-                _first_repeated(*_columns_per_identity(columns, codes[columns], len(self._pids)))
-                for columns in (drawn[:, trial].nonzero()[:, 0] for trial in order.trials.tolist())
-            ]
-            for order in self._tie_orders
-            if cmc == "unique"
-        ]
 
     def rank(self, scores: Comparison | Matrix, query: Sought, memory: int, advance: Advance) -> Outcome:
         """The outcome of all queries; takes about ``memory`` bytes at most, or what one query takes.
 
         Raises `VibenchError` for scores that are no finite numbers.
         """
-        code = torch.searchsorted(self._pids, query.pids).clamp_(max=len(self._pids) - 1)
-        code = torch.where(self._pids[code] == query.pids, code, len(self._pids))
-        in_pieces = self._whole and not self._galleries and isinstance(scores, Comparison)
-        at_once = min(_CANDIDATES, len(self.candidates.pids)) if in_pieces else len(self.candidates.pids)
-        size = max(1, min(_PAIRS // at_once, memory // self._bytes_per_query(at_once)))
-        parts = [slice(start, min(start + size, len(code))) for start in range(0, len(code), size)]
-        if in_pieces:
-            assert isinstance(scores, Comparison)
-            before, opened = self._count_in_pieces(scores, query, code, parts, advance)
-            found = []
-            for part in parts:
-                *_, reachable = self._targets(query[part], code[part])
-                counts = _with_none(before[part])
-                found.append(_outcome(self._of_tie_order(0, None, counts, code[part], reachable), opened[part]))
-        else:
-            found = []
-            for part in parts:
-                found.append(self._rank_part(scores, part, query[part], code[part]))
-                advance(part.stop - part.start)
+        candidates, trials = len(self.candidates.pids), len(self._in_order)
+        # Which identities come before a match cannot be added up.
+        at_once = candidates if self._unique else min(_CANDIDATES, candidates)
+        bytes_per_query = _PAIR_BYTES * at_once + 40 * (self._matches.shape[1] + 1) * trials
+        size = max(1, min(_PAIRS // at_once, memory // bytes_per_query))
+        found = []
+        for start in range(0, len(query.pids), size):
+            part = slice(start, min(start + size, len(query.pids)))
+            found.append(self._rank_part(scores, part, query[part], at_once))
+            advance(part.stop - start)
         return Outcome(*(torch.cat([getattr(one, field.name) for one in found]) for field in fields(Outcome)))
 
-    def _bytes_per_query(self, candidates: int) -> int:
-        trials = sum(weights.shape[1] for weights in self._weights)
-        widest = max((table.numel() for tables in self._galleries for table in tables), default=0)
-        matches = sum(slots[0].numel() for groups in self._drawn for drawn in groups for slots in drawn.slots)
-        return 40 * candidates + 12 * (self._matches.shape[1] + 1) * trials + 72 * matches + 4 * widest
-
-    def _targets(self, query: Sought, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Columns of the query's identity, which of them are no padding, and which are not skipped; (Q, M) each."""
-        matches, real = self._matches[code], self._is_match[code]
-        reachable = real.clone()
-        cameras = self.candidates.cameras[matches]
-        for query_camera, gallery_camera in self._skip.cameras:
-            reachable &= (query.cameras != query_camera)[:, None] | (cameras != gallery_camera)
-        return matches, real, reachable
-
-    def _hidden(self, query: Sought, matches: Tensor, real: Tensor, columns: slice) -> Hidden:
-        rows, nth = (real & (matches >= columns.start) & (matches < columns.stop)).nonzero(as_tuple=True)
-        pairs = self._skip.cameras if self._skip.identities == "any" else ()
-        cameras = self.candidates.cameras[columns]
-        return Hidden(
-            rows,
-            matches[rows, nth] - columns.start,
-            tuple((query.cameras == one, cameras == other) for one, other in pairs),
+    def _rank_part(self, scores: Comparison | Matrix, part: slice, query: Sought, at_once: int) -> Outcome:
+        """The outcome of the queries ``part``, against ``at_once`` candidates at once."""
+        code = torch.searchsorted(self._pids, query.pids).clamp_(max=len(self._pids) - 1)
+        code = torch.where(self._pids[code] == query.pids, code, len(self._pids))
+        columns = self._matches[code]
+        reachable = self._is_match[code] & ~skipped_pairs(
+            self._skip, query.cameras[:, None], self.candidates.cameras[columns]
         )
-
-    def _count_in_pieces(
-        self, scores: Comparison, query: Sought, code: Tensor, parts: Sequence[slice], advance: Advance
-    ) -> tuple[Tensor, Tensor]:
-        """Wrong images before each match (Q, M), and images compared exactly (Q,), piece after piece of the gallery."""
-        candidates, ties = len(self.candidates.pids), [self._tie_orders[0].places]
-        before = torch.zeros(len(code), self._matches.shape[1], dtype=torch.int64, device=code.device)
-        opened = torch.zeros_like(code)
-        found = [self._targets(query[part], code[part]) for part in parts]
-        exact = [scores.exact_at(part, matches) for part, (matches, _, _) in zip(parts, found, strict=True)]
-        done = 0
-        for start in range(0, candidates, _CANDIDATES):
-            columns = slice(start, min(start + _CANDIDATES, candidates))
-            for part, (matches, real, reachable), known in zip(parts, found, exact, strict=True):
-                targets = Targets(matches, reachable, known, scores.values_of(part, known))
-                hidden = self._hidden(query[part], matches, real, columns)
-                (counted,), pairs = count_before(scores.block(part, columns), targets, hidden, ties, start)
-                before[part] += counted.before
-                opened[part] += pairs
-                scores.found_open(float(pairs.sum()) / (len(pairs) * (columns.stop - columns.start)))
-                share = part.stop * (columns.stop - start) + len(code) * start
-                advance(share // candidates - done)
-                done = share // candidates
-        return before, opened
-
-    def _rank_part(self, scores: Comparison | Matrix, part: slice, query: Sought, code: Tensor) -> Outcome:
-        """The outcome of the queries ``part`` with identity codes (q,)."""
-        matches, real, reachable = self._targets(query, code)
-        hidden = self._hidden(query, matches, real, slice(0, len(self.candidates.pids)))
-        ties = [order.places for order in self._tie_orders]
-        targets = Targets(matches, reachable)
-        if isinstance(scores, Comparison) and scores.dtype == torch.float32:
-            exact = scores.exact_at(part, matches)
-            targets = Targets(matches, reachable, exact, scores.values_of(part, exact))
-        counts, opened = count_before(scores.block(part), targets, hidden, ties)
-        compared = float(opened.sum() + reachable.sum())
-        scores.found_open(compared / (len(opened) * len(self.candidates.pids)))
-        found = [
-            self._of_tie_order(at, counted, self._before_in_trials(counted, self._weights[at]), code, reachable)
-            for at, counted in enumerate(counts)
+        rows = torch.arange(len(code), device=code.device).repeat_interleave(columns.shape[1])
+        exact = scores.exact(part, rows, columns.flatten()).view_as(columns)
+        matches = Matches(columns, exact.masked_fill_(~reachable, -torch.inf))
+        # Wrong images before each match, among all candidates and among those of each trial.
+        places = [torch.zeros_like(columns) for _ in self._trials]
+        before = [
+            columns.new_zeros(*columns.shape, trials.drawn.shape[1], dtype=torch.int32) for trials in self._trials
         ]
-        in_order = torch.cat([order.trials for order in self._tie_orders]).argsort()
-        return _outcome([torch.cat(values, dim=1)[:, in_order] for values in zip(*found, strict=True)], opened)
+        opened = torch.zeros_like(code)
+        for start in range(0, len(self.candidates.pids), at_once):
+            block = slice(start, min(start + at_once, len(self.candidates.pids)))
+            wrong = WrongImages(
+                scores.block(part, block),
+                lambda rows, at, start=start: scores.exact(part, rows, at + start),  # type: ignore[misc]
+                self._hidden(query, code, block),
+                matches,
+                start,
+            )
+            scores.found_open(float(wrong.opened.sum()) / (len(code) * (block.stop - start)))
+            opened += wrong.opened
+            orders = []
+            for at, trials in enumerate(self._trials):
+                here, order = wrong.in_order(trials.ties, trials.columns)
+                places[at] += here
+                before[at] += here.int()[:, :, None] if self._whole else _in_trials(here, order, trials.drawn[block])
+                orders.append(order)
+        found = [
+            self._of_trials(*each, code, reachable) for each in zip(self._trials, places, before, orders, strict=True)
+        ]
+        of_all = [torch.cat(one, dim=1)[:, self._in_order] for one in zip(*found, strict=True)]
+        return Outcome(*of_all, opened)  # type: ignore[call-arg]
 
-    def _of_tie_order(
-        self, at: int, counted: Counted | None, before: Tensor, code: Tensor, reachable: Tensor
+    def _hidden(self, query: Sought, code: Tensor, block: slice) -> tuple[Tensor, Tensor]:
+        """Rows and columns (n,) of a block's images that are not wrong: of the query's identity, or skipped."""
+        matches = self._matches[code]
+        rows, nth = (self._is_match[code] & (matches >= block.start) & (matches < block.stop)).nonzero(as_tuple=True)
+        columns = matches[rows, nth] - block.start
+        if self._skip.identities == "same" or not self._skip.cameras:
+            return rows, columns
+        skipped = skipped_pairs(self._skip, query.cameras[:, None], self.candidates.cameras[block])
+        more_rows, more_columns = skipped.nonzero(as_tuple=True)
+        return torch.cat([rows, more_rows]), torch.cat([columns, more_columns])
+
+    def _of_trials(
+        self, trials: _Trials, places: Tensor, before: Tensor, order: Tensor, code: Tensor, reachable: Tensor
     ) -> list[Tensor]:
-        """The first five fields of `Outcome` for the trials of the tie order ``at``.
+        """The first five fields of `Outcome`.
 
-        ``before`` (q, M + 1, t) counts wrong images before each of a query's matches, the best match first where
-        ``counted`` is given, and has one more row of `_NEVER`.
+        ``places`` (q, M) and ``before`` (q, M, t) count wrong images before each match among all candidates and among
+        those of each trial, ``order`` (q, C) lists the former.
         """
-        most = reachable.shape[1]
-        best_first = None if counted is None else counted.before.argsort(dim=1)
-        if best_first is None:
-            nth = torch.arange(most, device=code.device).expand(reachable.shape)
-        else:
-            nth = torch.empty_like(best_first)
-            nth.scatter_(1, best_first, torch.arange(most, device=code.device).expand_as(best_first))
-        nth = nth.masked_fill(~reachable, most)
-        groups = [_scores(before, nth, drawn, code) for drawn in self._drawn[at]]
-        in_order = torch.cat([drawn.trials for drawn in self._drawn[at]]).argsort()
-        best, *found = (torch.cat(values, dim=1)[:, in_order] for values in zip(*groups, strict=True))
-        if self._galleries and counted is not None:
-            places = torch.nn.functional.pad(counted.before.sort(dim=1).values, (0, 1))
-            hits = _identities_before(counted.order, places.gather(1, best), self._galleries[at]) + 1
+        places = pad(places.masked_fill_(~reachable, _NEVER), (0, 1), value=_NEVER)
+        before = pad(before.masked_fill_(~reachable[:, :, None], _NEVER), (0, 0, 0, 1), value=_NEVER)
+        groups = []
+        for chosen, slots in trials.groups:
+            own = slots[code]
+            at = (own * before.shape[2]).add_(chosen[:, None, None])
+            counts = before.flatten(1).gather(1, at.flatten(1)).view_as(own)
+            camera_ap, _, camera_first = _precisions(counts)
+            together = (figure[:, :, 0] for figure in _precisions(counts.flatten(2)[:, :, None]))
+            best = places.gather(1, own.flatten(1)).view(*own.shape[:2], -1).amin(dim=2)
+            groups.append((*together, camera_ap, camera_first, best))
+        *found, best = (torch.cat(values, dim=1)[:, trials.in_order] for values in zip(*groups, strict=True))
+        if self._unique:
+            hits = _identities_before(order, best, trials.galleries) + 1
             found[2] = hits.masked_fill_(found[2] == 0, 0)
         return found
 
-    def _before_in_trials(self, counted: Counted, weights: Tensor) -> Tensor:
-        """Wrong images of each trial's gallery before each match, the best match first, (q, M + 1, t) int32."""
-        places = counted.before.sort(dim=1).values
-        if self._whole:
-            return _with_none(places)
-        # The piece that begins at the last match is no match's.
-        starts = torch.nn.functional.pad(places, (1, 0))
-        starts += counted.order.shape[1] * torch.arange(len(starts), device=starts.device)[:, None]
-        pieces = embedding_bag(
-            counted.order.reshape(-1), weights, starts.reshape(-1).to(counted.order.dtype), mode="sum"
-        )
-        before = pieces.view(*starts.shape, -1).int()
-        torch.cumsum(before, dim=1, dtype=torch.int32, out=before)
-        before[:, -1] = _NEVER
-        return before
+
+def skipped_pairs(skip: Skip, query: Tensor, gallery: Tensor) -> Tensor:
+    """Which pairs of cameras the rule names, whoever is on the images; bool of whatever shape the two have together."""
+    skipped = torch.zeros(torch.broadcast_shapes(query.shape, gallery.shape), dtype=torch.bool, device=query.device)
+    for query_camera, gallery_camera in skip.cameras:
+        skipped |= (query == query_camera) & (gallery == gallery_camera)
+    return skipped
 
 
-def _with_none(before: Tensor) -> Tensor:
-    """Counts (q, M) of one trial with one more row, (q, M + 1, 1) int32."""
-    return torch.nn.functional.pad(before.int(), (0, 1), value=_NEVER)[:, :, None]
+def _in_trials(places: Tensor, order: Tensor, drawn: Tensor) -> Tensor:
+    """Wrong images of each trial before each match, (q, M, t) int32.
 
-
-def _outcome(found: list[Tensor], opened: Tensor) -> Outcome:
-    return Outcome(*found, opened)  # type: ignore[call-arg]
-
-
-def _scores(before: Tensor, nth: Tensor, drawn: _Drawn, code: Tensor) -> tuple[Tensor, ...]:
-    """Which match is the best (q, t), and the first five fields of `Outcome`, first hits counted in images.
-
-    ``before`` (q, M + 1, T) counts wrong images before the nth match, ``nth`` (q, M) says which these are, M for none.
+    ``places`` (q, M) counts them in the list ``order`` (q, g) of all, ``drawn`` (g, t) float32 tells whose they are.
     """
-    most, trials = before.shape[1] - 1, before.shape[2]
-    counts = before.flatten(1)
-    best: list[Tensor] = []
-    by_camera: list[Tensor] = []
-    for slots, real in zip(drawn.slots, drawn.real, strict=True):
-        chosen = nth.gather(1, slots[code].flatten(1)).view(-1, *slots.shape[1:])
-        chosen.masked_fill_(~real[code], most)
-        best.append(chosen.amin(dim=2))
-        chosen.mul_(trials).add_(drawn.trials[:, None])
-        by_camera.append(counts.gather(1, chosen.flatten(1)).view_as(chosen))
-    together = _precisions(torch.cat(by_camera, dim=2))
-    alone = [_precisions(counted) for counted in by_camera]
-    camera_ap, camera_first = (torch.stack([one[at] for one in alone], dim=2) for at in (0, 2))
-    return torch.stack(best).amin(dim=0), *together, camera_ap, camera_first
+    ascending, best_first = places.sort(dim=1)
+    each = torch.arange(len(places), device=places.device)[:, None]
+    # The piece that begins at the last match is no match's.
+    starts = pad(ascending, (1, 0)).add_(order.shape[1] * each)
+    pieces = embedding_bag(order.flatten(), drawn, starts.flatten().to(order.dtype), mode="sum")
+    before = pieces.view(*starts.shape, -1)[:, :-1].int()
+    torch.cumsum(before, dim=1, dtype=torch.int32, out=before)
+    return before.flatten(0, 1)[best_first.argsort(dim=1) + places.shape[1] * each]
 
 
 def _precisions(before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Average precision, inverse negative penalty and first rank (q, t) of matches.
+    """Average precision, inverse negative penalty and first rank (q, t, k) of matches.
 
-    ``before`` (q, t, m) int32 counts the wrong images before each, `_NEVER` for none; it is sorted.
+    ``before`` (q, t, k, m) int32 counts the wrong images before each, `_NEVER` for none; it is sorted.
     """
-    before = sorted_rows(before.view(-1, before.shape[2])).view_as(before)
+    before = sorted_rows(before.view(-1, before.shape[3])).view_as(before)
     none = before == _NEVER
-    total = (~none).sum(dim=2)
-    found = torch.arange(1, before.shape[2] + 1, dtype=torch.float64, device=before.device)
-    # Without a match these are 0/0, the NaN that marks an invalid query.
-    ap = (found / (before + found)).masked_fill_(none, 0.0).sum(dim=2) / total
-    last = before.gather(2, (total - 1).clamp_(min=0)[:, :, None])[:, :, 0].long() + total
+    total = (~none).sum(dim=3)
+    found = torch.arange(1, before.shape[3] + 1, dtype=torch.float64, device=before.device)
+    # One after the other, so that it does not matter how much padding follows. Without a match, 0/0 marks the query.
+    ap = (found / (before + found)).masked_fill_(none, 0.0).cumsum(dim=3)[..., -1] / total
+    last = before.gather(3, (total - 1).clamp_(min=0)[..., None])[..., 0].long() + total
     inp = total.double() / last.masked_fill_(total == 0, 0)
-    return ap, inp, (before[:, :, 0].long() + 1).masked_fill_(total == 0, 0)
+    return ap, inp, (before[..., 0].long() + 1).masked_fill_(total == 0, 0)
 
 
 def _identities_before(order: Tensor, best: Tensor, galleries: Sequence[Tensor]) -> Tensor:
     """How many identities of each trial's gallery have an image before place ``best`` (q, t) of the list ``order``."""
     candidates = order.shape[1]
-    places = torch.empty_like(order, dtype=torch.int16 if candidates < 2**15 else torch.int32)
-    places.scatter_(1, order.long(), torch.arange(candidates, dtype=places.dtype, device=order.device).expand_as(order))
+    kind = torch.int16 if candidates < 2**15 else torch.int32
+    places = torch.empty_like(order, dtype=kind)
+    places.scatter_(1, order.long(), torch.arange(candidates, dtype=kind, device=order.device).expand_as(order))
     by_candidate = places.T.contiguous()
-    before = torch.empty_like(best, dtype=torch.int64)
-    best = best.to(places.dtype)
-    for trial, columns in enumerate(galleries):
-        nearest = by_candidate.index_select(0, columns.flatten()).view(*columns.shape, -1).amin(dim=0)
-        before[:, trial] = (nearest < best[:, trial]).sum(dim=0)
-    return before
+    best = best.clamp(max=candidates).to(kind)
+    before = [
+        (by_candidate.index_select(0, columns.flatten()).view(*columns.shape, -1).amin(dim=0) < best[:, trial]).sum(
+            dim=0
+        )
+        for trial, columns in enumerate(galleries)
+    ]
+    return torch.stack(before, dim=1)
 
 
-def _columns_per_identity(columns: Tensor, codes: Tensor, identities: int) -> tuple[Tensor, Tensor]:
-    """The columns of each identity code, (identities, most) padded with zeros, and which entries are real."""
-    sorted_codes, by_identity = codes.sort(stable=True)
-    counts = torch.bincount(codes, minlength=identities)
-    nth = torch.arange(len(codes), device=codes.device) - (counts.cumsum(0) - counts)[sorted_codes]
-    table = columns.new_zeros(identities, int(counts.max()))
-    table[sorted_codes, nth] = columns[by_identity]
-    return table, torch.arange(table.shape[1], device=codes.device) < counts[:, None]
+def _of_identities(columns: Tensor, codes: Tensor) -> Tensor:
+    """Columns (most, identities), by identity; the first again and again where an identity has fewer."""
+    table, real = _by_group(codes)
+    return columns[table][real[:, 0]].T.contiguous()
 
 
-def _by_width(drawn: Tensor, on_camera: Tensor) -> list[_Drawn]:
-    """``drawn`` (identities, M, T) bool, the matches that trials draw, sorted into groups of trials.
-
-    ``on_camera`` (identities, M, K) bool tells which camera a match is from.
-    """
-    on_cameras = [drawn & on_camera[:, :, at, None] for at in range(on_camera.shape[2])]
-    widths = torch.stack([of_camera.sum(dim=1).amax(dim=0) for of_camera in on_cameras], dim=1)
-    groups = []
-    for several in widths.unique(dim=0):
-        trials = (widths == several).all(dim=1).nonzero()[:, 0]
-        slots, real = [], []
-        for of_camera, width in zip(on_cameras, several.clamp(min=1).tolist(), strict=True):
-            first = of_camera[:, :, trials].transpose(1, 2).byte().sort(dim=2, descending=True, stable=True)
-            slots.append(first.indices[:, :, :width].contiguous())
-            real.append(first.values[:, :, :width].bool())
-        groups.append(_Drawn(trials, slots, real))
-    return groups
-
-
-def _first_repeated(table: Tensor, real: Tensor) -> Tensor:
-    """Columns (most, identities) of the identities that have any, padded with their first, which changes no minimum."""
-    present = real[:, 0]
-    return torch.where(real, table, table[:, :1])[present].T
+def _by_group(codes: Tensor, more: int = 0) -> tuple[Tensor, Tensor]:
+    """The places of each code in ``codes`` (n,), and ``more`` codes, (groups, most) int64, and which entries are real;
+    the first place again and again where there are fewer."""
+    counts = pad(torch.bincount(codes), (0, more))
+    nth = torch.arange(int(counts.max()), device=codes.device)
+    real = nth < counts[:, None]
+    at = (counts.cumsum(0) - counts)[:, None] + nth * real
+    return codes.argsort(stable=True)[at.clamp_(max=len(codes) - 1)], real

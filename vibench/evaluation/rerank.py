@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vibench.evaluation.counting import quick_order
 from vibench.evaluation.distances import pair_products, product_error, quick_type, span_product
-from vibench.evaluation.order import stable_order, stable_top
+from vibench.evaluation.order import stable_order
 
 K1, K2, LAMBDA = 20, 6, 0.3
 # Squares on the diagonal are multiplied whole: six pieces spare 5/12 of the products, more of them cost more merging.
@@ -114,7 +114,7 @@ class _Nearest:
         exact = self._sign * pair_products(self._features[rows], self._features, each, images.flatten())
         self.images[rows] = images.gather(1, stable_order(exact.view_as(images)))
         for part in beyond.nonzero()[:, 0].split(max(1, chunk_bytes // (32 * len(found)))):
-            self.images[part] = stable_top(self._sign * (self._features[part] @ self._features.T), kept)
+            self.images[part] = stable_order(self._sign * (self._features[part] @ self._features.T))[:, :kept]
 
 
 def _half(k1: int) -> int:

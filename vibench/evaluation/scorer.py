@@ -12,7 +12,6 @@ from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError, suggestion
 from vibench.evaluation.distances import DISTANCES, Comparison, DistanceFunction, Matrix, Rows
 from vibench.evaluation.rerank import k_reciprocal_distances
-from vibench.protocols import Protocol
 from vibench.runtime.memory import available_bytes
 
 RERANKS = ("none", "k-reciprocal")
@@ -69,20 +68,12 @@ class Settings:
         return replace(self, own=replace(self.own, function=partial(self.own.function, trial=trial)))
 
 
-def skipped_pairs(rules: Protocol, query: Tensor, gallery: Tensor) -> Tensor:
-    """(Q, G) bool: pairs whose cameras, (Q,) and (G,), the skip rule names, whoever is on the images."""
-    skipped = torch.zeros(len(query), len(gallery), dtype=torch.bool, device=query.device)
-    for query_camera, gallery_camera in rules.skip.cameras:
-        skipped |= (query == query_camera)[:, None] & (gallery == gallery_camera)[None, :]
-    return skipped
-
-
 def scorer(query: Rows, gallery: Rows, settings: Settings, skipped: Tensor | None = None) -> Comparison | Matrix:
     """How alike the queries and the gallery images are; ``skipped`` (Q, G) bool for a distance that asks for it."""
     own = settings.own
     if settings.rerank == "none" and own is None:
         return Comparison(query, gallery, settings.distance)
-    asked, answers = query[slice(None)], gallery[slice(None)]
+    asked, answers = (side.take(slice(None), None) for side in (query, gallery))
     if own is not None and own.pairwise:
         function, mode = own.function, settings.query_mode
         return Matrix(lambda part: -function(asked[part], answers, mode).double())

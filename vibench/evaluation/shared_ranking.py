@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -18,9 +18,9 @@ from vibench.evaluation.draws import Trial
 from vibench.evaluation.features import Features
 from vibench.evaluation.images import Images
 from vibench.evaluation.metrics import trial_score
-from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
+from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder, skipped_pairs
 from vibench.evaluation.result import PerQuery, TrialScore
-from vibench.evaluation.scorer import Settings, scorer, skipped_pairs
+from vibench.evaluation.scorer import Settings, scorer
 from vibench.files.digests import sha256_text
 from vibench.protocols import Protocol
 from vibench.runtime.progress import Progress, silent
@@ -50,23 +50,17 @@ def rank_cases(
     cases: Sequence[Case], features: Features, images: Images, settings: Settings, progress: Progress
 ) -> list[list[TrialOutcome]]:
     """The outcomes of the trials of every case, all on the images of one split."""
-    protocols = [case.protocol for case in cases]
-    outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
     rows_of = lru_cache(maxsize=4)(lambda rows: Rows(features.features, np.frombuffer(rows, np.int64), settings.device))
-    for members in _sharing(protocols):
-        group = [cases[member] for member in members]
-        ranked = _rank_group(group, rows_of, images, settings, progress)
-        for member, found in zip(members, ranked, strict=True):
-            outcomes[member] = found
-    return outcomes
-
-
-def _sharing(protocols: Iterable[Protocol]) -> list[list[int]]:
-    """Places of the protocols that can rank together: same queries, skip rule and CMC rule."""
     groups: dict[object, list[int]] = defaultdict(list)
-    for place, protocol in enumerate(protocols):
-        groups[protocol.query, protocol.gallery.modality, protocol.skip, protocol.cmc].append(place)
-    return list(groups.values())
+    for place, case in enumerate(cases):
+        rules = case.protocol
+        groups[rules.query, rules.gallery.modality, rules.skip, rules.cmc].append(place)
+    outcomes: list[list[TrialOutcome]] = [[] for _ in cases]
+    for members in groups.values():
+        found = iter(_rank_group([cases[place] for place in members], rows_of, images, settings, progress))
+        for place in members:
+            outcomes[place] = [next(found) for _ in cases[place].trials]
+    return outcomes
 
 
 def _rank_group(
@@ -75,8 +69,8 @@ def _rank_group(
     images: Images,
     settings: Settings,
     progress: Progress,
-) -> list[list[TrialOutcome]]:
-    """Trial outcomes per case of one group of `_sharing`."""
+) -> list[TrialOutcome]:
+    """The outcomes of all trials of cases with the same queries, skip rule and CMC rule."""
     rules = group[0].protocol
     trials = [trial for case in group for trial in case.trials]
     if settings.per_trial:
@@ -86,16 +80,17 @@ def _rank_group(
                 own = settings.of_trial(trial.number)
                 scored += _rank(rules, [trial], trial.query, trial.gallery, rows_of, images, own, silent)
                 advance(1)
-    else:
-        query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
-        candidates = np.unique(np.concatenate([trial.gallery for trial in trials]))
-        # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
-        camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
-        gallery = images.ordered(candidates, camera_first[0])
-        tie_orders = _tie_orders(images, gallery, camera_first, settings.device)
-        scored = _rank(rules, trials, query, gallery, rows_of, images, settings, progress, tie_orders)
-    taken = iter(scored)
-    return [[next(taken) for _ in case.trials] for case in group]
+        return scored
+    query = images.ordered(np.unique(np.concatenate([trial.query for trial in trials])))
+    # Every trial's gallery agrees with its order up to images of one folder: see `vibench.evaluation.ranking`.
+    gallery = images.ordered(np.unique(np.concatenate([trial.gallery for trial in trials])))
+    camera_first = np.array([case.draw == "official" for case in group for _ in case.trials])
+    place, ties = np.empty(len(images.pids), dtype=np.int64), []
+    for which in np.unique(camera_first):
+        place[images.ordered(gallery, which)] = np.arange(len(gallery))
+        members, places = (torch.from_numpy(one) for one in (np.flatnonzero(camera_first == which), place[gallery]))
+        ties.append(TieOrder(members.to(settings.device), places.to(settings.device)))
+    return _rank(rules, trials, query, gallery, rows_of, images, settings, progress, ties)
 
 
 def _rank(
@@ -116,7 +111,7 @@ def _rank(
     ranker = Ranker(candidates, torch.from_numpy(drawn).to(settings.device), rules.skip, rules.cmc, tie_orders)
     skipped = None
     if settings.own is not None and settings.own.takes_skipped:
-        skipped = skipped_pairs(rules, askers.cameras, candidates.cameras)
+        skipped = skipped_pairs(rules.skip, askers.cameras[:, None], candidates.cameras)
     # Process by process some queries, where each can be ranked by itself.
     world = ALONE if settings.per_trial or len(query) < settings.world.size else settings.world
     shares = [slice(len(query) * at // world.size, len(query) * (at + 1) // world.size) for at in range(world.size)]
@@ -157,20 +152,6 @@ def _gathered(rows: Tensor, shares: Sequence[slice], world: World) -> Tensor:
     # All must send as many.
     padded = torch.cat([rows, rows.new_zeros(max(sizes) - len(rows), *rows.shape[1:])])
     return torch.cat([part[:size] for part, size in zip(world.gather(padded), sizes, strict=True)])
-
-
-def _tie_orders(images: Images, gallery: np.ndarray, camera_first: np.ndarray, device: str) -> list[TieOrder]:
-    """That of the gallery and, where draws differ, the other; ``camera_first`` (T,) bool says which trial has which."""
-    place = np.empty(len(images.pids), dtype=np.int64)
-    place[images.ordered(gallery, camera_first=not camera_first[0])] = np.arange(len(gallery))
-    trials = [
-        torch.from_numpy(np.flatnonzero(camera_first == which)).to(device)
-        for which in (camera_first[0], not camera_first[0])
-    ]
-    found = [TieOrder(trials[0])]
-    if len(trials[1]):
-        found.append(TieOrder(trials[1], torch.from_numpy(place[gallery]).to(device)))
-    return found
 
 
 def _sought(images: Images, rows: np.ndarray, device: str) -> Sought:

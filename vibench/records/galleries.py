@@ -106,15 +106,9 @@ def _seeded_galleries(protocol: Protocol, dataset: str, version: str) -> dict[in
 def names_of_test_images(dataset: str, version: str) -> list[str] | None:
     """All test images of a data set with SYSU-MM01's layout, in no order; None where they are not known."""
     if dataset == "sysu-mm01":
-        from vibench.datasets.sysu_mm01 import sysu_skeleton
+        from vibench.datasets.testing import sysu_test_names
 
-        skeleton = sysu_skeleton()
-        test = skeleton[skeleton["split"] == "test"]
-        return [
-            f"cam{camera}/{pid:04d}/{number:04d}.jpg"
-            for camera, pid, images in zip(test["camera"], test["pid"], test["images"], strict=True)
-            for number in range(1, images + 1)
-        ]
+        return sysu_test_names()
     match = _TWIN_VERSION.fullmatch(version)
     if dataset != "sysu-mm01-twin" or match is None:
         return None

@@ -11,8 +11,6 @@ from vibench.datasets.index import SampleIndex
 from vibench.datasets.registry import Dataset, get_dataset
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
-from vibench.evaluation.attributes_only import METHOD as ATTRIBUTES_ONLY
-from vibench.evaluation.attributes_only import attribute_features, hamming_distances
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features, check_features, named_feature
@@ -23,6 +21,8 @@ from vibench.runtime.devices import resolve_device
 from vibench.runtime.environment import describe_environment
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.attributes import labels_of_test_images
+from vibench.scoring.attributes_only import METHOD as ATTRIBUTES_ONLY
+from vibench.scoring.attributes_only import attribute_features, hamming_distances
 from vibench.scoring.embedded import Embedded, embed_models, information_under, own_distances
 from vibench.scoring.foreign.fit import fit_to_test_split, missing_test_images
 from vibench.scoring.foreign.read import read_any_features
@@ -134,7 +134,7 @@ def score_attributes(
     device: str = "auto",
     progress: Progress = silent,
 ) -> list[Scored]:
-    """Rank by the attribute labels alone (`vibench.evaluation.attributes_only`), one record per protocol and draw.
+    """Rank by the attribute labels alone (`vibench.scoring.attributes_only`), one record per protocol and draw.
 
     ``indices`` are the test images of each split. Of the rules, protocols, draws and the table of labels count.
     """

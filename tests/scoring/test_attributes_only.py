@@ -9,9 +9,9 @@ import torch
 from vibench.data.attribute_sources import read_source
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.testing import images_of_tests
-from vibench.evaluation.attributes_only import attribute_features, hamming_distances, tie_breakers
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.protocols import load_protocol
+from vibench.scoring.attributes_only import attribute_features, hamming_distances, tie_breakers
 
 MASK = (1 << 64) - 1
 
