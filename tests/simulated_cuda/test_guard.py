@@ -13,13 +13,19 @@ from tests.simulated_cuda.hook import compiler
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = "tests/simulated_cuda/on_device"
+NOT_HERE = (
+    # Their children have no device.
+    "tests/distributed",
+    # A product that takes a GPU milliseconds.
+    "tests/profiling/test_latency.py::test_cuda_work_is_timed_to_its_end",
+)
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler, such as g++")
 
 
 def on_device(folder: Path, *words: str) -> str:
     """The report of pytest; what failed on the device is shown."""
-    command = [sys.executable, "-m", "pytest", "-p", "tests.simulated_cuda.plugin", "-p", "no:cacheprovider", "-q"]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.simulated_cuda.plugin", "-p", "no:cacheprovider"]
     ended = subprocess.run(
         [*command, "--tb=short", "--basetemp", str(folder / "device"), *words],
         cwd=REPOSITORY,
@@ -38,6 +44,5 @@ def test_the_whole_path_and_what_the_device_finds(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_tests_that_ask_for_a_gpu(tmp_path: Path) -> None:
-    """All but those of several processes, whose children have no device."""
-    report = on_device(tmp_path, "-m", "gpu", "tests", "--ignore", "tests/distributed")
+    report = on_device(tmp_path, "-m", "gpu", "tests", *(word for one in NOT_HERE for word in ("--deselect", one)))
     assert "passed" in report
