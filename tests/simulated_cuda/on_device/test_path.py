@@ -26,6 +26,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def vibench(place: Path, monkeypatch: pytest.MonkeyPatch) -> Vibench:
     monkeypatch.setenv("VIBENCH_CACHE", str(place / "cache"))
+    # Set first, so that what --deterministic sets is undone after the test.
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     monkeypatch.chdir(place)
 
     def run(*words: object) -> None:
@@ -55,25 +57,12 @@ def settings(*more: str) -> list[str]:
 
 @pytest.mark.parametrize(("method", "precision"), [("baseline", "off"), ("ddag", "bf16"), ("cm-ssft", "fp16")])
 def test_train_extract_evaluate_profile(
-    method: str, precision: str, sysu_twin: Path, place: Path, vibench: Vibench
+    method: str, precision: str, sysu_twin: Path, place: Path, vibench: Vibench, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Features and scores are those that the host finds for the same checkpoint."""
-    data = ("--dataset", "sysu-mm01-twin", "--root", sysu_twin, "--pretrained", "none")
-    run = place / method
-    vibench(
-        "train",
-        method,
-        *data,
-        "--pretrained",
-        "none",
-        *settings(),
-        "--device",
-        "cuda",
-        "--amp",
-        precision,
-        "--out",
-        run,
-    )
+    """Features and scores are those that the host finds for the same checkpoint, by operations that CUDA repeats."""
+    run, data = place / method, ("--dataset", "sysu-mm01-twin", "--root", sysu_twin, "--pretrained", "none")
+    how = ("--device", "cuda", "--amp", precision, "--deterministic")
+    vibench("train", method, *data, *settings(), *how, "--out", run)
     record = json.loads((run / "run.json").read_text("utf-8"))
     assert NAME in json.dumps(record)
 
@@ -89,21 +78,22 @@ def test_train_extract_evaluate_profile(
     for device in ("cuda", "cpu"):
         written = place / f"{method}-{device}.json"
         asked = (run, "--root", sysu_twin, "--protocol", "sysu-all", "--query-mode", "single")
-        vibench("eval", *asked, "--device", device, "--amp", "off", "--json", written)
+        vibench("eval", *asked, "--device", device, "--amp", "off", "--deterministic", "--json", written)
         (scored,) = json.loads(written.read_text("utf-8"))
         scores[device] = np.array([[one[name] for name in ("r1", "map", "minp")] for one in scored["trials"]])
     np.testing.assert_allclose(scores["cuda"], scores["cpu"], atol=1e-9)
+    assert "deterministic implementation" not in capfd.readouterr().err
 
     profile = place / f"{method}-profile.json"
     vibench("profile", run, "--device", "cuda", *BRIEF, "--json", profile)
     assert NAME in profile.read_text("utf-8")
 
 
-def test_the_second_device(sysu_twin: Path, place: Path, vibench: Vibench) -> None:
+def test_the_second_device(place: Path, vibench: Vibench) -> None:
     """`--device cuda:1` leaves the first device the current one, and alone."""
     before, written = torch.cuda.max_memory_allocated(0), place / "1.json"
-    vibench("profile", place / "baseline", "--device", "cuda:1", *BRIEF, "--json", written)
+    vibench("profile", "agw", *settings(), "--device", "cuda:1", *BRIEF, "--json", written)
     assert torch.cuda.max_memory_allocated(0) == before and torch.cuda.max_memory_allocated(1) > 0
     profile = json.loads(written.read_text("utf-8"))
-    # Events in the stream of the first device, which is idle, would find next to nothing.
-    assert all(batch["duration"]["median"] > 0.5 for batch in profile["embedding"]["batches"])
+    # Events in the stream of the first device, which is idle, would find nothing.
+    assert all(batch["duration"]["median"] > 0 for batch in profile["embedding"]["batches"])
