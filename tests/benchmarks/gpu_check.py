@@ -34,7 +34,7 @@ import torch
 from rich.console import Console
 
 from tests.benchmarks.__main__ import COLUMNS, cells
-from tests.benchmarks.gpu_parts import ON_CPU, ON_GPU, PARTS, Context
+from tests.benchmarks.gpu_parts import ON_CPU, ON_GPU, PARTS, Context, Scale
 from tests.benchmarks.target import Target
 from vibench.files.writing import write_json, write_text
 from vibench.runtime.devices import resolve_device
@@ -127,16 +127,27 @@ def check(minutes: float, out: Path, device: torch.device, only: Sequence[str], 
         console.print(f"{name} ...", style="dim", markup=False)
         before = tuple(figure for earlier in parts for figure in earlier.figures.values())
         context = Context(str(device), scale, str(out), before)
+        told: dict[str, str] = {}
         for found in figures(name, context, limit(name, only[place + 1 :], deadline - started)):
             part.seconds = time.monotonic() - started
             if isinstance(found, Target):
+                # One that takes the place of another is told of once, when the part has ended.
+                if found.what not in part.figures:
+                    told[found.what] = _line(found, scale)
+                    console.print(told[found.what], markup=False)
                 part.figures[found.what] = found
-                console.print("  " + " | ".join(cells(found, quick=scale is ON_CPU)[:4]), markup=False)
             else:
                 part.ended = found
             write(parts, minutes, out, device)
+        for line in (_line(one, scale) for one in part.figures.values()):
+            if line not in told.values():
+                console.print(line, markup=False)
         console.print(f"  {part.seconds:.0f} s, {part.ended}", style="dim", markup=False)
     return parts
+
+
+def _line(figure: Target, scale: Scale) -> str:
+    return "  " + " | ".join(cells(figure, quick=scale is ON_CPU)[:4])
 
 
 def write(parts: Sequence[Part], minutes: float, out: Path, device: torch.device) -> None:

@@ -202,7 +202,9 @@ def _kernel(operation: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     _warn_unrepeatable(facts, there)
     if facts.view and not written:
         found = operation(*inner_args, **inner_kwargs)
-        return pytree.tree_map_only(Tensor, lambda one: DeviceTensor(one, there[0].block), found)
+        # A view shares the count of changes of its base, which those of inference mode have not.
+        with torch.inference_mode(there[0].is_inference()):
+            return pytree.tree_map_only(Tensor, lambda one: DeviceTensor(one, there[0].block), found)
     with LOCK:
         count = stream.launch()
         for one in there:

@@ -45,6 +45,13 @@ def test_devices_do_not_mix() -> None:
     assert one.to("cuda:1").add(other).device == torch.device("cuda:1")
 
 
+def test_parts_of_a_weight_in_inference_mode() -> None:
+    weight = torch.nn.Linear(4, 2).to("cuda").weight
+    with torch.inference_mode():
+        first, second = weight.chunk(2, dim=1)
+        assert torch.equal(torch.cat([first, second], dim=1), weight)
+
+
 def test_copies_of_pinned_memory_come_late() -> None:
     torch.cuda.synchronize()
     host = torch.ones(4).pin_memory()
