@@ -193,6 +193,9 @@ def _check_pytest(words: list[str]) -> None:
             assert next(options) in markers
         elif word == "-n":
             assert next(options).isdigit()
+        elif word == "-p":
+            # The module of a plugin, which is not imported here.
+            assert (REPOSITORY / f"{next(options).replace('.', '/')}.py").exists()
         else:
             assert word in OWN or (REPOSITORY / word).exists(), word
 

@@ -29,7 +29,7 @@ from vibench.data.batch import Batch
 from vibench.errors import UsageError
 from vibench.methods.cm_ssft import CmSSFT
 from vibench.methods.cm_ssft import method as module
-from vibench.methods.cm_ssft.query_graph import graph_distances
+from vibench.methods.cm_ssft.query_graph import CHUNK_BYTES, TILE_BYTES, graph_distances, working_bytes
 from vibench.methods.cm_ssft.transfer import TransferNetwork, affinity, segments, training_graph
 from vibench.methods.cm_ssft.triplet import cross_modality_triplet, same_modality_triplet
 from vibench.methods.recipe import load_recipe
@@ -230,6 +230,16 @@ def test_groups_of_queries_on_a_gpu(size: int) -> None:
         expected = graph_distances(made, query, gallery, size)
         found = graph_distances(made.cuda(), query.cuda(), gallery.cuda(), size)
     torch.testing.assert_close(found.cpu(), expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize(("free", "share"), [(80 << 30, 1 << 30), (6 << 30, (6 << 30) // 16), (0, 1)])
+def test_graphs_take_a_part_of_what_a_gpu_has_free(monkeypatch: pytest.MonkeyPatch, free: int, share: int) -> None:
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: asked.append(device) or (free, 80 << 30))
+    for most in (CHUNK_BYTES, TILE_BYTES):
+        assert working_bytes(most, torch.device("cuda:1")) == share
+        assert working_bytes(most, torch.device("cpu")) == most["cpu"]
+    assert asked == 2 * [torch.device("cuda:1")]
 
 
 @pytest.mark.parametrize("size", [1, 3, 8])

@@ -30,6 +30,9 @@ TILE_BYTES = {"cpu": 2 << 20, "cuda": 1 << 30}
 """Memory of the transferred features that exist at once. On a CPU they stay in the cache until they are compared,
 which is more than twice as fast as to write them out."""
 
+_SHARE = 16
+"""Of a GPU's free memory either takes this part at most: of tiles and what they are made of, five exist at once."""
+
 _AFFINITY_COPIES = 4
 """Matrices of its size that exist while an affinity is computed."""
 
@@ -50,9 +53,9 @@ def graph_distances(
     0. Affinities are computed in float64, so that the choice of neighbours does not hang on rounding; features keep
     their dtype.
     """
-    device = query.device.type
-    limit = CHUNK_BYTES[device] if chunk_bytes is None else chunk_bytes
-    graphs = _GroupGraphs(network, gallery, limit, TILE_BYTES[device] if tile_bytes is None else tile_bytes)
+    limit = working_bytes(CHUNK_BYTES, query.device) if chunk_bytes is None else chunk_bytes
+    tile = working_bytes(TILE_BYTES, query.device) if tile_bytes is None else tile_bytes
+    graphs = _GroupGraphs(network, gallery, limit, tile)
     whole = len(query) // group_size * group_size
     groups = max(1, limit // graphs.bytes_per_group(group_size))
     bounds = [*range(0, whole, groups * group_size), whole, len(query)]
@@ -63,6 +66,13 @@ def graph_distances(
             hidden = None if apart is None else apart[start:stop]
             parts.append(graphs.distances(query[start:stop], size, hidden))
     return torch.cat(parts)
+
+
+def working_bytes(most: dict[str, int], device: torch.device) -> int:
+    """What ``most`` says of a type of device, or on a GPU with little free memory a part of that."""
+    if device.type != "cuda":
+        return most[device.type]
+    return min(most["cuda"], max(1, torch.cuda.mem_get_info(device)[0] // _SHARE))
 
 
 class _GroupGraphs:
