@@ -44,7 +44,8 @@ def _is_image_folder(folder: Path, dataset: Dataset) -> bool:
 
 
 def _holds(folder: Path, dataset: Dataset) -> bool:
-    return holds_any(folder, dataset.image_folders)
+    # Folders called train and test lie in many places, beside lists of tracklets only in this one.
+    return holds_any(folder, dataset.image_folders) and (not dataset.video or holds_any(folder, ("info",)))
 
 
 def _synthetic(dataset: Dataset, folder: Path) -> Dataset:

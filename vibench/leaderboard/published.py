@@ -150,19 +150,24 @@ def load_published(folder: Path | None = None, fail: Fail = refuse) -> Published
 
 
 def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
-    """The protocol of a printed setting: ``sysu-indoor-multi``, ``regdb-t2v``."""
+    """The protocol of a printed setting: ``sysu-indoor-multi``, ``regdb-t2v``, ``hitsz-v2i``."""
     if dataset == "sysu-mm01":
         return f"sysu-{search}" + ("-multi" if shot == "multi" else "")
-    return f"{dataset}-{direction}"
+    return f"{dataset.removesuffix('-vcm')}-{direction}"
 
 
 def _is_percent(value: str) -> bool:
     return value == "" or (re.fullmatch(r"\d{1,3}(\.\d+)?", value) is not None and float(value) <= 100)
 
 
-_DIRECTIONS = {"regdb": ("v2t", "t2v"), "llcm": ("v2i", "i2v", "v2i-as-scripted"), "sysu-mm01": ("",)}
+_DIRECTIONS = {
+    "regdb": ("v2t", "t2v"),
+    "llcm": ("v2i", "i2v", "v2i-as-scripted"),
+    "hitsz-vcm": ("v2i", "i2v"),
+    "sysu-mm01": ("",),
+}
 """The directions of each data set: those of its protocols."""
-_EVERY_DIRECTION = tuple(direction for directions in _DIRECTIONS.values() for direction in directions)
+_EVERY_DIRECTION = tuple(dict.fromkeys(direction for directions in _DIRECTIONS.values() for direction in directions))
 _PERCENT = Column("a percentage such as 54.75, or empty", _is_percent)
 _METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {
