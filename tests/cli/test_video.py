@@ -90,6 +90,26 @@ def test_a_run_on_images_is_tested_on_it(vibench: Run, data: Path, tmp_path: Pat
     assert record["dataset"] == "hitsz-vcm-twin" and record["run"]["trained_on"] == "sysu-mm01-twin tiny-s0-r1"
 
 
+def test_another_layout_of_video(vibench: Run, bupt_twin: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/buptcampus-twin").symlink_to(bupt_twin)
+    told = vibench("doctor", "data/buptcampus-twin")
+    assert told.returncode == 0 and "copy of BUPTCampus twin" in told.stdout, told.stdout
+    trained = vibench("train", "baseline", "--dataset", "buptcampus-twin", *QUICK, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    asked = [f"bupt-{direction}{rule}" for direction in ("v2i", "i2v") for rule in ("", "-other-cameras")]
+    protocols = [word for name in asked for word in ("--protocol", name)]
+    tested = vibench("eval", "run", *protocols, "--json", "r.json")
+    assert tested.returncode == 0, tested.stderr
+    records = json.loads((tmp_path / "r.json").read_text())
+    counts = [(one["protocol"], one["trials"][0]["queries"], one["trials"][0]["gallery"]) for one in records]
+    assert counts == [(asked[0], 2, 12), (asked[1], 2, 12), (asked[2], 3, 13), (asked[3], 3, 13)]
+    assert vibench("extract", "run", "-o", "f.npz").returncode == 0
+    again = vibench("eval", "--features", "f.npz", "--name", "f", *protocols, "--json", "f.json")
+    assert again.returncode == 0, again.stderr
+    assert [one["mean"] for one in json.loads((tmp_path / "f.json").read_text())] == [one["mean"] for one in records]
+
+
 def test_a_copy_without_a_frame_is_refused_before_anything_is_written(
     vibench: Run, hitsz_twin: Path, tmp_path: Path
 ) -> None:

@@ -27,3 +27,8 @@ def llcm_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def hitsz_root(tmp_path: Path) -> Path:
     return mini.write_hitsz(tmp_path / "hitsz-vcm")
+
+
+@pytest.fixture
+def bupt_root(tmp_path: Path) -> Path:
+    return mini.write_bupt(tmp_path / "buptcampus")

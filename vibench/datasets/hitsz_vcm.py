@@ -36,6 +36,7 @@ from vibench.datasets.listing import (
     require_root,
     sample_index,
 )
+from vibench.datasets.tracklets import Tracklet, frame_rows, whole
 from vibench.errors import UsageError
 from vibench.modality import INFRARED, VISIBLE
 
@@ -51,6 +52,8 @@ FRAMES = 6
 SHORTEST = 12
 """Frames of the shortest tracklet that counts: ``min_seq_len`` in its data_manager.py."""
 IMAGE_FOLDERS = ("Test", "Train")
+MARKS = ("info",)
+"""What else tells a copy: folders called Train and Test lie in many places."""
 MODALITY_OF_CAMERA: dict[int, str] = {}
 """Every camera takes both."""
 NAME_FORM = "Test/0503/rgb/D3/1.jpg (a tracklet has the name of its first frame)"
@@ -63,27 +66,6 @@ _FILE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _LISTED = re.compile(rf"([0-9]{{4}})M([12]){_CAMERA}T[0-9]+F([^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Tracklet:
-    """One row of a list of tracklets."""
-
-    frames: tuple[str, ...]
-    """The names of all its frames, in the order of time."""
-    pid: int
-    camera: int
-    modality: str
-
-    @property
-    def name(self) -> str:
-        """That of its first frame, which is always looked at."""
-        return self.frames[0]
-
-    @property
-    def sampled(self) -> tuple[str, ...]:
-        """The `FRAMES` frames that are looked at; the last of a tracklet may stand twice among them."""
-        return tuple(self.frames[at] for at in sampled(len(self.frames)))
 
 
 def sampled(count: int) -> list[int]:
@@ -140,19 +122,23 @@ def index(root: Path, trial: int | None = None, missing_ok: bool = False) -> Sam
     found = {sample.path for sample in listing.samples}
     lists = read_lists(root)
     refuse_contradictions(contradictions(lists, None if missing_ok else found), root)
-    rows: dict[str, Sample] = {}
-    for split, tracklets in lists.tracklets.items():
-        whole = [row for row in counted(tracklets) if found.issuperset(row.sampled)]
-        behind = "unused" if split == "test" else split
-        for row in whole:
-            rows |= {frame: Sample(frame, row.pid, row.camera, row.modality, behind) for frame in row.sampled}
-        rows |= {row.name: rows[row.name]._replace(split=split) for row in whole}
-    return sample_index(sorted(rows.values()))
+    training, test = (whole(counted(lists.tracklets[split]), found) for split in FOLDERS)
+    return sample_index(frame_rows(training, test))
 
 
 def tracklets(root: Path) -> dict[str, tuple[str, ...]]:
     """The `FRAMES` frames of every test tracklet by its name; errors as `read_lists`."""
     return {tracklet.name: tracklet.sampled for tracklet in counted(read_lists(root).tracklets["test"])}
+
+
+def training_frames(root: Path) -> set[str]:
+    """The names of all training images; errors as `read_lists`."""
+    return {frame for tracklet in counted(read_lists(root).tracklets["train"]) for frame in tracklet.sampled}
+
+
+def everybody(root: Path) -> list[tuple[int, int]]:
+    """(pid, camera) of all listed tracklets, of those that are too short as well; errors as `read_lists`."""
+    return [(tracklet.pid, tracklet.camera) for rows in read_lists(root).tracklets.values() for tracklet in rows]
 
 
 def counted(tracklets: Iterable[Tracklet]) -> list[Tracklet]:
@@ -247,7 +233,9 @@ def _read_tracklets(path: Path, frames: Sequence[str], names: str) -> list[Track
                 f"{path}, line {number}: frames {first} to {last} are not among the {len(frames)} of {names}; copy "
                 "both again from the data set's archive"
             )
-        rows.append(Tracklet(tuple(frames[first - 1 : last]), pid, camera, _MODALITIES[_CODES[modality]]))
+        own = tuple(frames[first - 1 : last])
+        looked_at = tuple(own[at] for at in sampled(len(own)))
+        rows.append(Tracklet(own, looked_at, pid, camera, _MODALITIES[_CODES[modality]]))
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vibench.datasets import hitsz_vcm, llcm
+from vibench.datasets import llcm
 from vibench.datasets.check_llcm import IMAGES as LLCM_IMAGES
 from vibench.datasets.check_sysu_mm01 import image_names
 from vibench.datasets.index import SampleIndex, test_rows
@@ -51,8 +51,8 @@ def test_differences(dataset: Dataset, root: Path, index: SampleIndex, trial: in
         parts = names_apart(wanted, set(test["path"]), len(wanted))
     elif dataset.layout == "regdb":
         parts = regdb_apart(dataset, root, "test", test, trial or 1)
-    elif dataset.layout == "hitsz-vcm":
-        wanted = set(hitsz_vcm.tracklets(root))
+    elif dataset.video:
+        wanted = set(dataset.tracklets(root))
         parts = names_apart(wanted, set(test["path"]), len(wanted), "tracklets")
     else:
         parts = [identities_apart(int(test["pid"].nunique()), len(llcm.read_test_ids(root)))]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vibench.datasets import check_llcm, check_regdb, hitsz_vcm, llcm, regdb
+from vibench.datasets import check_llcm, check_regdb, llcm, regdb
 from vibench.datasets.check_sysu_mm01 import image_names
 from vibench.datasets.index import TRAINING_SPLITS, SampleIndex, training_rows
 from vibench.datasets.joined import JoinedDataset, parts_of
@@ -39,9 +39,8 @@ def training_differences(dataset: Dataset, root: Path, index: SampleIndex, trial
         found = _of_sysu(dataset, root, training)
     elif dataset.layout == "regdb":
         found = regdb_apart(dataset, root, "train", training, trial or 1)
-    elif dataset.layout == "hitsz-vcm":
-        tracklets = hitsz_vcm.counted(hitsz_vcm.read_lists(root).tracklets["train"])
-        wanted = {frame for tracklet in tracklets for frame in tracklet.sampled}
+    elif dataset.video:
+        wanted = dataset.training_frames(root)
         found = names_apart(wanted, set(training["path"]), len(wanted))
     else:
         found = _of_llcm(root, index, training)
@@ -73,9 +72,8 @@ def everybody(dataset: Dataset, root: Path, index: SampleIndex) -> pd.DataFrame:
             lists = {modality: llcm.read_training_list(root, modality) for modality in llcm.FOLDERS}
             pids = {*identities(lists, llcm.parse_training_name), *llcm.read_test_ids(root)}
         known = pd.DataFrame({"pid": sorted(pids)}).merge(index[["camera"]].drop_duplicates(), how="cross")
-    elif dataset.layout == "hitsz-vcm":
-        rows = [row for rows in hitsz_vcm.read_lists(root).tracklets.values() for row in rows]
-        known = pd.DataFrame({"pid": [row.pid for row in rows], "camera": [row.camera for row in rows]})
+    elif dataset.video:
+        known = pd.DataFrame(dataset.everybody(root), columns=["pid", "camera"])
     elif dataset.synthetic and not (root / "truth" / "skeleton.csv").exists():
         return index[["pid", "camera"]]
     elif dataset.synthetic or dataset.layout == "sysu-mm01":

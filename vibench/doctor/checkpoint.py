@@ -29,8 +29,8 @@ from vibench.training.official_guess import fitting_methods, plain_backbone
 
 _CITED = 3
 _HEAD = re.compile(r"(^|[._])(classifier|cls|fc|head|logits?|id_?head)\w*(\.\d+)*\.weight$", re.IGNORECASE)
-_LAYOUT = re.compile(r"(sysu|regdb|llcm|hitsz)", re.IGNORECASE)
-_LAYOUTS = {"sysu": "sysu-mm01", "regdb": "regdb", "llcm": "llcm", "hitsz": "hitsz-vcm"}
+_LAYOUT = re.compile(r"(sysu|regdb|llcm|hitsz|bupt)", re.IGNORECASE)
+_LAYOUTS = {"sysu": "sysu-mm01", "regdb": "regdb", "llcm": "llcm", "hitsz": "hitsz-vcm", "bupt": "buptcampus"}
 _IMAGENET = 1000
 _SHOWN = {"r1": "rank-1"}
 
@@ -62,6 +62,7 @@ def class_counts() -> dict[int, Count]:
         TRAINING_IDENTITIES["llcm"]: Count("llcm", "its training identities"),
         LLCM_IDENTITIES: Count("llcm", "all its identities, those of the test too", True),
         TRAINING_IDENTITIES["hitsz-vcm"]: Count("hitsz-vcm", "its training identities"),
+        TRAINING_IDENTITIES["buptcampus"]: Count("buptcampus", "its training identities"),
         HITSZ_IDENTITIES: Count("hitsz-vcm", "all its identities, those of the test too", True),
     }
     return counts

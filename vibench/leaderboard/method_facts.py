@@ -22,8 +22,8 @@ SUPERVISION = (
     "text-assisted",
 )
 """Kinds of supervision, in the order of a board's sections."""
-DATASETS = ("sysu-mm01", "regdb", "llcm", "hitsz-vcm")
-UNDRAWN = ("regdb", "hitsz-vcm")
+DATASETS = ("sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus")
+UNDRAWN = ("regdb", "hitsz-vcm", "buptcampus")
 """Data sets that are tested on their whole gallery."""
 UNKNOWN = "unknown"
 OTHER_DRAW = "other"

@@ -149,11 +149,15 @@ def load_published(folder: Path | None = None, fail: Fail = refuse) -> Published
     )
 
 
+_PREFIXES = {"hitsz-vcm": "hitsz", "buptcampus": "bupt"}
+"""What the names of a data set's protocols begin with, where it is not its name."""
+
+
 def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
     """The protocol of a printed setting: ``sysu-indoor-multi``, ``regdb-t2v``, ``hitsz-v2i``."""
     if dataset == "sysu-mm01":
         return f"sysu-{search}" + ("-multi" if shot == "multi" else "")
-    return f"{dataset.removesuffix('-vcm')}-{direction}"
+    return f"{_PREFIXES.get(dataset, dataset)}-{direction}"
 
 
 def _is_percent(value: str) -> bool:
@@ -164,6 +168,7 @@ _DIRECTIONS = {
     "regdb": ("v2t", "t2v"),
     "llcm": ("v2i", "i2v", "v2i-as-scripted"),
     "hitsz-vcm": ("v2i", "i2v"),
+    "buptcampus": ("v2i", "i2v", "v2i-other-cameras", "i2v-other-cameras"),
     "sysu-mm01": ("",),
 }
 """The directions of each data set: those of its protocols."""

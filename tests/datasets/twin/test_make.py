@@ -111,6 +111,29 @@ def test_hitsz_layout_is_read_as_the_real_one(hitsz_twin: Path) -> None:
     assert report.complete and not report.problems
 
 
+def test_bupt_layout_is_read_as_the_real_one(bupt_twin: Path) -> None:
+    dataset = get_dataset("buptcampus-twin")
+    index = dataset.index(bupt_twin)
+    assert dataset.version(bupt_twin) == "tiny-s0-r1" and set(index["split"]) == {"train", "test", "unused"}
+    tracklets = dataset.tracklets(bupt_twin)
+    asking = [name for name in tracklets if name.startswith("query/")]
+    # Of every test identity one tracklet asks, of either modality by turns, and the other five answer.
+    assert sorted(int(name.split("/")[1]) for name in asking) == [7, 8, 9, 10, 11] and len(tracklets) == 5 * 2 * 3
+    assert {name.split("/")[2] for name in asking} == {"RGB", "IR"}
+    report = check_dataset(dataset, bupt_twin, workers=1)
+    assert report.complete and not report.problems
+    with np.load(bupt_twin / "truth" / "keypoints.npz", allow_pickle=False) as keypoints:
+        assert set(index["path"]) <= set(keypoints["paths"].tolist())
+
+
+def test_both_sensors_of_a_camera_see_the_same_walk() -> None:
+    renderer = Renderer("buptcampus", 0, (64, 32))
+    colour, infrared = renderer.render(3, 2, 4, 1), renderer.render(3, 8, 4, 1)
+    assert np.array_equal(colour.keypoints[:, :2], infrared.keypoints[:, :2])
+    assert colour.image.shape[:2] == infrared.image.shape[:2]
+    assert (colour.image.shape[2], infrared.image.shape[2]) == (3, 1)
+
+
 def test_a_person_walks_through_a_tracklet(hitsz_twin: Path) -> None:
     shots = [shot for shot in plan_twin("hitsz-vcm", "tiny", 0) if (shot.pid, shot.tracklet) == (1, 1)]
     first = [shot for shot in shots if shot.camera == shots[0].camera]

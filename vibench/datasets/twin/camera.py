@@ -85,7 +85,7 @@ def _by_night(camera: Camera) -> Camera:
     )
 
 
-_HITSZ_VCM_BY_DAY = (
+_OF_VIDEO = (
     *(replace(camera, number=number, title=f"D{number} {camera.place}")
       for number, camera in enumerate((camera for camera in _SYSU_MM01 if camera.modality == VISIBLE), start=1)),
     replace(_SYSU_MM01[5], number=5, title="D5 passage", spectrum="visible", cast=(1.02, 1.0, 0.94), cast_spread=0.04,
@@ -96,9 +96,10 @@ _HITSZ_VCM_BY_DAY = (
 CAMERAS: dict[str, tuple[Camera, ...]] = {
     "sysu-mm01": _SYSU_MM01,
     "regdb": _REGDB,
-    "hitsz-vcm": (*_HITSZ_VCM_BY_DAY, *map(_by_night, _HITSZ_VCM_BY_DAY)),
+    "hitsz-vcm": (*_OF_VIDEO, *map(_by_night, _OF_VIDEO)),
+    "buptcampus": (*_OF_VIDEO, *map(_by_night, _OF_VIDEO)),
 }
-"""Layout -> what takes its images, the first at place 1. Of HITSZ-VCM each camera stands there by day and by night."""
+"""Layout -> what takes its images, the first at place 1. Of video each camera stands there in colour and infrared."""
 
 _LEVELS = 1024
 _BRIGHTEST = 1.6

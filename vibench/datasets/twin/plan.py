@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vibench.datasets.buptcampus import CAMERAS as BUPT_CAMERAS
 from vibench.datasets.twin.camera import CAMERAS
 from vibench.datasets.twin.identity import draw_identity
 from vibench.datasets.twin.render import views_back
@@ -37,6 +38,8 @@ class Shot:
     split: str
     tracklet: int = 0
     """Number from 1, among those of its folder, of the tracklet that a frame is of; 0 for an image."""
+    name: str = ""
+    """As the index of the data set has it, where that is not the path."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ _REGDB_IDENTITIES = {"tiny": 16, "demo": 60, "small": 120, "full": 412}
 
 @dataclass(frozen=True)
 class _Filmed:
-    """How much of HITSZ-VCM a scale has; ``full`` has about as many people, tracklets and frames as the real one."""
+    """How much video a scale has; ``full`` has about as many people, tracklets and frames as HITSZ-VCM."""
 
     identities: dict[str, int]
     """Per split."""
@@ -105,6 +108,8 @@ def plan_twin(layout: str, scale: str, seed: int) -> list[Shot]:
         )
     if layout == "hitsz-vcm":
         return _plan_hitsz_vcm(scale, seed)
+    if layout == "buptcampus":
+        return _plan_buptcampus(scale, seed)
     return _plan_sysu(scale) if layout == "sysu-mm01" else _plan_regdb(scale, seed)
 
 
@@ -171,4 +176,29 @@ def _plan_hitsz_vcm(scale: str, seed: int) -> list[Shot]:
                     name = f"{1 + _FRAME_STEP * (number - 1)}.jpg"
                     path = f"{split.capitalize()}/{pid:04d}/{folder}/D{camera}/{name}"
                     shots.append(Shot(path, pid, place, number, split, tracklet))
+    return shots
+
+
+def _plan_buptcampus(scale: str, seed: int) -> list[Shot]:
+    """Pairs of tracklets, visible and infrared at once; a test identity is asked for by one tracklet of its first."""
+    filmed = _FILMED[scale]
+    cameras = len(CAMERAS["buptcampus"]) // 2
+    splits = [split for split, count in filmed.identities.items() for _ in range(count)]
+    shots = []
+    for pid, split in enumerate(splits, start=1):
+        passed = sorted((pid + step) % cameras + 1 for step in range(filmed.cameras))
+        first = int(stream(seed, "frame number", pid).integers(1, 9_000))
+        for infrared, modality in enumerate(("RGB", "IR")):
+            for camera in passed:
+                lengths = stream(seed, "tracklets", pid, camera).integers(
+                    filmed.frames[0], filmed.frames[1], filmed.tracklets, endpoint=True
+                )
+                tracklets = [tracklet for tracklet, length in enumerate(lengths, start=1) for _ in range(length)]
+                for number, tracklet in enumerate(tracklets, start=1):
+                    asks = camera == passed[0] and tracklet == 1 and infrared == pid % 2
+                    listed = "train" if split == "train" else "query" if asks else "gallery"
+                    code = BUPT_CAMERAS[camera - 1]
+                    below = f"{pid}/{modality}/{code}/{pid}_{modality}_{code}_{tracklet}_{first + number}.jpg"
+                    place = camera + infrared * cameras
+                    shots.append(Shot(f"DATA/{below}", pid, place, number, split, tracklet, f"{listed}/{below}"))
     return shots

@@ -86,14 +86,15 @@ class Renderer:
         """Render what `render` takes, one after the other."""
         return [self.render(*shot) for shot in shots]
 
-    def render(self, pid: int, camera_number: int, number: int, tracklet: int = 0) -> Picture:
-        """Render image ``number`` (from 1) of identity ``pid`` in a camera.
+    def render(self, pid: int, sensor: int, number: int, tracklet: int = 0) -> Picture:
+        """Render image ``number`` (from 1) of identity ``pid`` as the layout's ``sensor`` (from 1) takes it.
 
         Of a ``tracklet`` (from 1) all frames have one way of walking, place, light and mishap; the gait goes on with
         ``number``, and every frame has noise of its own.
         """
-        camera = self.cameras[camera_number - 1]
-        moment = tracklet or number
+        camera, moment = self.cameras[sensor - 1], tracklet or number
+        # BUPTCampus' cameras have two sensors behind one lens: pictures are the same up to what each of them sees.
+        camera_number = camera.number if self.layout == "buptcampus" else sensor
         paired = self.layout == "regdb"
         # RegDB's two cameras are mounted side by side and fire together: posture and crop are shared, the rest is not.
         shared = 0 if paired else camera_number
@@ -112,7 +113,8 @@ class Renderer:
         shifting = self._added("misalignment", pid, shared, moment)
         if shifting is not None:
             place = shifted(place, height, width, shifting)
-        frame = self._background(camera_number, pid, height, width, random)
+        state = int(stream(self.seed, "state", pid, camera_number).integers(STATES))
+        frame = self._background(sensor, height, width, state, random)
         if camera.spectrum != "thermal":
             _floor_shadow(frame, place, body.shoulder, random)
         canvas = new_canvas(frame)
@@ -160,14 +162,13 @@ class Renderer:
             return random.uniform(-np.pi, np.pi)
         return np.pi * float(back) + random.normal(0.0, 0.45)
 
-    def _background(self, place: int, pid: int, height: int, width: int, random: np.random.Generator) -> np.ndarray:
-        camera = self.cameras[place - 1]
-        scene = self._scenes.get(place)
+    def _background(self, sensor: int, height: int, width: int, state: int, random: np.random.Generator) -> np.ndarray:
+        camera = self.cameras[sensor - 1]
+        scene = self._scenes.get(sensor)
         if scene is None:
             tall = round(1.25 * self.size[0] * camera.resolution)
             scene = paint_scene(self.seed, camera.place, tall, coloured=camera.spectrum == "visible")
-            self._scenes[place] = scene
-        state = int(stream(self.seed, "state", pid, place).integers(STATES))
+            self._scenes[sensor] = scene
         return scene.view(width, height, random.random(), random.uniform(-1.0, 1.0), state)
 
     def _occlude(self, canvas: Canvas, camera: Camera, light: np.ndarray, random: np.random.Generator) -> None:

@@ -18,7 +18,7 @@ from vibench.datasets.twin.plan import Shot
 from vibench.datasets.twin.pose import KEYPOINTS
 from vibench.files.writing import write_json
 
-RENDERER_VERSION = {"sysu-mm01": 1, "regdb": 2, "hitsz-vcm": 1}
+RENDERER_VERSION = {"sysu-mm01": 1, "regdb": 2, "hitsz-vcm": 1, "buptcampus": 1}
 """Of each layout; raised whenever the same seed would give other images."""
 
 FOLDER = "truth"
@@ -55,7 +55,7 @@ def write_truth(
     folder = root / FOLDER
     folder.mkdir()
     _write_attributes(folder / "attributes.csv", described, shots)
-    paths = np.array([shot.path for shot in shots])
+    paths = np.array([shot.name or shot.path for shot in shots])
     np.savez_compressed(folder / "keypoints.npz", paths=paths, keypoints=keypoints, names=np.array(KEYPOINTS))
     np.savez_compressed(folder / "parts.npz", paths=paths, parts=masks, names=np.array(PARTS))
     cameras = CAMERAS[described["layout"]]
