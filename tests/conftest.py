@@ -71,3 +71,19 @@ def regdb_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from vibench.datasets.twin.make import make_twin
 
     return make_twin("regdb", "tiny", 0, tmp_path_factory.mktemp("twins") / "regdb-twin", workers=1)
+
+
+@pytest.fixture(scope="session")
+def hitsz_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny twin of HITSZ-VCM."""
+    from vibench.datasets.twin.make import make_twin
+
+    return make_twin("hitsz-vcm", "tiny", 0, tmp_path_factory.mktemp("twins") / "hitsz-vcm-twin", workers=1)
+
+
+@pytest.fixture(scope="session")
+def bupt_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny twin of BUPTCampus."""
+    from vibench.datasets.twin.make import make_twin
+
+    return make_twin("buptcampus", "tiny", 0, tmp_path_factory.mktemp("twins") / "buptcampus-twin", workers=1)

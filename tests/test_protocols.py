@@ -15,7 +15,8 @@ from vibench.protocols import Protocol, load_protocol, protocol_names
 
 NAMES = (
     "sysu-all sysu-all-c-as-scripted sysu-all-multi sysu-indoor sysu-indoor-c-as-scripted sysu-indoor-multi "
-    "regdb-t2v regdb-t2v-c-as-scripted regdb-v2t regdb-v2t-c-as-scripted llcm-i2v llcm-v2i llcm-v2i-as-scripted"
+    "regdb-t2v regdb-t2v-c-as-scripted regdb-v2t regdb-v2t-c-as-scripted llcm-i2v llcm-v2i llcm-v2i-as-scripted "
+    "hitsz-i2v hitsz-v2i bupt-i2v bupt-i2v-other-cameras bupt-v2i bupt-v2i-other-cameras"
 )
 
 
@@ -24,7 +25,7 @@ def test_all_protocols_load() -> None:
     protocols = [load_protocol(name) for name in protocol_names()]
     assert all(protocol.description.strip() for protocol in protocols)
     fingerprints = {protocol.fingerprint(protocol.dataset, draw) for protocol in protocols for draw in protocol.draws}
-    assert len(fingerprints) == sum(len(protocol.draws) for protocol in protocols) == 17
+    assert len(fingerprints) == sum(len(protocol.draws) for protocol in protocols) == 23
 
 
 def test_sysu_rules() -> None:

@@ -23,7 +23,13 @@ LARGEST_COUNT = 1000
 REPORTED_RANKS = (1, 5, 10, 20)
 """The ranks of the metrics r1, r5, r10, r20, which every protocol reports."""
 
-HEADLINE_PROTOCOLS = {"sysu-mm01": "sysu-all", "regdb": "regdb-v2t", "llcm": "llcm-v2i"}
+HEADLINE_PROTOCOLS = {
+    "sysu-mm01": "sysu-all",
+    "regdb": "regdb-v2t",
+    "llcm": "llcm-v2i",
+    "hitsz-vcm": "hitsz-v2i",
+    "buptcampus": "bupt-v2i",
+}
 """The protocol that papers give first, by data set layout."""
 
 
@@ -75,7 +81,7 @@ class Protocol:
     version: int
     """Rises with every change that could change a score."""
     title: str
-    dataset: Literal["sysu-mm01", "regdb", "llcm"]
+    dataset: Literal["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus"]
     """The data set whose layout and rules it is for; its twin has the same."""
     description: str
     """What it measures, in prose; paragraphs are separated by an empty line."""
@@ -124,7 +130,7 @@ class Protocol:
 
     @property
     def layout(self) -> str:
-        """The data set layout it is for: ``sysu-mm01`` | ``regdb`` | ``llcm``."""
+        """The data set layout it is for: ``sysu-mm01`` | ``regdb`` | ``llcm`` | ``hitsz-vcm`` | ``buptcampus``."""
         return self.dataset
 
     @property
@@ -179,8 +185,8 @@ def _side(side: Side) -> dict[str, object]:
 
 
 def protocol_names() -> tuple[str, ...]:
-    """Names of the protocols that ship with vibench: SYSU-MM01, RegDB, LLCM, each in alphabetical order."""
-    prefixes = ("sysu", "regdb", "llcm")
+    """Names of the protocols that ship with vibench, data set after data set, each in alphabetical order."""
+    prefixes = ("sysu", "regdb", "llcm", "hitsz", "bupt")
 
     def place(name: str) -> tuple[int, str]:
         prefix = name.partition("-")[0]

@@ -22,3 +22,13 @@ def regdb_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def llcm_root(tmp_path: Path) -> Path:
     return mini.write_llcm(tmp_path / "llcm")
+
+
+@pytest.fixture
+def hitsz_root(tmp_path: Path) -> Path:
+    return mini.write_hitsz(tmp_path / "hitsz-vcm")
+
+
+@pytest.fixture
+def bupt_root(tmp_path: Path) -> Path:
+    return mini.write_bupt(tmp_path / "buptcampus")

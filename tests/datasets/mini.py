@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,23 @@ REGDB_PIDS = tuple(range(1, 13))
 REGDB_TRAIN = 6
 LLCM_TRAIN = (1, 5)
 LLCM_TEST = (3, 12)
+HITSZ_TRACKLETS = {
+    "train": ((2, 1, 1, 13), (1, 1, 1, 12), (1, 1, 3, 12), (2, 2, 3, 20), (1, 2, 2, 12)),
+    "test": ((2, 7, 2, 12), (2, 7, 2, 14), (1, 7, 1, 12), (1, 7, 2, 11), (2, 9, 12, 25), (1, 9, 3, 31)),
+}
+"""Modality as the lists have it (1 is infrared), identity, camera and frames of each tracklet."""
+
+BUPT_TRACKLETS = (
+    ("train", 3, "RGB/IR", "LS3", 1, 15),
+    ("train", 3, "RGB/IR", "TSG2", 1, 10),
+    ("train", 20, "RGB/IR", "G25", 2, 7),
+    ("query", 5, "RGB", "CQ1", 1, 23),
+    ("query", 11, "IR", "W4", 1, 12),
+    ("gallery", 5, "RGB", "CQ1", 2, 11),
+    ("gallery", 5, "IR", "CQ1", 1, 30),
+    ("gallery", 11, "RGB", "TSG1", 1, 10),
+)
+"""List, identity, modality, camera, number and frames of each tracklet."""
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (24, 48), grey: bool = False) -> None:
@@ -93,4 +111,45 @@ def write_llcm(root: Path) -> Path:
                 for number in (1, 2):
                     write_image(root / f"test_{folder}/cam{camera}/{pid:04d}/{number:04d}.jpg", pid * 100 + number)
     (root / "idx" / "test_id.txt").write_text(",".join(map(str, LLCM_TEST)))
+    return root
+
+
+def write_hitsz(root: Path) -> Path:
+    """The tracklets of `HITSZ_TRACKLETS`, the second test one in the folder of the first; one is too short to count."""
+    (root / "info").mkdir(parents=True)
+    queries = []
+    for split, tracklets in HITSZ_TRACKLETS.items():
+        names: list[str] = []
+        rows = []
+        for tracklet, (modality, pid, camera, frames) in enumerate(tracklets, start=1):
+            rows.append(f"{modality} {len(names) + 1} {len(names) + frames} {pid:04d} {camera}")
+            for number in range(1, frames + 1):
+                file = f"{100 * tracklet + 5 * number}.jpg"
+                names.append(f"{pid:04d}M{modality}D{camera}T{tracklet}F{file}")
+                folder = root / split.capitalize() / f"{pid:04d}" / {1: "ir", 2: "rgb"}[modality] / f"D{camera}"
+                write_image(folder / file, 10_000 * pid + 100 * tracklet + number, (4, 8), grey=modality == 1)
+            if split == "test" and modality == 1:
+                queries.append(tracklet)
+        (root / "info" / f"{split}_name.txt").write_text("\n".join(names) + "\n")
+        (root / "info" / f"track_{split}_info.txt").write_text("\n".join(rows) + "\n")
+    (root / "info" / "query_IDX.txt").write_text(" ".join(map(str, queries)) + "\n")
+    return root
+
+
+def write_bupt(root: Path) -> Path:
+    """The tracklets of `BUPT_TRACKLETS`."""
+    paths: dict[str, dict[str, dict[str, dict[str, list[str]]]]] = {}
+    lists: dict[str, list[str]] = {}
+    for seed, (name, pid, kind, camera, number, frames) in enumerate(BUPT_TRACKLETS):
+        lists.setdefault(name, []).append(f"{pid} {kind} {camera} {number}\n")
+        for modality in kind.split("/"):
+            files = [
+                f"{pid}/{modality}/{camera}/{pid}_{modality}_{camera}_{number}_{frame}.jpg" for frame in range(frames)
+            ]
+            paths.setdefault(str(pid), {}).setdefault(modality, {}).setdefault(camera, {})[str(number)] = files
+            for at, file in enumerate(files):
+                write_image(root / "DATA" / file, 1000 * seed + at, (4, 8), grey=modality == "IR")
+    (root / "data_paths.json").write_text(json.dumps(paths))
+    for name, lines in lists.items():
+        (root / f"{name}.txt").write_text("".join(lines))
     return root

@@ -13,15 +13,19 @@ from vibench.errors import UsageError
 
 
 def test_names_and_trials() -> None:
-    assert dataset_names() == ("sysu-mm01", "regdb", "llcm", "sysu-mm01-twin", "regdb-twin")
-    assert {name: get_dataset(name).trials for name in dataset_names()} == {
-        "sysu-mm01": 1,
-        "regdb": 10,
-        "llcm": 1,
-        "sysu-mm01-twin": 1,
-        "regdb-twin": 10,
-    }
-    assert [name for name in (*dataset_names(), "foreign") if is_synthetic(name)] == ["sysu-mm01-twin", "regdb-twin"]
+    real, twins = (
+        ["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus"],
+        [
+            "sysu-mm01-twin",
+            "regdb-twin",
+            "hitsz-vcm-twin",
+            "buptcampus-twin",
+        ],
+    )
+    assert dataset_names() == (*real, *twins)
+    assert {name for name in dataset_names() if get_dataset(name).trials > 1} == {"regdb", "regdb-twin"}
+    assert {get_dataset(name).trials for name in dataset_names()} == {1, 10}
+    assert [name for name in (*dataset_names(), "foreign") if is_synthetic(name)] == twins
 
 
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
@@ -56,7 +60,7 @@ def test_version_tells_twins_apart(tmp_path: Path) -> None:
         get_dataset("sysu-mm01-twin").version(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["sysu-mm01", "regdb", "llcm"])
+@pytest.mark.parametrize("name", ["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus"])
 def test_a_missing_root_is_one_sentence(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent of .* does not exist; pass .* --root"):
         get_dataset(name).index(tmp_path / "absent")

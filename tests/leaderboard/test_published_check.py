@@ -74,7 +74,7 @@ def test_mistakes_are_errors(tmp_path: Path, usual: set[Remark], name: str, text
 def test_the_same_print_twice_is_an_error(tmp_path: Path, usual: set[Remark]) -> None:
     again = (published_folder() / "results.csv").read_text(encoding="utf-8").splitlines()[1]
     (remark,) = _fresh(tmp_path, usual, "results.csv", f"{again}\n")
-    assert remark.kind == ERROR and "line 763" in remark.text and "the same print as line 2" in remark.text
+    assert remark.kind == ERROR and "line 767" in remark.text and "the same print as line 2" in remark.text
 
 
 def test_a_new_method_is_told_all_that_it_lacks(tmp_path: Path, usual: set[Remark]) -> None:

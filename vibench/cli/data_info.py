@@ -46,6 +46,8 @@ def info(
             style="bold" if total else None,
         )
     show(table)
+    if chosen.video:
+        out.print("test: tracklets, each as its first frame; unused: the further frames that are looked at")
     for need, found in (("attributes", find_attributes(chosen, folder)), ("heatmaps", find_heatmaps(chosen, folder))):
         place = f"none; 'vibench data {need}' makes them" if found is None else str(found)
         out.print(escape(f"{need}: {place}"), soft_wrap=True)

@@ -15,7 +15,7 @@ _SUFFIX = "-twin"
 
 
 def twin(
-    dataset: Annotated[str, typer.Option(help="Layout: sysu-mm01 or regdb.")] = "sysu-mm01",
+    dataset: Annotated[str, typer.Option(help="Layout: sysu-mm01, regdb, hitsz-vcm or buptcampus.")] = "sysu-mm01",
     scale: Annotated[str, typer.Option(help="tiny (tests), demo, small or full (the real counts).")] = "small",
     seed: Annotated[int, typer.Option(help="Another seed makes other people and places.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder to make, such as data/sysu-mm01-twin.")] = None,

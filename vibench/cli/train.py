@@ -44,8 +44,8 @@ def train(
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            help="sysu-mm01, regdb, llcm, or a twin: sysu-mm01-twin, regdb-twin. Repeatable: several are one to train "
-            "on."
+            help="sysu-mm01, regdb, llcm, hitsz-vcm, buptcampus, or a twin, as regdb-twin. "
+            "Repeatable: several are one to train on."
         ),
     ] = None,
     root: Annotated[

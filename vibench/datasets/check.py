@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vibench.datasets import check_llcm, check_regdb, check_sysu_mm01
+from vibench.datasets import check_buptcampus, check_hitsz_vcm, check_llcm, check_regdb, check_sysu_mm01
 from vibench.datasets.image_file import ImageFileError, read_rgb
 from vibench.datasets.listing import Listing, Sample
 from vibench.datasets.passed_over import passed_over, passed_over_note
@@ -21,7 +21,13 @@ from vibench.runtime.parallel import map_in_processes
 from vibench.runtime.progress import Progress, silent
 
 _CHUNK_IMAGES = 200
-_CHECKS = {"sysu-mm01": check_sysu_mm01.check, "regdb": check_regdb.check, "llcm": check_llcm.check}
+_CHECKS = {
+    "sysu-mm01": check_sysu_mm01.check,
+    "regdb": check_regdb.check,
+    "llcm": check_llcm.check,
+    "hitsz-vcm": check_hitsz_vcm.check,
+    "buptcampus": check_buptcampus.check,
+}
 """How the images of a layout are compared with what should be there."""
 
 

@@ -31,7 +31,7 @@ _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 """Between the identities of a list."""
 _DEEPEST = 6
 """Folder levels below a root that are walked; bounds loops of symbolic links."""
-_DEEPEST_NAME = 4
+_DEEPEST_NAME = 5
 """Folders and file of the longest name of an image."""
 _NESTED = 3
 """Folder levels below a root in which the data set is looked for."""
@@ -156,7 +156,7 @@ def list_images(root: Path, folders: Sequence[str], read_name: Callable[[str], S
     return Listing(sorted(samples.values()), sorted(ignored), renamed, doubles, gone)
 
 
-def strays(root: Path, folders: Sequence[str], own: Sequence[str] = ("exp", "idx", "truth")) -> list[str]:
+def strays(root: Path, folders: Sequence[str], own: Sequence[str] = ("exp", "idx", "info", "truth")) -> list[str]:
     """Relative paths of the files outside the image folders and the ``own`` others of a data set, sorted.
 
     Hidden folders are left out.

@@ -24,6 +24,8 @@ _LAYOUT_MODULES = {
     "sysu-mm01": "vibench.datasets.sysu_mm01",
     "regdb": "vibench.datasets.regdb",
     "llcm": "vibench.datasets.llcm",
+    "hitsz-vcm": "vibench.datasets.hitsz_vcm",
+    "buptcampus": "vibench.datasets.buptcampus",
 }
 
 
@@ -33,10 +35,12 @@ class Dataset:
 
     name: str
     title: str
-    layout: Literal["sysu-mm01", "regdb", "llcm", "joined"]
+    layout: Literal["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus", "joined"]
     synthetic: bool = False
     trials: int = 1
     """Train/test splits; with more than one, `index` takes ``trial`` 1...trials."""
+    video: bool = False
+    """Whether tracklets are ranked. In the index, and everywhere behind it, each stands as its first frame."""
 
     def index(self, root: Path, trial: int | None = None, missing_ok: bool = False) -> SampleIndex:
         """All images below ``root``; the split is that of ``trial``, ``unused`` for all without one of several.
@@ -58,6 +62,24 @@ class Dataset:
         require_root(root, self.title, layout.IMAGE_FOLDERS)
         listing: Listing = layout.list_root(Path(root))
         return listing
+
+    def tracklets(self, root: Path) -> dict[str, tuple[str, ...]]:
+        """The frames whose features make that of a test tracklet, by its name; empty where images are ranked.
+
+        Raises `UsageError` for lists that are absent or unreadable.
+        """
+        found: dict[str, tuple[str, ...]] = self._layout().tracklets(Path(root)) if self.video else {}
+        return found
+
+    def training_frames(self, root: Path) -> set[str]:
+        """The names of all training images that a data set of video should have; errors as `tracklets`."""
+        frames: set[str] = self._layout().training_frames(Path(root))
+        return frames
+
+    def everybody(self, root: Path) -> list[tuple[int, int]]:
+        """(pid, camera) of whom the lists of a data set of video name, once or more often; errors as `tracklets`."""
+        pairs: list[tuple[int, int]] = self._layout().everybody(Path(root))
+        return pairs
 
     def files(self, root: Path) -> dict[str, str]:
         """The relative paths of the images below ``root`` whose files have other names than the index gives them."""
@@ -103,6 +125,12 @@ class Dataset:
         return folders
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """What lies in a copy beside the folders of images, where their names are those of other folders too."""
+        marks: tuple[str, ...] = getattr(self._layout(), "MARKS", ())
+        return marks
+
+    @property
     def name_form(self) -> str:
         """An example of the name of an image."""
         form: str = self._layout().NAME_FORM
@@ -145,8 +173,12 @@ _DATASETS = {
         Dataset("sysu-mm01", "SYSU-MM01", "sysu-mm01"),
         Dataset("regdb", "RegDB", "regdb", trials=10),
         Dataset("llcm", "LLCM", "llcm"),
+        Dataset("hitsz-vcm", "HITSZ-VCM", "hitsz-vcm", video=True),
+        Dataset("buptcampus", "BUPTCampus", "buptcampus", video=True),
         Dataset("sysu-mm01-twin", "SYSU-MM01 twin", "sysu-mm01", synthetic=True),
         Dataset("regdb-twin", "RegDB twin", "regdb", synthetic=True, trials=10),
+        Dataset("hitsz-vcm-twin", "HITSZ-VCM twin", "hitsz-vcm", synthetic=True, video=True),
+        Dataset("buptcampus-twin", "BUPTCampus twin", "buptcampus", synthetic=True, video=True),
     )
 }
 

@@ -53,6 +53,9 @@ def test_differences(dataset: Dataset, root: Path, index: SampleIndex, trial: in
         parts = names_apart(wanted, set(test["path"]), len(wanted))
     elif dataset.layout == "regdb":
         parts = regdb_apart(dataset, root, "test", test, trial or 1)
+    elif dataset.video:
+        wanted = set(dataset.tracklets(root))
+        parts = names_apart(wanted, set(test["path"]), len(wanted), "tracklets")
     else:
         parts = [identities_apart(int(test["pid"].nunique()), len(llcm.read_test_ids(root)))]
         training = int((index["split"] == "train").sum())

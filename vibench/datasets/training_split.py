@@ -39,6 +39,9 @@ def training_differences(dataset: Dataset, root: Path, index: SampleIndex, trial
         found = _of_sysu(dataset, root, training)
     elif dataset.layout == "regdb":
         found = regdb_apart(dataset, root, "train", training, trial or 1)
+    elif dataset.video:
+        wanted = dataset.training_frames(root)
+        found = names_apart(wanted, set(training["path"]), len(wanted))
     else:
         found = _of_llcm(root, index, training)
     return " and ".join(part for part in found if part)
@@ -69,6 +72,8 @@ def everybody(dataset: Dataset, root: Path, index: SampleIndex) -> pd.DataFrame:
             lists = {modality: llcm.read_training_list(root, modality) for modality in llcm.FOLDERS}
             pids = {*identities(lists, llcm.parse_training_name), *llcm.read_test_ids(root)}
         known = pd.DataFrame({"pid": sorted(pids)}).merge(index[["camera"]].drop_duplicates(), how="cross")
+    elif dataset.video:
+        known = pd.DataFrame(dataset.everybody(root), columns=["pid", "camera"])
     elif dataset.synthetic and not (root / "truth" / "skeleton.csv").exists():
         return index[["pid", "camera"]]
     elif dataset.synthetic or dataset.layout == "sysu-mm01":
@@ -128,11 +133,11 @@ def _of_llcm(root: Path, index: SampleIndex, training: SampleIndex) -> list[str]
     return parts
 
 
-def names_apart(wanted: set[str], found: set[str], whole: int) -> list[str]:
+def names_apart(wanted: set[str], found: set[str], whole: int, what: str = "images") -> list[str]:
     missing, surplus = sorted(wanted - found), sorted(found - wanted)
     return [
-        f"lacks {len(missing)} of {whole} images ({cited(missing, _CITED)})" if missing else "",
-        f"has {len(surplus)} images that are not of it ({cited(surplus, _CITED)})" if surplus else "",
+        f"lacks {len(missing)} of {whole} {what} ({cited(missing, _CITED)})" if missing else "",
+        f"has {len(surplus)} {what} that are not of it ({cited(surplus, _CITED)})" if surplus else "",
     ]
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vibench.datasets.check_hitsz_vcm import IDENTITIES as HITSZ_IDENTITIES
 from vibench.datasets.check_llcm import IDENTITIES as LLCM_IDENTITIES
 from vibench.datasets.check_regdb import IDENTITIES as REGDB_IDENTITIES
 from vibench.datasets.registry import Dataset, get_dataset
@@ -28,8 +29,8 @@ from vibench.training.official_guess import fitting_methods, plain_backbone
 
 _CITED = 3
 _HEAD = re.compile(r"(^|[._])(classifier|cls|fc|head|logits?|id_?head)\w*(\.\d+)*\.weight$", re.IGNORECASE)
-_LAYOUT = re.compile(r"(sysu|regdb|llcm)", re.IGNORECASE)
-_LAYOUTS = {"sysu": "sysu-mm01", "regdb": "regdb", "llcm": "llcm"}
+_LAYOUT = re.compile(r"(sysu|regdb|llcm|hitsz|bupt)", re.IGNORECASE)
+_LAYOUTS = {"sysu": "sysu-mm01", "regdb": "regdb", "llcm": "llcm", "hitsz": "hitsz-vcm", "bupt": "buptcampus"}
 _IMAGENET = 1000
 _SHOWN = {"r1": "rank-1"}
 
@@ -60,6 +61,9 @@ def class_counts() -> dict[int, Count]:
         REGDB_IDENTITIES: Count("regdb", "both halves of every split", True),
         TRAINING_IDENTITIES["llcm"]: Count("llcm", "its training identities"),
         LLCM_IDENTITIES: Count("llcm", "all its identities, those of the test too", True),
+        TRAINING_IDENTITIES["hitsz-vcm"]: Count("hitsz-vcm", "its training identities"),
+        TRAINING_IDENTITIES["buptcampus"]: Count("buptcampus", "its training identities"),
+        HITSZ_IDENTITIES: Count("hitsz-vcm", "all its identities, those of the test too", True),
     }
     return counts
 

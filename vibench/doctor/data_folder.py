@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from vibench.datasets.check import check_names
-from vibench.datasets.listing import holds_any, nearby_root
+from vibench.datasets.listing import holds_any, located, nearby_root
 from vibench.datasets.registry import Dataset, dataset_names, get_dataset
 from vibench.datasets.report import Problem
 from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, shell
@@ -44,7 +44,7 @@ def _is_image_folder(folder: Path, dataset: Dataset) -> bool:
 
 
 def _holds(folder: Path, dataset: Dataset) -> bool:
-    return holds_any(folder, dataset.image_folders)
+    return holds_any(folder, dataset.image_folders) and all(located(folder, mark).exists() for mark in dataset.marks)
 
 
 def _synthetic(dataset: Dataset, folder: Path) -> Dataset:

@@ -25,7 +25,8 @@ from vibench.records.store import LARGEST_RECORD, read_per_query, read_record
 from vibench.runtime.progress import Progress, silent
 
 _CITED = 3
-_OTHER_DIRECTION = {"regdb-v2t": "regdb-t2v", "regdb-t2v": "regdb-v2t", "llcm-v2i": "llcm-i2v", "llcm-i2v": "llcm-v2i"}
+_PAIRS = (("regdb-v2t", "regdb-t2v"), ("llcm-v2i", "llcm-i2v"), ("hitsz-v2i", "hitsz-i2v"), ("bupt-v2i", "bupt-i2v"))
+_OTHER_DIRECTION = dict(_PAIRS) | {back: forth for forth, back in _PAIRS}
 
 
 def diagnose_record(path: Path, claims: Claims) -> Diagnosis:

@@ -26,7 +26,7 @@ _RATE = re.compile(rf"\b(?:lr|learning[ _]rate)\b[^0-9a-z+-]{{1,6}}({_NUMBER})",
 _SIGNS = {
     "re-ranking": re.compile(r"re-?_?rank(?!(?:ing)?\W{0,4}(?:false|none|no|off|0)\b)(?:ing|ed)?\b|k-reciprocal", re.I),
     "best epoch": re.compile(r"\bbest[ _-]?(?:epoch|acc|model|rank|r1|map)", re.I),
-    "data set": re.compile(r"\b(sysu|regdb|llcm)", re.I),
+    "data set": re.compile(r"\b(sysu|regdb|llcm|hitsz|bupt)", re.I),
     "error": re.compile(r"^(Traceback \(most recent call last\)|\w*Error: |.*CUDA out of memory)", re.I),
 }
 _LONGEST_LINE = 2000

@@ -22,7 +22,9 @@ SUPERVISION = (
     "text-assisted",
 )
 """Kinds of supervision, in the order of a board's sections."""
-DATASETS = ("sysu-mm01", "regdb", "llcm")
+DATASETS = ("sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus")
+UNDRAWN = ("regdb", "hitsz-vcm", "buptcampus")
+"""Data sets that are tested on their whole gallery."""
 UNKNOWN = "unknown"
 OTHER_DRAW = "other"
 """A draw that is known and is none of the protocols'."""
@@ -133,8 +135,7 @@ class MethodTable:
             year=cell("year"),
             paper=cell("paper"),
             supervision=cell("supervision") or SUPERVISED,
-            # RegDB is tested on the whole gallery.
-            practice=Practice("none" if dataset == "regdb" else draw, cell("test_time_information") or UNKNOWN),
+            practice=Practice("none" if dataset in UNDRAWN else draw, cell("test_time_information") or UNKNOWN),
             setup=Setup(cell("input"), cell("backbone"), cell("pretrained"), cell("extra_labels"), cell("query_mode")),
             checkpoint_selection=cell("checkpoint_selection"),
             code=cell("code"),
@@ -161,7 +162,7 @@ def read_methods(path: Path, fail: Fail = refuse) -> MethodTable:
         for column, evidence in (("draw", "draw_evidence"), ("test_time_information", "information_evidence")):
             if row[column] and not row[evidence]:
                 fail(f"{where}: column '{evidence}' must say how '{row[column]}' of column '{column}' is known.")
-        if dataset == "regdb" and row["draw"]:
-            fail(f"{where}: column 'draw' must be empty on regdb, which is tested on its whole gallery.")
+        if dataset in UNDRAWN and row["draw"]:
+            fail(f"{where}: column 'draw' must be empty on {dataset}, which is tested on its whole gallery.")
         rows[key] = row
     return MethodTable(rows)

@@ -149,11 +149,15 @@ def load_published(folder: Path | None = None, fail: Fail = refuse) -> Published
     )
 
 
+_PREFIXES = {"hitsz-vcm": "hitsz", "buptcampus": "bupt"}
+"""What the names of a data set's protocols begin with, where it is not its name."""
+
+
 def protocol_name(dataset: str, search: str, shot: str, direction: str) -> str:
-    """The protocol of a printed setting: ``sysu-indoor-multi``, ``regdb-t2v``."""
+    """The protocol of a printed setting: ``sysu-indoor-multi``, ``regdb-t2v``, ``hitsz-v2i``."""
     if dataset == "sysu-mm01":
         return f"sysu-{search}" + ("-multi" if shot == "multi" else "")
-    return f"{dataset}-{direction}"
+    return f"{_PREFIXES.get(dataset, dataset)}-{direction}"
 
 
 def _is_percent(value: str) -> bool:
@@ -165,10 +169,12 @@ _SEARCHES = ("all", "indoor", "all-c-as-scripted", "indoor-c-as-scripted")
 _DIRECTIONS = {
     "regdb": ("v2t", "t2v", "v2t-c-as-scripted", "t2v-c-as-scripted"),
     "llcm": ("v2i", "i2v", "v2i-as-scripted"),
+    "hitsz-vcm": ("v2i", "i2v"),
+    "buptcampus": ("v2i", "i2v", "v2i-other-cameras", "i2v-other-cameras"),
     "sysu-mm01": ("",),
 }
 """The directions of each data set: those of its protocols."""
-_EVERY_DIRECTION = tuple(direction for directions in _DIRECTIONS.values() for direction in directions)
+_EVERY_DIRECTION = tuple(dict.fromkeys(direction for directions in _DIRECTIONS.values() for direction in directions))
 _PERCENT = Column("a percentage such as 54.75, or empty", _is_percent)
 _METRIC_COLUMNS = dict.fromkeys(METRICS, _PERCENT)
 _SETTING = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from vibench.errors import one_line
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard.consensus import agreeing, equal_as_printed, flag_conflicts, print_key
-from vibench.leaderboard.method_facts import UNKNOWN
+from vibench.leaderboard.method_facts import UNDRAWN, UNKNOWN
 from vibench.leaderboard.papers_bib import EXPECTED
 from vibench.leaderboard.published import SECOND_HAND, Conflict, PrintedRow, Published, load_published
 
@@ -156,7 +156,7 @@ def _unknown(published: Published) -> Iterator[Remark]:
         for field in EXPECTED:
             if field not in entry:
                 yield Remark(MISSING, f"{field} in papers.bib", key)
-    sampled = {row.method for row in published.results if row.dataset != "regdb"}
+    sampled = {row.method for row in published.results if row.dataset not in UNDRAWN}
     own = {row.method for row in published.results if row.own}
     first_hand = {
         row.method for row in published.results if published.papers[row.source.split()[0]].kind != SECOND_HAND

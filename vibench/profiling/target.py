@@ -13,7 +13,7 @@ from vibench.methods.registry import build_method, method_names
 from vibench.training.checkpoint import load_method
 from vibench.training.folder import open_runs
 
-TRAINING_IDENTITIES = {"sysu-mm01": 395, "regdb": 206, "llcm": 713}
+TRAINING_IDENTITIES = {"sysu-mm01": 395, "regdb": 206, "llcm": 713, "hitsz-vcm": 500, "buptcampus": 1074}
 """Classes of the training classifier per layout; a twin is profiled as the full data set it stands for."""
 
 

@@ -29,6 +29,7 @@ from vibench.scoring.attributes import GivenAttributes
 from vibench.scoring.corrupted import corruption_note, extract_apart
 from vibench.scoring.extraction import EMBEDDING, Extraction, extract_features
 from vibench.scoring.joint import extract_jointly
+from vibench.scoring.tracklets import frames_of
 from vibench.training.checkpoint import (
     Checkpoint,
     check_test_identities,
@@ -171,7 +172,7 @@ class TrainedModel:
         progress: Progress = silent,
         world: World = ALONE,
     ) -> tuple[Method, Extraction]:
-        """Embed the test images; the features say which data set, split and checkpoint they are of.
+        """Embed the test images, or tracklets; the features say which data set, split and checkpoint they are of.
 
         ``feature`` names the output of `Method.embed` that is taken. ``cache`` is the folder of image caches, by
         default that of `vibench.data.cache.open_cache`. ``given``: where a method that takes attributes has them from;
@@ -200,21 +201,24 @@ class TrainedModel:
         trained = images.index["pid"].isin(known) & ~images.index["path"].isin(index["path"])
         shared = shared_images(images, images.index["path"][trained], index["path"])
         given = given or GivenAttributes()
+        tracklets = self.dataset.tracklets(self.root)
 
         def extract_from(cache: ImageCache, share: SampleIndex, codes: np.ndarray | None) -> Extraction:
-            return extract_features(
+            frames = frames_of(share, tracklets)
+            found = extract_features(
                 method,
                 cache,
-                share,
+                frames.index,
                 device=device,
                 precision=precision,
                 compiled=compiled,
-                attributes=codes,
+                attributes=frames.attributes(codes),
                 extras=extras,
                 feature=feature,
                 meta=meta,
                 progress=progress,
             )
+            return frames.mean(found, share)
 
         caches = caches_by_modality(images, self.dataset, corruption, progress)
 

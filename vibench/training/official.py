@@ -27,7 +27,7 @@ from vibench.training.official_names import Names, importable_methods, official_
 
 __all__ = ["TRAINING_IDENTITIES", "Conversion", "import_official", "importable_methods"]
 
-TRAINING_IDENTITIES = {"sysu-mm01": 395, "regdb": 206, "llcm": 713}
+TRAINING_IDENTITIES = {"sysu-mm01": 395, "regdb": 206, "llcm": 713, "hitsz-vcm": 500, "buptcampus": 1074}
 """Training identities of the real data sets by layout (SYSU-MM01: train and val; RegDB: of every split)."""
 
 INPUT_SETTINGS = ("input.height", "input.width")

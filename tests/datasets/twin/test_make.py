@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from vibench.datasets.check import check_dataset
 from vibench.datasets.permutations import read_permutations
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.twin import make
 from vibench.datasets.twin.make import make_twin, twin_exists
 from vibench.datasets.twin.plan import plan_twin
+from vibench.datasets.twin.render import Renderer
 from vibench.errors import UsageError
 
 _SIZE = (32, 16)
@@ -90,6 +92,62 @@ def test_regdb_layout_is_read_as_the_real_one(regdb: Path) -> None:
         assert {int(row["visible"]) for row in labels.values()} == set(range(8))
     first, second = ((regdb / "idx" / f"train_visible_{trial}.txt").read_text() for trial in (1, 2))
     assert first != second
+
+
+def test_hitsz_layout_is_read_as_the_real_one(hitsz_twin: Path) -> None:
+    dataset = get_dataset("hitsz-vcm-twin")
+    assert dataset.version(hitsz_twin) == "tiny-s0-r1"
+    index = dataset.index(hitsz_twin)
+    assert index[index["split"] != "unused"].groupby("split")["pid"].nunique().to_dict() == {"train": 6, "test": 5}
+    test = index[index["split"] == "test"]
+    assert set(test["path"]) == set(dataset.tracklets(hitsz_twin))
+    # Everybody is seen by day and by night by the same three of six cameras, so that every query has two matches.
+    assert set(test.groupby(["pid", "modality"])["camera"].nunique()) == {3} and len(test) == 5 * 2 * 3
+    assert set(index["camera"]) == {1, 2, 3, 4, 5, 6}
+    rows = (hitsz_twin / "info/track_test_info.txt").read_text().splitlines()
+    lengths = [int(end) - int(start) + 1 for _, start, end, _, _ in map(str.split, rows)]
+    assert 8 in lengths, "some tracklets are too short to count"
+    report = check_dataset(dataset, hitsz_twin, workers=1)
+    assert report.complete and not report.problems
+
+
+def test_bupt_layout_is_read_as_the_real_one(bupt_twin: Path) -> None:
+    dataset = get_dataset("buptcampus-twin")
+    index = dataset.index(bupt_twin)
+    assert dataset.version(bupt_twin) == "tiny-s0-r1" and set(index["split"]) == {"train", "test", "unused"}
+    tracklets = dataset.tracklets(bupt_twin)
+    asking = [name for name in tracklets if name.startswith("query/")]
+    # Of every test identity one tracklet asks, of either modality by turns, and the other five answer.
+    assert sorted(int(name.split("/")[1]) for name in asking) == [7, 8, 9, 10, 11] and len(tracklets) == 5 * 2 * 3
+    assert {name.split("/")[2] for name in asking} == {"RGB", "IR"}
+    report = check_dataset(dataset, bupt_twin, workers=1)
+    assert report.complete and not report.problems
+    with np.load(bupt_twin / "truth" / "keypoints.npz", allow_pickle=False) as keypoints:
+        assert set(index["path"]) <= set(keypoints["paths"].tolist())
+
+
+def test_both_sensors_of_a_camera_see_the_same_walk() -> None:
+    renderer = Renderer("buptcampus", 0, (64, 32))
+    colour, infrared = renderer.render(3, 2, 4, 1), renderer.render(3, 8, 4, 1)
+    assert np.array_equal(colour.keypoints[:, :2], infrared.keypoints[:, :2])
+    assert colour.image.shape[:2] == infrared.image.shape[:2]
+    assert (colour.image.shape[2], infrared.image.shape[2]) == (3, 1)
+
+
+def test_a_person_walks_through_a_tracklet(hitsz_twin: Path) -> None:
+    shots = [shot for shot in plan_twin("hitsz-vcm", "tiny", 0) if (shot.pid, shot.tracklet) == (1, 1)]
+    first = [shot for shot in shots if shot.camera == shots[0].camera]
+    renderer = Renderer("hitsz-vcm", 0, (64, 32))
+    frames = [renderer.render(shot.pid, shot.camera, shot.number, shot.tracklet) for shot in first]
+    assert len({frame.image.shape for frame in frames}) == 1 and len({frame.quality for frame in frames}) == 1
+    feet = np.array([frame.keypoints[15:17, 0] for frame in frames])
+    assert np.ptp(feet[:, 0] - feet[:, 1]) > 1.0, "feet pass one another"
+    pixels = np.stack([frame.image.astype(float) for frame in frames])
+    others = [renderer.render(1, first[0].camera, shot.number).image.astype(float) for shot in first]
+    # One walk looks much the same all along, other than images of the same person that are taken apart.
+    apart = np.mean([abs(other.mean() - others[0].mean()) for other in others])
+    assert np.ptp(pixels.mean(axis=(1, 2, 3))) < apart
+    assert not (pixels[0] == pixels[1]).all(), "noise is another in every frame"
 
 
 @pytest.mark.parametrize("layout", ["sysu", "regdb"])

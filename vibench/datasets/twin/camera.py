@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ class Camera:
     """One camera of a layout; pairs are ranges from which each image draws."""
 
     number: int
+    """As the data set has it."""
     title: str
     spectrum: str
     """``visible``, ``infrared`` or ``thermal``."""
@@ -68,8 +69,37 @@ _REGDB = (
            0.10, 0.05, (0.24, 0.31), (0.002, 0.006), (95, 95), 0.10),
 )  # fmt: skip
 
-CAMERAS: dict[str, tuple[Camera, ...]] = {"sysu-mm01": _SYSU_MM01, "regdb": _REGDB}
-"""Layout -> its cameras; camera n stands at place n - 1."""
+
+def _by_night(camera: Camera) -> Camera:
+    """What a camera with a filter that swings away is in the dark: infrared, by its own lamp."""
+    return replace(
+        camera,
+        title=f"{camera.title}, infrared",
+        spectrum="infrared",
+        gain=(0.82, 1.06),
+        cast=(1.0, 1.0, 1.0),
+        cast_spread=0.0,
+        ambient=(0.52, 0.74),
+        noise=(0.014, 0.030),
+        lamp=True,
+    )
+
+
+_OF_VIDEO = (
+    *(replace(camera, number=number, title=f"D{number} {camera.place}")
+      for number, camera in enumerate((camera for camera in _SYSU_MM01 if camera.modality == VISIBLE), start=1)),
+    replace(_SYSU_MM01[5], number=5, title="D5 passage", spectrum="visible", cast=(1.02, 1.0, 0.94), cast_spread=0.04,
+            noise=(0.010, 0.022), lamp=False),
+    replace(_REGDB[0], number=6, title="D6 street", quality=(70, 90)),
+)  # fmt: skip
+
+CAMERAS: dict[str, tuple[Camera, ...]] = {
+    "sysu-mm01": _SYSU_MM01,
+    "regdb": _REGDB,
+    "hitsz-vcm": (*_OF_VIDEO, *map(_by_night, _OF_VIDEO)),
+    "buptcampus": (*_OF_VIDEO, *map(_by_night, _OF_VIDEO)),
+}
+"""Layout -> what takes its images, the first at place 1. Of video each camera stands there in colour and infrared."""
 
 _LEVELS = 1024
 _BRIGHTEST = 1.6
@@ -117,9 +147,12 @@ def blur(frame: np.ndarray, share: float) -> np.ndarray:
 
 
 def record(
-    frame: np.ndarray, camera: Camera, gain: float, random: np.random.Generator, noise: np.ndarray
+    frame: np.ndarray, camera: Camera, gain: float, random: np.random.Generator, noise: np.ndarray, number: int = 0
 ) -> np.ndarray:
-    """Lens and sensor: blur, gain, white balance, gamma, noise. (H, W, C) float32 -> (H, W, C) uint8."""
+    """Lens and sensor: blur, gain, white balance, gamma, noise. (H, W, C) float32 -> (H, W, C) uint8.
+
+    Frames of one tracklet, whose ``random`` is the same, differ in noise by their ``number``.
+    """
     height, width, channels = frame.shape
     share = random.uniform(*camera.blur)
     for _ in range(3 if camera.spectrum == "thermal" else 1):
@@ -127,7 +160,7 @@ def record(
     gamma = random.uniform(*camera.gamma)
     casts = np.asarray(camera.cast[:channels]) * (1.0 + camera.cast_spread * random.normal(0.0, 1.0, channels))
     strength = np.float32(255.0 * random.uniform(*camera.noise))
-    top, left = random.integers(0, _NOISE_PLAY, 2)
+    top, left = (random.integers(0, _NOISE_PLAY, 2) + number * np.array((7, 31))) % _NOISE_PLAY
     frame *= np.float32((_LEVELS - 1) / _BRIGHTEST)
     np.minimum(frame, np.float32(_LEVELS - 1), out=frame)
     np.maximum(frame, np.float32(0.0), out=frame)

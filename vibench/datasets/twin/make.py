@@ -51,7 +51,7 @@ def make_twin(
     progress: Progress = silent,
     harder: Harder | None = None,
 ) -> Path:
-    """Render the twin ``seed`` of a layout (``sysu-mm01`` or ``regdb``) at a scale (``tiny``, ``small``, ``full``).
+    """Render the twin ``seed`` of a layout (`vibench.datasets.twin.plan.LAYOUTS`) at a scale (``tiny``, ...).
 
     ``size`` is the nominal (height, width) in pixels, by default the scale's own; ``harder`` makes one property harder
     (`vibench.datasets.twin.harder`). Returns ``out``. The bytes depend on
@@ -174,7 +174,7 @@ def _go_on(part: Path, described: dict[str, Any]) -> None:
     same = _described_in(part / _BEGUN) == described
     for path in part.iterdir():
         # Lists and truth are written in one go, at the end.
-        if not same or path.name in ("exp", "idx", FOLDER):
+        if not same or path.name in ("exp", "idx", "info", FOLDER) or path.suffix in (".txt", ".json"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not same:
         write_json(part / _BEGUN, described)
@@ -246,7 +246,8 @@ def _render_job(job: _Job) -> _Done:
     earlier = _finished(job)
     if earlier is not None:
         return earlier
-    pictures = _renderer(*job.renderer).render_batch((shot.pid, shot.camera, shot.number) for shot in job.shots)
+    wanted = ((shot.pid, shot.camera, shot.number, shot.tracklet) for shot in job.shots)
+    pictures = _renderer(*job.renderer).render_batch(wanted)
     for shot, picture in zip(job.shots, pictures, strict=True):
         # Infrared files have three equal channels, as the real ones.
         channels = np.repeat(picture.image, 3, axis=2) if picture.image.shape[2] == 1 else picture.image

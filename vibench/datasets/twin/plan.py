@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vibench.datasets.buptcampus import CAMERAS as BUPT_CAMERAS
 from vibench.datasets.twin.camera import CAMERAS
 from vibench.datasets.twin.identity import draw_identity
 from vibench.datasets.twin.render import views_back
@@ -32,8 +33,13 @@ class Shot:
     path: str
     pid: int
     camera: int
+    """The place of what takes it in `vibench.datasets.twin.camera.CAMERAS`."""
     number: int
     split: str
+    tracklet: int = 0
+    """Number from 1, among those of its folder, of the tracklet that a frame is of; 0 for an image."""
+    name: str = ""
+    """As the index of the data set has it, where that is not the path."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,32 @@ _THINNING = {
 _REGDB_IDENTITIES = {"tiny": 16, "demo": 60, "small": 120, "full": 412}
 
 
+@dataclass(frozen=True)
+class _Filmed:
+    """How much video a scale has; ``full`` has about as many people, tracklets and frames as HITSZ-VCM."""
+
+    identities: dict[str, int]
+    """Per split."""
+    cameras: int
+    """That an identity passes, of all six."""
+    tracklets: int
+    """In each of them, by day and as many by night."""
+    frames: tuple[int, int]
+    """Fewest and most of a tracklet that counts."""
+
+
+_FILMED = {
+    "tiny": _Filmed({"train": 6, "test": 5}, cameras=3, tracklets=1, frames=(12, 14)),
+    "demo": _Filmed({"train": 60, "test": 40}, cameras=3, tracklets=1, frames=(12, 14)),
+    "small": _Filmed({"train": 120, "test": 100}, cameras=3, tracklets=1, frames=(12, 20)),
+    "full": _Filmed({"train": 500, "test": 427}, cameras=6, tracklets=2, frames=(12, 30)),
+}
+_STRAY_FRAMES = 8
+"""Of the tracklet, too short to count, that every third identity has besides."""
+_FRAME_STEP = 5
+"""Between the numbers of frames in their names."""
+
+
 def check_layout(layout: str) -> None:
     """Raises `UsageError` for a layout that is not one of `LAYOUTS`."""
     if layout not in LAYOUTS:
@@ -74,6 +106,10 @@ def plan_twin(layout: str, scale: str, seed: int) -> list[Shot]:
         raise UsageError(
             f"no twin has the scale {scale!r}; choose one of {', '.join(SCALES)}{suggestion(scale, SCALES)}"
         )
+    if layout == "hitsz-vcm":
+        return _plan_hitsz_vcm(scale, seed)
+    if layout == "buptcampus":
+        return _plan_buptcampus(scale, seed)
     return _plan_sysu(scale) if layout == "sysu-mm01" else _plan_regdb(scale, seed)
 
 
@@ -118,4 +154,51 @@ def _plan_regdb(scale: str, seed: int) -> list[Shot]:
             for number in range(1, REGDB_IMAGES + 1):
                 name = f"{sex}_{view}_{letter}_{start + 3 * number:05d}_{pid}.bmp"
                 shots.append(Shot(f"{folder}/{pid}/{name}", pid, camera, number, "unused"))
+    return shots
+
+
+def _plan_hitsz_vcm(scale: str, seed: int) -> list[Shot]:
+    filmed = _FILMED[scale]
+    cameras = len(CAMERAS["hitsz-vcm"]) // 2
+    splits = [split for split, count in filmed.identities.items() for _ in range(count)]
+    shots = []
+    for pid, split in enumerate(splits, start=1):
+        passed = sorted((pid + step) % cameras + 1 for step in range(filmed.cameras))
+        for night, folder in enumerate(("rgb", "ir")):
+            for camera in passed:
+                place = camera + night * cameras
+                drawn = stream(seed, "tracklets", pid, place).integers(
+                    filmed.frames[0], filmed.frames[1], filmed.tracklets, endpoint=True
+                )
+                lengths = [*map(int, drawn), *([_STRAY_FRAMES] if pid % 3 == 0 and camera == passed[0] else [])]
+                tracklets = [tracklet for tracklet, length in enumerate(lengths, start=1) for _ in range(length)]
+                for number, tracklet in enumerate(tracklets, start=1):
+                    name = f"{1 + _FRAME_STEP * (number - 1)}.jpg"
+                    path = f"{split.capitalize()}/{pid:04d}/{folder}/D{camera}/{name}"
+                    shots.append(Shot(path, pid, place, number, split, tracklet))
+    return shots
+
+
+def _plan_buptcampus(scale: str, seed: int) -> list[Shot]:
+    """Pairs of tracklets, visible and infrared at once; a test identity is asked for by one tracklet of its first."""
+    filmed = _FILMED[scale]
+    cameras = len(CAMERAS["buptcampus"]) // 2
+    splits = [split for split, count in filmed.identities.items() for _ in range(count)]
+    shots = []
+    for pid, split in enumerate(splits, start=1):
+        passed = sorted((pid + step) % cameras + 1 for step in range(filmed.cameras))
+        first = int(stream(seed, "frame number", pid).integers(1, 9_000))
+        for infrared, modality in enumerate(("RGB", "IR")):
+            for camera in passed:
+                lengths = stream(seed, "tracklets", pid, camera).integers(
+                    filmed.frames[0], filmed.frames[1], filmed.tracklets, endpoint=True
+                )
+                tracklets = [tracklet for tracklet, length in enumerate(lengths, start=1) for _ in range(length)]
+                for number, tracklet in enumerate(tracklets, start=1):
+                    asks = camera == passed[0] and tracklet == 1 and infrared == pid % 2
+                    listed = "train" if split == "train" else "query" if asks else "gallery"
+                    code = BUPT_CAMERAS[camera - 1]
+                    below = f"{pid}/{modality}/{code}/{pid}_{modality}_{code}_{tracklet}_{first + number}.jpg"
+                    place = camera + infrared * cameras
+                    shots.append(Shot(f"DATA/{below}", pid, place, number, split, tracklet, f"{listed}/{below}"))
     return shots

@@ -35,7 +35,8 @@ def preview_sheet(
     size = SIZE if size is None else size
     renderer = Renderer(layout, seed, size, harder)
     height, width = size
-    columns = [(camera, number) for camera in renderer.cameras for number in range(1, _IMAGES_EACH + 1)]
+    places = range(1, len(renderer.cameras) + 1)
+    columns = [(place, number) for place in places for number in range(1, _IMAGES_EACH + 1)]
     sheet = Image.new(
         "RGB",
         (_MARGIN + len(columns) * (width + _MARGIN), _HEADING + identities * (height + _MARGIN) + _MARGIN),
@@ -47,8 +48,8 @@ def preview_sheet(
         left = _MARGIN + _IMAGES_EACH * place * (width + _MARGIN)
         drawing.text((left, 3), camera.title, fill=(20, 20, 20), font=font)
     for row in range(identities):
-        for column, (camera, number) in enumerate(columns):
-            image = renderer.render(row + 1, camera.number, number).image
+        for column, (place, number) in enumerate(columns):
+            image = renderer.render(row + 1, place, number).image
             position = (_MARGIN + column * (width + _MARGIN), _HEADING + row * (height + _MARGIN))
             sheet.paste(_scaled(image, size), position)
     return sheet
@@ -64,8 +65,8 @@ def preview_row(layout: str, seed: int, pid: int, size: tuple[int, int]) -> Imag
     renderer = Renderer(layout, seed, SIZE)
     height, width = size
     row = Image.new("RGB", (width * len(renderer.cameras), height))
-    for place, camera in enumerate(renderer.cameras):
-        row.paste(_scaled(renderer.render(pid, camera.number, 1).image, size), (place * width, 0))
+    for place in range(len(renderer.cameras)):
+        row.paste(_scaled(renderer.render(pid, place + 1, 1).image, size), (place * width, 0))
     return row
 
 

@@ -82,47 +82,54 @@ class Renderer:
         self._scenes: dict[int, Scene] = {}
         self._noise = noise_tile(size)
 
-    def render_batch(self, shots: Iterable[tuple[int, int, int]]) -> list[Picture]:
-        """Render (pid, camera, image number) triples."""
+    def render_batch(self, shots: Iterable[tuple[int, ...]]) -> list[Picture]:
+        """Render what `render` takes, one after the other."""
         return [self.render(*shot) for shot in shots]
 
-    def render(self, pid: int, camera_number: int, number: int) -> Picture:
-        """Render image ``number`` (from 1) of identity ``pid`` in a camera."""
-        camera = self.cameras[camera_number - 1]
+    def render(self, pid: int, sensor: int, number: int, tracklet: int = 0) -> Picture:
+        """Render image ``number`` (from 1) of identity ``pid`` as the layout's ``sensor`` (from 1) takes it.
+
+        Of a ``tracklet`` (from 1) all frames have one way of walking, place, light and mishap; the gait goes on with
+        ``number``, and every frame has noise of its own.
+        """
+        camera, moment = self.cameras[sensor - 1], tracklet or number
+        # BUPTCampus' cameras have two sensors behind one lens: pictures are the same up to what each of them sees.
+        camera_number = camera.number if self.layout == "buptcampus" else sensor
         paired = self.layout == "regdb"
         # RegDB's two cameras are mounted side by side and fire together: posture and crop are shared, the rest is not.
         shared = 0 if paired else camera_number
-        posture = stream(self.seed, "posture", pid, shared, number)
-        random = stream(self.seed, "image", pid, camera_number, number)
+        posture = stream(self.seed, "posture", pid, shared, moment)
+        random = stream(self.seed, "image", pid, camera_number, moment)
         clothes = self._wardrobe(pid, camera)
         body = clothes.identity.body
         height, width = self._frame_size(camera, posture)
         heading = self._heading(pid, shared, posture)
         pose = draw_pose(posture, body, heading, number, camera.tilt)
-        turning = self._added("pose", pid, shared, number)
+        turning = self._added("pose", pid, shared, moment)
         if turning is not None:
             pose = turned(pose, turning)
         bones = skeleton(body, pose)
         place = _crop(body.height, height, width, posture, hard=not paired)
-        shifting = self._added("misalignment", pid, shared, number)
+        shifting = self._added("misalignment", pid, shared, moment)
         if shifting is not None:
             place = shifted(place, height, width, shifting)
-        frame = self._background(camera, pid, height, width, random)
+        state = int(stream(self.seed, "state", pid, camera_number).integers(STATES))
+        frame = self._background(sensor, height, width, state, random)
         if camera.spectrum != "thermal":
             _floor_shadow(frame, place, body.shoulder, random)
         canvas = new_canvas(frame)
         light = _body_light(camera, random)
         painter = PersonPainter(canvas, clothes, bones, pose.yaw, pose.head_turn, place, light)
-        painter.paint(*clothes.identity.carries(camera_number))
+        painter.paint(*clothes.identity.carries(camera.number))
         self._occlude(canvas, camera, light, random)
-        hiding = self._added("occlusion", pid, camera_number, number)
+        hiding = self._added("occlusion", pid, camera_number, moment)
         if hiding is not None:
             _hide(canvas, light, hiding)
         illuminate(canvas.frame, camera, random)
         # Daylight and lamp levels drift slowly with the hour at which an identity passes.
         hour = stream(self.seed, "hour", pid, camera_number).uniform(0.92, 1.08)
         gain = hour * random.uniform(*camera.gain)
-        image = record(canvas.frame, camera, gain, random, self._noise)
+        image = record(canvas.frame, camera, gain, random, self._noise, number if tracklet else 0)
         quality = int(random.integers(camera.quality[0], camera.quality[1] + 1))
         return Picture(image, canvas.parts, _keypoints(bones, place, canvas.parts), quality)
 
@@ -155,13 +162,13 @@ class Renderer:
             return random.uniform(-np.pi, np.pi)
         return np.pi * float(back) + random.normal(0.0, 0.45)
 
-    def _background(self, camera: Camera, pid: int, height: int, width: int, random: np.random.Generator) -> np.ndarray:
-        scene = self._scenes.get(camera.number)
+    def _background(self, sensor: int, height: int, width: int, state: int, random: np.random.Generator) -> np.ndarray:
+        camera = self.cameras[sensor - 1]
+        scene = self._scenes.get(sensor)
         if scene is None:
             tall = round(1.25 * self.size[0] * camera.resolution)
             scene = paint_scene(self.seed, camera.place, tall, coloured=camera.spectrum == "visible")
-            self._scenes[camera.number] = scene
-        state = int(stream(self.seed, "state", pid, camera.number).integers(STATES))
+            self._scenes[sensor] = scene
         return scene.view(width, height, random.random(), random.uniform(-1.0, 1.0), state)
 
     def _occlude(self, canvas: Canvas, camera: Camera, light: np.ndarray, random: np.random.Generator) -> None:

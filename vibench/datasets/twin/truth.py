@@ -18,7 +18,7 @@ from vibench.datasets.twin.plan import Shot
 from vibench.datasets.twin.pose import KEYPOINTS
 from vibench.files.writing import write_json
 
-RENDERER_VERSION = {"sysu-mm01": 1, "regdb": 2}
+RENDERER_VERSION = {"sysu-mm01": 1, "regdb": 2, "hitsz-vcm": 1, "buptcampus": 1}
 """Of each layout; raised whenever the same seed would give other images."""
 
 FOLDER = "truth"
@@ -31,7 +31,7 @@ def provenance(
     layout: str, scale: str, seed: int, size: tuple[int, int], shots: list[Shot], harder: Harder | None = None
 ) -> dict[str, Any]:
     """What identifies a twin and counts its images; stored as ``truth/twin.json``."""
-    per_camera = Counter(shot.camera for shot in shots)
+    per_camera = Counter(CAMERAS[layout][shot.camera - 1].number for shot in shots)
     return {
         "layout": layout,
         "scale": scale,
@@ -55,10 +55,11 @@ def write_truth(
     folder = root / FOLDER
     folder.mkdir()
     _write_attributes(folder / "attributes.csv", described, shots)
-    paths = np.array([shot.path for shot in shots])
+    paths = np.array([shot.name or shot.path for shot in shots])
     np.savez_compressed(folder / "keypoints.npz", paths=paths, keypoints=keypoints, names=np.array(KEYPOINTS))
     np.savez_compressed(folder / "parts.npz", paths=paths, parts=masks, names=np.array(PARTS))
-    counts = Counter((shot.camera, shot.pid, shot.split) for shot in shots)
+    cameras = CAMERAS[described["layout"]]
+    counts = Counter((cameras[shot.camera - 1].number, shot.pid, shot.split) for shot in shots)
     with (folder / "skeleton.csv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(("camera", "pid", "images", "split"))
@@ -68,9 +69,9 @@ def write_truth(
 
 
 def _write_attributes(path: Path, described: dict[str, Any], shots: list[Shot]) -> None:
-    cameras = len(CAMERAS[described["layout"]])
+    cameras = CAMERAS[described["layout"]]
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(("pid", "camera", *ATTRIBUTES))
-        for pid, camera in sorted({(shot.pid, shot.camera) for shot in shots}):
-            writer.writerow((pid, camera, *draw_identity(described["seed"], pid, cameras).code(camera)))
+        for pid, camera in sorted({(shot.pid, cameras[shot.camera - 1].number) for shot in shots}):
+            writer.writerow((pid, camera, *draw_identity(described["seed"], pid, len(cameras)).code(camera)))
