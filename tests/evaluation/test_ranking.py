@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vibench.evaluation.distances import Matrix
+from vibench.evaluation import ranking
+from vibench.evaluation.distances import Comparison, Matrix, Rows
 from vibench.evaluation.metrics import cmc_curve
 from vibench.evaluation.ranking import Outcome, Ranker, Sought, TieOrder
 from vibench.protocols import Skip
@@ -197,3 +198,19 @@ def test_same_on_cuda(case: Case) -> None:
     torch.testing.assert_close(there.ap.cpu(), here.ap, rtol=0, atol=1e-14, equal_nan=True)
     torch.testing.assert_close(there.inp.cpu(), here.inp, rtol=0, atol=1e-14, equal_nan=True)
     assert torch.equal(there.first_hit.cpu(), here.first_hit)
+
+
+def test_progress_is_told_piece_by_piece_of_the_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "_CANDIDATES", 3)
+    random = np.random.default_rng(0)
+    query, gallery = (random.normal(size=(count, 4)).astype(np.float32) for count in (5, 11))
+    pids = torch.arange(11) % 4
+    ranker = Ranker(
+        Sought(pids, torch.zeros(11, dtype=torch.int64)), torch.ones(11, 1, dtype=torch.bool), Skip(), "standard"
+    )
+    told: list[int] = []
+    scores = Comparison(Rows(query, np.arange(5)), Rows(gallery, np.arange(11)), "cosine")
+    ranker.rank(
+        scores, Sought(torch.arange(5) % 4, torch.ones(5, dtype=torch.int64)), 1 << 20, lambda n, *_: told.append(n)
+    )
+    assert sum(told) == 5 and len(told) == 4

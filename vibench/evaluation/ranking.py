@@ -129,12 +129,14 @@ class Ranker:
         found = []
         for start in range(0, len(query.pids), size):
             part = slice(start, min(start + size, len(query.pids)))
-            found.append(self._rank_part(scores, part, query[part], at_once))
-            advance(part.stop - start)
+            found.append(self._rank_part(scores, part, query[part], at_once, advance))
         return Outcome(*(torch.cat([getattr(one, field.name) for one in found]) for field in fields(Outcome)))
 
-    def _rank_part(self, scores: Comparison | Matrix, part: slice, query: Sought, at_once: int) -> Outcome:
+    def _rank_part(
+        self, scores: Comparison | Matrix, part: slice, query: Sought, at_once: int, advance: Advance
+    ) -> Outcome:
         """The outcome of the queries ``part``, against ``at_once`` candidates at once."""
+        candidates = len(self.candidates.pids)
         code = torch.searchsorted(self._pids, query.pids).clamp_(max=len(self._pids) - 1)
         code = torch.where(self._pids[code] == query.pids, code, len(self._pids))
         columns = self._matches[code]
@@ -150,8 +152,8 @@ class Ranker:
             columns.new_zeros(*columns.shape, trials.drawn.shape[1], dtype=torch.int32) for trials in self._trials
         ]
         opened = torch.zeros_like(code)
-        for start in range(0, len(self.candidates.pids), at_once):
-            block = slice(start, min(start + at_once, len(self.candidates.pids)))
+        for start in range(0, candidates, at_once):
+            block = slice(start, min(start + at_once, candidates))
             wrong = WrongImages(
                 scores.block(part, block),
                 lambda rows, at, start=start: scores.exact(part, rows, at + start),  # type: ignore[misc]
@@ -167,6 +169,8 @@ class Ranker:
                 places[at] += here
                 before[at] += here.int()[:, :, None] if self._whole else _in_trials(here, order, trials.drawn[block])
                 orders.append(order)
+            # A few queries may take minutes to go through a large gallery.
+            advance(len(code) * block.stop // candidates - len(code) * start // candidates)
         found = [
             self._of_trials(*each, code, reachable) for each in zip(self._trials, places, before, orders, strict=True)
         ]
