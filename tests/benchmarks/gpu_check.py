@@ -107,12 +107,14 @@ def figures(name: str, context: Context, seconds: float) -> Iterator[Target | st
         process.join()
         yield f"its process died with status {process.exitcode}"
     finally:
-        for end, grace in ((signal.SIGTERM, 1.0), (signal.SIGKILL, _GRACE)):
-            process.join(grace)
-            if process.pid is not None and process.is_alive():
-                # Together with what it started, once it is a group of its own.
+        process.join(1.0)
+        if process.pid is not None and process.is_alive():
+            # First it alone, which puts its things away; then with whatever it has started.
+            os.kill(process.pid, signal.SIGTERM)
+            process.join(_GRACE)
+            if process.is_alive():
                 alone = os.getpgid(process.pid) == process.pid
-                (os.killpg if alone else os.kill)(process.pid, end)
+                (os.killpg if alone else os.kill)(process.pid, signal.SIGKILL)
         process.join()
 
 

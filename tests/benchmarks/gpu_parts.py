@@ -35,6 +35,7 @@ from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_names
 from vibench.methods.sections import Recipe
 from vibench.modality import CODE, MODALITIES
+from vibench.nn.torchvision_ops import import_torchvision
 from vibench.profiling.measure import profile_method
 from vibench.profiling.profile import write_profile
 from vibench.protocols import load_protocol
@@ -252,6 +253,8 @@ class _Data:
 
 def _data(scale: Scale, folder: Path) -> _Data:
     """Image files, and what a cache makes of them."""
+    # So that it is there when workers of the reference are forked, for each epoch anew.
+    import_torchvision()
     index = write_images(folder)
     size = (scale.width, scale.height)
     pixels = [np.asarray(Image.open(folder / path).resize(size, Image.Resampling.LANCZOS)) for path in index["path"]]
