@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.evaluation.flips import sign_flip_p
 from tests.leaderboard.boards import lines_of, rows_of
+from tests.records.flips import sign_flip_p
 from tests.records.made import seeded_run
 from tests.records.scored import scored_record
-from vibench.evaluation.significance import Resampling, cluster_sums, holm, welch_margin
 from vibench.leaderboard import certainty as module
 from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.certainty import KEPT, Certainty, certainty_of
@@ -26,6 +25,7 @@ from vibench.leaderboard.published import load_published
 from vibench.leaderboard.row import BY_SCORE, NOT_LEARNT, UNRANKED
 from vibench.leaderboard.update import update_boards
 from vibench.records.schema import Record
+from vibench.records.significance import Resampling, cluster_sums, holm, welch_margin
 from vibench.records.store import find_records, read_per_query, write_record
 
 NOTHING = replace(load_published(), results=(), ablations=(), conflicts=(), audits=())

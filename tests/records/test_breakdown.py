@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.records.scored import runs, scored_record, seeds
-from vibench.evaluation.significance import Resampling
 from vibench.records.comparison import compare
+from vibench.records.significance import Resampling
 
 QUICK = Resampling(resamples=400)
 

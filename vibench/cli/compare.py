@@ -69,11 +69,11 @@ def compare(
     from vibench.cli.comparison_tables import differences_table, parts_tables, verdicts
     from vibench.cli.console import err, out, progress, show
     from vibench.errors import UsageError
-    from vibench.evaluation.significance import Resampling
     from vibench.files.places import keeping, require_writable
     from vibench.files.writing import write_json
     from vibench.records.comparison import compare as compare_runs
     from vibench.records.selection import Wanted, select, wanted_corruption
+    from vibench.records.significance import Resampling
     from vibench.records.store import find_records, leaderboards_folder
 
     if len(sides) < 2:

@@ -25,18 +25,18 @@ import numpy as np
 
 from vibench.errors import UsageError
 from vibench.evaluation import chance as chance_figures
-from vibench.evaluation import significance
 from vibench.evaluation.result import PerQuery
-from vibench.evaluation.significance import ClusterSums, Resampling, bootstraps, cluster_sums, percentile_interval
 from vibench.files.digests import sha256_text
 from vibench.files.reading import parse_json, read_text
 from vibench.files.writing import write_json
 from vibench.records import chance as chance_counts
 from vibench.records import differences as differences_module
+from vibench.records import significance
 from vibench.records.chance import expected_scores
 from vibench.records.differences import Scored, differences
 from vibench.records.galleries import protocol_of
 from vibench.records.schema import Record
+from vibench.records.significance import ClusterSums, Resampling, bootstraps, cluster_sums, percentile_interval
 from vibench.records.store import read_per_query
 
 LEADING = "r1"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vibench.evaluation.significance import Resampling, cluster_sums
 from vibench.records.paired_outcomes import METRICS, AveragedTrial, SideOutcomes
+from vibench.records.significance import Resampling, cluster_sums
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vibench.datasets.registry import is_synthetic
-from vibench.evaluation.significance import Resampling, cluster_sums
 from vibench.records.breakdown import Part, parts_of
 from vibench.records.differences import Difference, Scored, differences
 from vibench.records.paired_outcomes import METRICS, Side, SideOutcomes, read_sides
 from vibench.records.seeds import ENOUGH_SEEDS
 from vibench.records.selection import Runs
+from vibench.records.significance import Resampling, cluster_sums
 from vibench.runtime.progress import Progress, silent
 
 ENOUGH_IDENTITIES = 20

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vibench.evaluation.significance import (
+from vibench.records.significance import (
     ClusterSums,
     Resampling,
     bootstraps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vibench.evaluation.significance import sign_flip_ps
+from vibench.records.significance import sign_flip_ps
 
 
 def sign_flip_p(contributions: np.ndarray, resamples: int = 10_000, seed: int = 0) -> float:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.evaluation.flips import sign_flip_p
-from vibench.evaluation import significance
-from vibench.evaluation.significance import (
+from tests.records.flips import sign_flip_p
+from vibench.records import significance
+from vibench.records.significance import (
     ClusterSums,
     Resampling,
     bootstrap,
