@@ -22,8 +22,8 @@ from vibench.evaluation.distances import Block
 _NARROW_COLUMNS = 13
 """Bits for the column, of 32, that leave the score as many as a float32 product has to offer."""
 _FILLED, _BOUND, _LAST = 0.98, 0.985, 0.99
-"""Of the range of keys: by scores from -1 to 1, which errors go beyond; by what may be opened, however large the bound on
-the error; and by what is hidden."""
+"""Of the range of keys: by scores from -1 to 1, which errors go beyond; by what may be opened, however large the bound
+on the error; and by what is hidden."""
 _SORTED_AT_ONCE = 1 << 17
 
 
