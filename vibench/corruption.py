@@ -143,12 +143,17 @@ def corruption_rules() -> CorruptionRules:
     return parse_table(CorruptionRules, read_toml(path), "protocols/corruption/rules.toml")
 
 
-def parse_corruptions(request: str, modality: str = "visible") -> tuple[Corruption, ...]:
-    """The corruptions that ``--corrupt`` and ``--corrupt-modality`` ask for, one record each.
+def parse_corruptions(request: str | None, modality: str | None = None) -> tuple[Corruption, ...]:
+    """The corruptions that ``--corrupt`` and ``--corrupt-modality`` ask for, one record each; none without a request.
 
     ``request`` is ``mixed``, ``curve`` (``mixed:1-5``), or a type, with ``:3`` for one severity and ``:1-5`` for
-    several; ``modality`` is ``visible``, ``infrared`` or ``both``. Raises `UsageError`.
+    several; ``modality`` is ``visible`` (also None), ``infrared`` or ``both``. Raises `UsageError`.
     """
+    if request is None:
+        if modality is not None:
+            raise UsageError(f"--corrupt-modality {modality}: says whose images --corrupt concerns; name that as well.")
+        return ()
+    modality = "visible" if modality is None else modality
     chosen = {"visible": MODALITIES[:1], "infrared": MODALITIES[1:], "both": MODALITIES}
     if modality not in chosen:
         raise UsageError(

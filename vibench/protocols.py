@@ -224,20 +224,18 @@ def require_clean(protocol: Protocol, request: str) -> None:
 
 
 def corrupted(
-    protocols: Sequence[Protocol], request: str = "", modality: str = "visible"
+    protocols: Sequence[Protocol], request: str | None = None, modality: str | None = None
 ) -> list[tuple[Protocol, ...]]:
     """The protocols in groups that share one corruption, each to be evaluated on images of its own.
 
     A ``request`` (`vibench.corruption.parse_corruptions`) makes a group of all of them per corruption that it means.
     Without one they keep their own, clean ones first. Raises `UsageError` for a request that cannot be met.
     """
-    if request:
+    asked = parse_corruptions(request, modality)
+    if asked:
         for protocol in protocols:
-            require_clean(protocol, request)
-        return [
-            tuple(replace(protocol, corruption=corruption) for protocol in protocols)
-            for corruption in parse_corruptions(request, modality)
-        ]
+            require_clean(protocol, str(request))
+        return [tuple(replace(protocol, corruption=corruption) for protocol in protocols) for corruption in asked]
     own = sorted({protocol.corruption for protocol in protocols}, key=lambda one: "" if one is None else one.label)
     return [tuple(protocol for protocol in protocols if protocol.corruption == corruption) for corruption in own]
 

@@ -103,6 +103,8 @@ def test_processes_and_repetition_make_no_difference(command: Command, run: Path
     ("arguments", "words"),
     [
         (("--protocol", "sysu-all", "--corrupt", "fgo"), "did you mean 'fog'?"),
+        (("--protocol", "sysu-all", "--corrupt", ""), "is none of mixed, curve and the types"),
+        (("--protocol", "sysu-all", "--corrupt-modality", "both"), "says whose images --corrupt concerns"),
         (("--protocol", "sysu-all", "--corrupt", "fog:7"), "fog has the severities 1 to 5"),
         (
             ("--protocol", "sysu-all", "--corrupt", "fog", "--corrupt-modality", "ir"),

@@ -34,6 +34,9 @@ def test_several_to_train_on_and_one_to_test_on(vibench: Run, data: Path, tmp_pa
     assert "next: vibench eval run --dataset sysu-mm01-twin --protocol sysu-all" in begun.stdout
     together = vibench("eval", "run", "--protocol", "sysu-all")
     assert together.returncode == 2 and "--dataset sysu-mm01-twin" in together.stderr
+    told = vibench("doctor", "run")
+    assert "next: vibench eval run --dataset sysu-mm01-twin --protocol sysu-all" in told.stdout
+    assert "next: vibench extract run --dataset sysu-mm01-twin -o features.npz" in told.stdout
     tested = vibench("eval", "run", "--dataset", "sysu-mm01-twin", "--protocol", "sysu-all", "--json", "r.json")
     assert tested.returncode == 0, tested.stderr
     (record,) = json.loads((tmp_path / "r.json").read_text())

@@ -86,6 +86,25 @@ def test_ranks_as_the_exact_scores_do(
         assert_same(ranker.rank(quick, askers, 2000, lambda count: None), expected)
 
 
+@pytest.mark.parametrize("longer", [1e17, 1e100])
+def test_queries_far_longer_than_the_gallery_tie_and_hide_nothing_wrong(longer: float) -> None:
+    """Float64 cannot tell their euclidean distances apart, and matches are no wrong images before one another."""
+    pids, query = torch.tensor([1, 2, 1]), torch.tensor([1])
+    ranker = Ranker(Sought(pids, pids), torch.ones(3, 1, dtype=torch.bool), Skip(), "standard")
+    comparison = Comparison(rows_of(np.array([[longer]])), rows_of(np.ones((3, 1))), "euclidean")
+    outcome = ranker.rank(comparison, Sought(query, query), 1 << 20, lambda count: None)
+    assert (outcome.ap.item(), outcome.inp.item()) == (pytest.approx((1 + 2 / 3) / 2), pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize("scale", [5e-324, 1e-310, 1e-300, 1.0, 1e307])
+def test_scores_of_any_scale_rank_alike(scale: float) -> None:
+    pids, query = torch.tensor([1, 2, 1]), torch.tensor([1])
+    ranker = Ranker(Sought(pids, pids), torch.ones(3, 1, dtype=torch.bool), Skip(), "standard")
+    scores = Matrix(lambda part: torch.tensor([[3.0, 5.0, 4.0]], dtype=torch.float64) * scale)
+    outcome = ranker.rank(scores, Sought(query, query), 1 << 20, lambda count: None)
+    assert (outcome.first_hit.item(), outcome.ap.item()) == (2, pytest.approx((1 / 2 + 2 / 3) / 2))
+
+
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("width", [1, 256, 257, 2048, 4096])
 def test_values_are_as_near_as_they_say(distance: str, width: int) -> None:

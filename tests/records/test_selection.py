@@ -145,8 +145,8 @@ def test_a_label_means_clean_images_unless_a_corruption_is_named() -> None:
 
 def test_the_corruption_of_a_comparison_is_asked_for_or_the_protocol_s_own() -> None:
     scripted = load_protocol("sysu-all-c-as-scripted").corruption
-    assert wanted_corruption("", "", "visible") is None and wanted_corruption("sysu-all", "", "visible") is None
-    assert wanted_corruption("sysu-all-c-as-scripted", "", "both") == scripted
+    assert wanted_corruption("", None, None) is None and wanted_corruption("sysu-all", None, None) is None
+    assert wanted_corruption("sysu-all-c-as-scripted", None, None) == scripted
     assert wanted_corruption("sysu-all", "mixed", "visible") == scripted
     with pytest.raises(UsageError, match="means 3 boards; name one, such as occlusion:1"):
         wanted_corruption("sysu-all", "occlusion:1-3", "visible")

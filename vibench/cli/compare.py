@@ -31,10 +31,10 @@ def compare(
         str, typer.Option("--rerank", help="Likewise: with this re-ranking, none or k-reciprocal.")
     ] = "none",
     corrupt: Annotated[
-        str,
+        str | None,
         typer.Option("--corrupt", metavar="KIND", help="Likewise: of images so corrupted, such as mixed or rain:3."),
-    ] = "",
-    corrupt_modality: CorruptModality = "visible",
+    ] = None,
+    corrupt_modality: CorruptModality = None,
     breakdown: Annotated[
         bool | None,
         typer.Option(

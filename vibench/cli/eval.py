@@ -65,14 +65,14 @@ def evaluate(
         Path | None, typer.Option(help="File of the official draws. Default: exp/rand_perm_cam.mat of the data set.")
     ] = None,
     corrupt: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="KIND",
             help="Corrupt the test images first: mixed (type and severity drawn by image), a type such as rain, rain:3 "
             "or rain:1-5, or curve (mixed:1-5; a record per severity). See 'vibench protocols corruption'.",
         ),
-    ] = "",
-    corrupt_modality: CorruptModality = "visible",
+    ] = None,
+    corrupt_modality: CorruptModality = None,
     distance: Annotated[str | None, typer.Option(help="cosine or euclidean. Default: the method's own.")] = None,
     query_mode: Annotated[
         list[str] | None,
@@ -191,7 +191,7 @@ def evaluate(
         for mode in modes
     ]
     groups = corrupted(protocols, corrupt, corrupt_modality)
-    if corrupt and (features or scores or attributes_only):
+    if corrupt is not None and (features or scores or attributes_only):
         raise UsageError(f"--corrupt {corrupt}: needs a trained method; evaluate a RUN or a --checkpoint.")
     sizes = () if auxiliary is None else auxiliary_sizes(auxiliary)
     if sizes and (features or scores or attributes_only):

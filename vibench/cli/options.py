@@ -21,7 +21,10 @@ MovedRoot = Annotated[
     Path | None, typer.Option("--root", help="Folder of the data set, if it has moved since training.")
 ]
 CorruptModality = Annotated[
-    str, typer.Option("--corrupt-modality", help="Whose images --corrupt concerns: visible, infrared or both.")
+    str | None,
+    typer.Option(
+        "--corrupt-modality", help="Whose images --corrupt concerns: visible, infrared or both. Default: visible."
+    ),
 ]
 Leaderboards = Annotated[
     Path | None,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from vibench.datasets.registry import get_dataset
+from vibench.datasets.registry import SEPARATOR, get_dataset
 from vibench.doctor.checkpoint import checkpoint_findings, show_checkpoint
 from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, options, shell
 from vibench.doctor.training_log import judge_log
@@ -50,10 +50,13 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
             ]
             diagnosis.actions += [action for action in one.actions if "--resume" in action]
     if sound and all(run.checkpoint_path.is_file() for run in runs):
-        layout = _layout(runs[0].description().dataset)
-        words = options(("--protocol", HEADLINE_PROTOCOLS.get(layout, "PROTOCOL")), ("--root", claims.root))
-        diagnosis.actions.append(shell("eval", path, *words))
-        diagnosis.actions.append(shell("extract", path, "-o", "features.npz"))
+        name = runs[0].description().dataset
+        # Of several trained on together, one is to be named to test on.
+        tested = name.split(SEPARATOR)[0]
+        target = options(("--dataset", tested if tested != name else None))
+        words = options(("--protocol", HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL")), ("--root", claims.root))
+        diagnosis.actions.append(shell("eval", path, *target, *words))
+        diagnosis.actions.append(shell("extract", path, *target, "-o", "features.npz"))
     return diagnosis
 
 

@@ -21,8 +21,9 @@ from vibench.evaluation.distances import Block
 
 _NARROW_COLUMNS = 13
 """Bits for the column, of 32, that leave the score as many as a float32 product has to offer."""
-_FILLED, _LAST = 0.98, 0.99
-"""Of the range of keys by scores from -1 to 1, and by what is hidden; errors go beyond the former."""
+_FILLED, _BOUND, _LAST = 0.98, 0.985, 0.99
+"""Of the range of keys: by scores from -1 to 1, which errors go beyond; by what may be opened, however large the bound
+on the error; and by what is hidden."""
 _SORTED_AT_ONCE = 1 << 17
 
 
@@ -57,7 +58,7 @@ class WrongImages:
         wanted, self._best_first = (matches.scores * block.slope).add_(block.shift).mul_(-scale).sort(dim=1)
         margin = block.error * scale
         low, high = (
-            torch.searchsorted(keys, edge.clamp_(-limit, limit - 1).to(kind) << bits)
+            torch.searchsorted(keys, edge.clamp_(-limit, _BOUND * limit).to(kind) << bits)
             for edge in ((wanted - margin).floor_(), (wanted + margin).floor_().add_(1.0))
         )
         self._order, self._low, self._first = keys.bitwise_and_((1 << bits) - 1), low, first

@@ -137,7 +137,8 @@ class Matrix:
         """The queries ``part`` against the gallery images ``columns``."""
         scores = self.scores(part)
         largest = scores.abs().amax(dim=1, keepdim=True)
-        slope = 1.0 / torch.where(largest > 0, largest, 1.0)
+        # The inverse of a number below the normal ones is infinite.
+        slope = 1.0 / largest.clamp_(min=torch.finfo(torch.float64).tiny)
         one, zero = scores.new_ones(()), scores.new_zeros(())
         return Block(scores[:, columns] * slope, one, zero, slope, zero, 2.0**-51)
 

@@ -61,16 +61,16 @@ class Wanted:
         )
 
 
-def wanted_corruption(protocol: str, request: str, modality: str) -> Corruption | None:
+def wanted_corruption(protocol: str, request: str | None, modality: str | None) -> Corruption | None:
     """The one corruption that a request means, else that of the protocol's own rules; both may be empty.
 
     Raises `UsageError` for an unknown protocol, and for a request that means several or does not fit the protocol.
     """
-    if not request:
+    found = parse_corruptions(request, modality)
+    if not found:
         return load_protocol(protocol).corruption if protocol else None
     if protocol:
-        require_clean(load_protocol(protocol), request)
-    found = parse_corruptions(request, modality)
+        require_clean(load_protocol(protocol), str(request))
     if len(found) > 1:
         raise UsageError(f"--corrupt {request}: means {len(found)} boards; name one, such as {found[0].request}.")
     return found[0]
