@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 
@@ -102,6 +103,26 @@ def test_files_may_be_spelled_otherwise(hitsz_root: Path) -> None:
     (hitsz_root / "test/0009").rename(hitsz_root / "test/9")
     assert hitsz_vcm.index(hitsz_root).equals(before)
     assert DATASET.files(hitsz_root)["Test/0009/ir/D3/605.jpg"] == "test/9/ir/D3/605.jpg"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str.lower,
+        lambda line: line.replace(".jpg", ".PNG"),
+        lambda line: f"D:\\VCM\\{line}",
+        lambda line: f"./VCM/Train/{line}",
+        lambda line: line.replace("D", "D0"),
+        lambda line: f"\t{line} \r",
+    ],
+)
+def test_lists_may_be_spelled_otherwise(hitsz_root: Path, spelled: Callable[[str], str]) -> None:
+    before = hitsz_vcm.index(hitsz_root)
+    for split in ("train", "test"):
+        file = hitsz_root / "info" / f"{split}_name.txt"
+        lines = file.read_text().splitlines()
+        file.write_bytes("".join(f"{spelled(line)}\n" for line in lines).encode())
+    assert hitsz_vcm.index(hitsz_root).equals(before)
 
 
 def change(root: Path, file: str, old: str, new: str) -> None:
