@@ -241,3 +241,16 @@ def test_the_check_counts_tracklets_and_decodes_every_frame(hitsz_root: Path) ->
         ("unreadable", "Test/0009/ir/D3/610.jpg"),
         ("surplus", "Train/0002/ir/D2/9.jpg"),
     }
+
+
+def test_a_twin_is_no_copy_of_the_real_data(hitsz_root: Path) -> None:
+    index = hitsz_vcm.index(hitsz_root)
+    assert not training_differences(DATASET, hitsz_root, index)
+    assert check_names(DATASET, hitsz_root).complete
+    (hitsz_root / "truth").mkdir(exist_ok=True)
+    (hitsz_root / "truth" / "twin.json").write_text("{}")
+    for differences in (training_differences, testing.test_differences):
+        assert differences(DATASET, hitsz_root, index) == "is that of a twin (--dataset hitsz-vcm-twin)"
+    report = check_names(DATASET, hitsz_root)
+    assert not report.complete
+    assert [problem.path for problem in report.problems if not problem.warning] == ["truth/twin.json"]
