@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 
@@ -102,6 +103,26 @@ def test_files_may_be_spelled_otherwise(hitsz_root: Path) -> None:
     (hitsz_root / "test/0009").rename(hitsz_root / "test/9")
     assert hitsz_vcm.index(hitsz_root).equals(before)
     assert DATASET.files(hitsz_root)["Test/0009/ir/D3/605.jpg"] == "test/9/ir/D3/605.jpg"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str.lower,
+        lambda line: line.replace(".jpg", ".PNG"),
+        lambda line: f"D:\\VCM\\{line}",
+        lambda line: f"./VCM/Train/{line}",
+        lambda line: line.replace("D", "D0"),
+        lambda line: f"\t{line} \r",
+    ],
+)
+def test_lists_may_be_spelled_otherwise(hitsz_root: Path, spelled: Callable[[str], str]) -> None:
+    before = hitsz_vcm.index(hitsz_root)
+    for split in ("train", "test"):
+        file = hitsz_root / "info" / f"{split}_name.txt"
+        lines = file.read_text().splitlines()
+        file.write_bytes("".join(f"{spelled(line)}\n" for line in lines).encode())
+    assert hitsz_vcm.index(hitsz_root).equals(before)
 
 
 def change(root: Path, file: str, old: str, new: str) -> None:
@@ -220,3 +241,16 @@ def test_the_check_counts_tracklets_and_decodes_every_frame(hitsz_root: Path) ->
         ("unreadable", "Test/0009/ir/D3/610.jpg"),
         ("surplus", "Train/0002/ir/D2/9.jpg"),
     }
+
+
+def test_a_twin_is_no_copy_of_the_real_data(hitsz_root: Path) -> None:
+    index = hitsz_vcm.index(hitsz_root)
+    assert not training_differences(DATASET, hitsz_root, index)
+    assert check_names(DATASET, hitsz_root).complete
+    (hitsz_root / "truth").mkdir(exist_ok=True)
+    (hitsz_root / "truth" / "twin.json").write_text("{}")
+    for differences in (training_differences, testing.test_differences):
+        assert differences(DATASET, hitsz_root, index) == "is that of a twin (--dataset hitsz-vcm-twin)"
+    report = check_names(DATASET, hitsz_root)
+    assert not report.complete
+    assert [problem.path for problem in report.problems if not problem.warning] == ["truth/twin.json"]

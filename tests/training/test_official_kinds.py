@@ -40,7 +40,7 @@ def test_a_head_without_the_validation_identities(bring, tmp_path):
     assert set(read.train_pids) < set(bring(official_state(395)).checkpoint.train_pids)
 
 
-@pytest.mark.parametrize("classes", [1, 2, 100, 500])
+@pytest.mark.parametrize("classes", [1, 2, 100, 501])
 def test_a_head_of_any_other_size(classes, bring, tmp_path):
     """The training identities are unknown then, and the checkpoint does not claim any."""
     made = bring(official_state(classes))

@@ -71,6 +71,9 @@ def _checked_names(dataset: Dataset, root: Path) -> tuple[Listing, CheckReport]:
         for image, files in listing.doubles.items()
     ]
     problems += [Problem("ignored", path, reason, warning=True) for path, reason in passed_over(dataset, root, listing)]
+    if dataset.is_twin(root):
+        said = f"synthetic people, no copy of {dataset.name}; give --dataset {dataset.name}-twin"
+        problems.append(Problem("list", "truth/twin.json", said))
     return listing, CheckReport(dataset.name, str(root), tuple(counts), tuple(problems))
 
 

@@ -65,7 +65,10 @@ _FILE = re.compile(
     r"(train|test)/0*([0-9]{1,4})/(rgb|ir)/D0*([0-9]{1,2})/([^/\\.\x00-\x1f][^/\\\x00-\x1f]*)" + IMAGE_SUFFIX,
     re.IGNORECASE | re.ASCII,
 )
-_LISTED = re.compile(rf"([0-9]{{4}})M([12]){_CAMERA}T[0-9]+F([^/\\.\x00-\x1f][^/\\\x00-\x1f]*\.jpg)", re.ASCII)
+_LISTED = re.compile(
+    r"(?:.*[/\\])?([0-9]{4})M([12])D0*([1-9]|1[0-2])T[0-9]+F([^/\\.\x00-\x1f][^/\\\x00-\x1f]*)" + IMAGE_SUFFIX,
+    re.IGNORECASE | re.ASCII,
+)
 
 
 def sampled(count: int) -> list[int]:
@@ -213,8 +216,8 @@ def _read_frames(path: Path, split: str) -> list[str]:
                 f"{path}, line {number}: {text[:200]!r} is not the name of a frame such as 0503M2D3T1F1.jpg; copy it "
                 "again from the data set's archive"
             )
-        pid, modality, camera, file = match.groups()
-        names.append(f"{FOLDERS[split]}/{pid}/{_CODES[int(modality)]}/D{camera}/{file}")
+        pid, modality, camera, stem = match.groups()
+        names.append(f"{FOLDERS[split]}/{pid}/{_CODES[int(modality)]}/D{camera}/{stem}.jpg")
     return names
 
 

@@ -163,6 +163,10 @@ class Dataset:
             )
         return version
 
+    def is_twin(self, root: Path) -> bool:
+        """Whether a folder that was given for real data holds this data set's twin."""
+        return not self.synthetic and (Path(root) / "truth" / "twin.json").is_file()
+
     def _layout(self) -> ModuleType:
         return import_module(_LAYOUT_MODULES[self.layout])
 
