@@ -30,8 +30,8 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def test_list(shown: Callable[..., str]) -> None:
     lines = shown().splitlines()
-    assert max(map(len, lines[:14])) <= 80
-    assert [line.split()[0] for line in lines[1:14]] == list(protocol_names())
+    assert max(map(len, lines[: 1 + len(protocol_names())])) <= 80
+    assert [line.split()[0] for line in lines[1 : 1 + len(protocol_names())]] == list(protocol_names())
     indoor = next(line for line in lines if "sysu-indoor " in line)
     assert " ".join(indoor.split()) == "sysu-indoor infrared 1 seeded/official 10 2208/3803 112"
     assert next(line for line in lines if "llcm-i2v" in line).split()[-2:] == ["?/7166*", "?"]

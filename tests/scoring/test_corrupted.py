@@ -45,7 +45,7 @@ def run(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_toy("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu", SETTINGS)
 
 
-def scored(run: Path, request: str, modality: str = "visible", *protocols: str) -> list[Scored]:
+def scored(run: Path, request: str | None, modality: str | None = "visible", *protocols: str) -> list[Scored]:
     groups = corrupted(load_protocols(protocols or ("sysu-all",)), request, modality)
     models = models_of_run(run)
     return [one for group in groups for one in score_models(models, Rules(group), device="cpu", amp="off")]
@@ -148,7 +148,7 @@ def literal_scores(run: Path, corruption: Corruption) -> tuple[float, float, flo
 
 def test_the_form_as_scripted_against_its_script(run: Path) -> None:
     pytest.importorskip("imagecorruptions")
-    (scripted,) = (one.record for one in scored(run, "", "visible", "sysu-all-c-as-scripted"))
+    (scripted,) = (one.record for one in scored(run, None, None, "sysu-all-c-as-scripted"))
     assert scripted.corruption is not None
     r1, mean_ap, minp = literal_scores(run, scripted.corruption)
     # One image at a time has other last digits than a batch.
@@ -158,7 +158,7 @@ def test_the_form_as_scripted_against_its_script(run: Path) -> None:
 
 def test_the_form_as_scripted_is_the_first_gallery(run: Path) -> None:
     pytest.importorskip("imagecorruptions")
-    (scripted,) = (one.record for one in scored(run, "", "visible", "sysu-all-c-as-scripted"))
+    (scripted,) = (one.record for one in scored(run, None, None, "sysu-all-c-as-scripted"))
     (ours,) = (one.record for one in scored(run, "mixed"))
     assert scripted.corruption == ours.corruption and scripted.fingerprint != ours.fingerprint
     assert scripted.trials == ours.trials[:1] and [trial.trial for trial in ours.trials] == list(range(10))

@@ -246,8 +246,13 @@ def _precisions(before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     none = before == _NEVER
     total = (~none).sum(dim=3)
     found = torch.arange(1, before.shape[3] + 1, dtype=torch.float64, device=before.device)
-    # One after the other, so that it does not matter how much padding follows. Without a match, 0/0 marks the query.
-    ap = (found / (before + found)).masked_fill_(none, 0.0).cumsum(dim=3)[..., -1] / total
+    precisions = (found / (before + found)).masked_fill_(none, 0.0)
+    # One after the other, so that it does not matter how much padding follows; a cumulated sum does not repeat itself
+    # on CUDA. Without a match, 0/0 marks the query.
+    ap = precisions[..., 0].clone()
+    for one in precisions.unbind(dim=3)[1:]:
+        ap += one
+    ap /= total
     last = before.gather(3, (total - 1).clamp_(min=0)[..., None])[..., 0].long() + total
     inp = total.double() / last.masked_fill_(total == 0, 0)
     return ap, inp, (before[..., 0].long() + 1).masked_fill_(total == 0, 0)
