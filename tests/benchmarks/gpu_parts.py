@@ -26,15 +26,18 @@ from tests.benchmarks.target import Target, cpu_hardware
 from tests.benchmarks.timing import timed
 from tests.benchmarks.training import IDENTITIES, OurPipeline, ReferenceDataset, ReferencePipeline, write_images
 from tests.benchmarks.training_step import SHAPES, Step, Work
+from tests.methods.built_in import BUILT_IN
 from vibench.data.cache import ImageCache
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.evaluation.features import Features
 from vibench.evaluation.result import METRICS, Evaluation
 from vibench.methods.base import Method
 from vibench.methods.recipe import load_recipe
-from vibench.methods.registry import build_method, method_names
+from vibench.methods.registry import build_method, get_method
 from vibench.methods.sections import Recipe
+from vibench.methods.slim import backbone_among
 from vibench.modality import CODE, MODALITIES
+from vibench.nn.backbone import SLIM
 from vibench.nn.torchvision_ops import import_torchvision
 from vibench.profiling.measure import profile_method
 from vibench.profiling.profile import write_profile
@@ -94,8 +97,10 @@ class Scale:
         return f"{self.backbone} {self.height}x{self.width}, batch {self.batch}"
 
     def recipe(self, method: str) -> Recipe:
+        # Of transformers the size alone of the network is that of the scale.
+        families = (self.backbone, "vit-slim" if self.backbone in SLIM else "vit-b-16")
         settings = (
-            f"model.backbone={self.backbone}",
+            f"model.backbone={backbone_among(get_method(method).options, families)}",
             f"input.height={self.height}",
             f"input.width={self.width}",
             f"sampler.identities={self.people}",
@@ -205,7 +210,7 @@ def equality(context: Context) -> Iterator[Target]:
         difference = _difference(suite(device=context.name), suite())
         yield Target(f"largest difference of a score from the CPU's, {what}", difference, "", context.hardware, 1e-9)
     precision = Precision("fp32", context.device.type)
-    for name in method_names():
+    for name in BUILT_IN:
         torch.manual_seed(0)
         method = build_method(context.scale.recipe(name), num_classes=IDENTITIES).eval()
         images = torch.randn(8, 3, context.scale.height, context.scale.width)
@@ -363,7 +368,7 @@ def extraction(context: Context) -> Iterator[Target]:
 def profiles(context: Context) -> Iterator[Target]:
     """What `vibench profile` finds of every method, in the precision of its recipe."""
     folder = Path(context.out) / "profiles"
-    for name in method_names():
+    for name in BUILT_IN:
         recipe = context.scale.recipe(name)
         wanted = recipe.optimizer.precision if context.on_gpu else "fp32"
         profile = profile_method(
