@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.gpu_parts import METHODS, ON_CPU, PARTS, Context
+from tests.methods.built_in import BUILT_IN
 from tests.simulated_cuda.device import NAME
-from vibench.methods.registry import method_names
 
 
 @pytest.mark.gpu
@@ -16,11 +16,11 @@ from vibench.methods.registry import method_names
 @pytest.mark.parametrize(
     ("part", "figures"),
     [
-        ("equality", 2 + len(method_names())),
+        ("equality", 2 + len(BUILT_IN)),
         ("evaluation", 3),
         ("training", 6 * len(METHODS)),
         ("extraction", 6 * len(METHODS)),
-        ("profiles", len(method_names())),
+        ("profiles", len(BUILT_IN)),
     ],
 )
 def test_a_part(part: str, figures: int, tmp_path: Path) -> None:
