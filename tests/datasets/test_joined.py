@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vibench.datasets import joined as joined_module
 from vibench.datasets.index import COLUMNS, training_rows
 from vibench.datasets.joined import (
     CAMERAS,
@@ -56,6 +57,19 @@ def test_nobody_and_no_camera_is_taken_for_another(joined: JoinedDataset, root: 
     for member, found in apart.items():
         assert trained_identities(joined, pids, member.name) == set(training_rows(found)["pid"])
     assert trained_identities(joined, pids, "regdb") == set()
+
+
+def test_the_listing_has_the_images_of_the_index(joined: JoinedDataset, root: Path) -> None:
+    listing, index = joined.list_root(root), joined.index(root, trial=1)
+    assert [sample[:4] for sample in listing.samples] == list(index.iloc[:, :4].itertuples(index=False, name=None))
+
+
+def test_numbers_that_would_be_somebody_else_s_are_refused(
+    joined: JoinedDataset, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joined_module, "IDENTITIES", 10)
+    with pytest.raises(UsageError, match=r"sysu-mm01-twin: numbers identities beyond 10, .* train on it alone"):
+        joined.index(root, trial=1)
 
 
 def test_what_a_member_lacks_is_said(joined: JoinedDataset, root: Path) -> None:

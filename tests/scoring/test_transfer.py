@@ -123,5 +123,8 @@ def test_several_models_need_a_choice(regdb_twin: Path, data: Path, tmp_path: Pa
         models(runs, data, "sysu-mm01-twin")
     (model,) = models(runs, data, "sysu-mm01-twin", 2)
     assert model.checkpoint.trial == 2 and model.split == 1 and model.origin.endswith("split 2")
+    assert [one.split for one in models(runs / "trial-02", data, "sysu-mm01-twin", 2)] == [1]
+    with pytest.raises(UsageError, match="--trial 7: sysu-mm01-twin has only one train/test split"):
+        models(runs / "trial-02", data, "sysu-mm01-twin", 7)
     with pytest.raises(UsageError, match=r"--protocol regdb-v2t: .* is to be tested on sysu-mm01-twin"):
         score_models([model], Rules(load_protocols(["regdb-v2t"])), device="cpu", amp="off")

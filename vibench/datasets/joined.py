@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vibench.datasets.listing import Listing
+from vibench.datasets.listing import Listing, Sample
 from vibench.datasets.registry import SEPARATOR, Dataset, dataset_names, get_dataset
 from vibench.errors import UsageError
 
@@ -91,6 +91,12 @@ class JoinedDataset(Dataset):
         frames = []
         for place, member in enumerate(self.members):
             found = member.index(self.member_root(root, member), self.member_trial(member, trial), missing_ok)
+            # The numbers of those that one data set alone could have would be somebody else's in another.
+            if found["pid"].max() >= IDENTITIES:
+                raise UsageError(
+                    f"{self.member_root(root, member)}: numbers identities beyond {IDENTITIES:,}, so that it cannot be "
+                    "trained on together with others; train on it alone"
+                )
             frames.append(
                 found.assign(
                     path=[f"{member.name}/{path}" for path in found["path"]],
@@ -111,11 +117,15 @@ class JoinedDataset(Dataset):
         )
 
     def list_root(self, root: Path) -> Listing:
-        """What lies in the image folders of all members; without samples, which `index` has."""
+        """What lies in the image folders of all members, by the names and numbers that `index` gives."""
         found = Listing([], [], {}, {}, {})
-        for member in self.members:
+        for place, member in enumerate(self.members):
             listing, prefix = member.list_root(self.member_root(root, member)), f"{member.name}/"
+            found.samples.extend(_joined(sample, prefix, place) for sample in listing.samples)
             found.ignored.extend(prefix + path for path in listing.ignored)
+            found.doubles.update(
+                {prefix + image: [prefix + path for path in paths] for image, paths in listing.doubles.items()}
+            )
             for own, theirs in ((found.files, listing.files), (found.empty, listing.empty)):
                 own.update({prefix + image: prefix + path for image, path in theirs.items()})
         return found
@@ -124,3 +134,10 @@ class JoinedDataset(Dataset):
         """The versions of the twins among the members; empty where there is none."""
         versions = (member.version(self.member_root(root, member)) for member in self.members)
         return SEPARATOR.join(version for version in versions if version)
+
+
+def _joined(sample: Sample, prefix: str, place: int) -> Sample:
+    """A member's image as one of all."""
+    return sample._replace(
+        path=prefix + sample.path, pid=sample.pid + place * IDENTITIES, camera=sample.camera + place * CAMERAS
+    )

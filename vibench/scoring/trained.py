@@ -298,7 +298,8 @@ def _on_splits(path: Path, models: list[TrainedModel], trial: int | None) -> lis
                 f"{first.dataset.name} takes one; name it with --trial."
             )
         return models
-    if trial is not None and not (first.transferred and first.dataset.trials == 1):
+    # Where the test has one split, the option names the model, as it does where there are several.
+    if trial is not None and not (first.transferred and first.dataset.trials == 1 and first.checkpoint.trial == trial):
         return [_on_split(first, trial)]
     known = [part for part, _ in parts_of(first.trained_on, first.root)]
     if first.dataset.trials > 1 and trial is None and first.dataset not in known:
