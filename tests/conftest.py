@@ -57,33 +57,31 @@ def vibench(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedPro
     return run
 
 
+def _tiny_twin(layout: str, factory: pytest.TempPathFactory) -> Path:
+    from vibench.datasets.twin.make import make_twin
+
+    return make_twin(layout, "tiny", 0, factory.mktemp("twins") / f"{layout}-twin", workers=1)
+
+
 @pytest.fixture(scope="session")
 def sysu_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny twin of SYSU-MM01."""
-    from vibench.datasets.twin.make import make_twin
-
-    return make_twin("sysu-mm01", "tiny", 0, tmp_path_factory.mktemp("twins") / "sysu-mm01-twin", workers=1)
+    return _tiny_twin("sysu-mm01", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def regdb_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny twin of RegDB."""
-    from vibench.datasets.twin.make import make_twin
-
-    return make_twin("regdb", "tiny", 0, tmp_path_factory.mktemp("twins") / "regdb-twin", workers=1)
+    return _tiny_twin("regdb", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def hitsz_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny twin of HITSZ-VCM."""
-    from vibench.datasets.twin.make import make_twin
-
-    return make_twin("hitsz-vcm", "tiny", 0, tmp_path_factory.mktemp("twins") / "hitsz-vcm-twin", workers=1)
+    return _tiny_twin("hitsz-vcm", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def bupt_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny twin of BUPTCampus."""
-    from vibench.datasets.twin.make import make_twin
-
-    return make_twin("buptcampus", "tiny", 0, tmp_path_factory.mktemp("twins") / "buptcampus-twin", workers=1)
+    return _tiny_twin("buptcampus", tmp_path_factory)

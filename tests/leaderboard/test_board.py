@@ -21,6 +21,7 @@ from vibench.leaderboard.published import load_published
 from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import LEAKING, UNRANKED, Row
 from vibench.protocols import load_protocol
+from vibench.records.schema import RunInfo
 
 
 def test_boards_are_kept_apart_by_data_version_protocol_draw_and_fingerprint() -> None:
@@ -89,6 +90,16 @@ def test_published_rows_stand_on_boards_of_real_data_and_of_their_draw() -> None
         ("sysu-mm01", "official"): {"mpanet", "cal"},
         ("sysu-mm01-twin", "seeded"): {"mine"},
     }
+
+
+def test_boards_of_transfer_never_share_a_file() -> None:
+    """Names of files are cut to what files may be called; what was trained on may differ behind that."""
+    long = "+".join(f"a-data-set-of-a-long-name-{number}" for number in range(5))
+    origins = (f"{long} split 1", f"{long} split 2", "one+two", "one two", "")
+    records = [make_record("a", run=RunInfo(trained_on=origin)) for origin in origins]
+    boards = build_boards(records, [])
+    assert sorted(board.trained_on for board in boards) == sorted(origins)
+    assert len({board.name for board in boards}) == len(origins)
 
 
 @pytest.mark.parametrize(

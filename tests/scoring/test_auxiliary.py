@@ -49,13 +49,6 @@ def _embed(path: Path, protocols: Sequence[str] = ("sysu-all",)) -> Embedded:
     return embed_models(models_of_run(path), rules, device="cpu", amp="off")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def trained(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _train("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu")

@@ -31,13 +31,6 @@ ONE_EPOCH = ("schedule.epochs=1", "schedule.milestones=[]", "batches_per_epoch=1
 PROTOCOLS = {"sysu-mm01-twin": "sysu-all", "regdb-twin": "regdb-v2t"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module", params=list(PROTOCOLS))
 def run(request: pytest.FixtureRequest, sysu_twin: Path, regdb_twin: Path, tmp_path_factory: pytest.TempPathFactory):
     """Data set, a whole copy of it, and a run that was trained on that."""

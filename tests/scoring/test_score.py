@@ -37,13 +37,6 @@ FP32 = Precision("fp32", "cpu")
 SETTINGS = ("batches_per_epoch=2", "schedule.epochs=2", "identities=4", "sampler.images=2")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def sysu_run(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_toy("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu", SETTINGS)

@@ -26,13 +26,6 @@ SETTINGS = ("batches_per_epoch=2", "schedule.epochs=1", "identities=4", "sampler
 PRECISION = Precision("fp32", "cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def run(hitsz_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_toy("hitsz-vcm-twin", hitsz_twin, tmp_path_factory.mktemp("runs") / "hitsz", SETTINGS)

@@ -23,13 +23,6 @@ SETTINGS = ("batches_per_epoch=2", "schedule.epochs=2", "identities=4", "sampler
 TOGETHER = "sysu-mm01-twin+regdb-twin"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def data(sysu_twin: Path, regdb_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from vibench.corruption import Corruption
 from vibench.datasets.registry import is_synthetic
+from vibench.files.digests import sha256_text
 from vibench.leaderboard.catalogue import Catalogue, registered_methods
 from vibench.leaderboard.certainty import Certainty
 from vibench.leaderboard.consensus import PublishedRow
@@ -65,6 +66,12 @@ class _Key(NamedTuple):
         origin = "-".join(re.findall(r"[A-Za-z0-9.]+", self.trained_on))[:100]
         parts = (self.protocol, slug, draw, self.dataset_version, "from" if origin else "", origin)
         return "-".join(part for part in parts if part)
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other boards of its stem."""
+        told = sha256_text(f"{self.fingerprint} {self.trained_on}") if self.trained_on else self.fingerprint
+        return told[:8]
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -160,7 +167,7 @@ def build_boards(
     stems = Counter((key.dataset, key.stem) for key in keys)
     boards = []
     for key in keys:
-        name = key.stem if stems[key.dataset, key.stem] == 1 else f"{key.stem}-{key.fingerprint[:8]}"
+        name = key.stem if stems[key.dataset, key.stem] == 1 else f"{key.stem}-{key.digest}"
         beside = printed.get(key, [])
         own = measured_rows(measured.get(key, []), is_synthetic(key.dataset), catalogue, beside)
         own, chance = (own, {}) if certainty is None else _against_chance(own, certainty)
