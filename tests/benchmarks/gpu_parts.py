@@ -67,7 +67,8 @@ MEBIBYTE = 1 << 20
 class Scale:
     """Sizes of everything."""
 
-    backbone: str
+    backbones: tuple[str, str]
+    """Of ResNets and of transformers."""
     height: int
     width: int
     people: int
@@ -94,13 +95,11 @@ class Scale:
 
     @property
     def network(self) -> str:
-        return f"{self.backbone} {self.height}x{self.width}, batch {self.batch}"
+        return f"{self.backbones[0]} {self.height}x{self.width}, batch {self.batch}"
 
     def recipe(self, method: str) -> Recipe:
-        # Of transformers the size alone of the network is that of the scale.
-        families = (self.backbone, "vit-slim" if self.backbone in SLIM else "vit-b-16")
         settings = (
-            f"model.backbone={backbone_among(get_method(method).options, families)}",
+            f"model.backbone={backbone_among(get_method(method).options, self.backbones)}",
             f"input.height={self.height}",
             f"input.width={self.width}",
             f"sampler.identities={self.people}",
@@ -110,8 +109,8 @@ class Scale:
         return load_recipe(method, overrides=settings)
 
 
-ON_GPU = Scale("resnet50", 288, 144, 8, 20, 4096, SUITE, 2048, 10_000, 100_000, 4, 0.2)
-ON_CPU = Scale("resnet18-slim", 64, 32, 2, 2, 32, ("sysu-indoor",), 16, 40, 400, 0, 0.01, ROOMS[:1])
+ON_GPU = Scale(("resnet50", "vit-b-16"), 288, 144, 8, 20, 4096, SUITE, 2048, 10_000, 100_000, 4, 0.2)
+ON_CPU = Scale(SLIM, 64, 32, 2, 2, 32, ("sysu-indoor",), 16, 40, 400, 0, 0.01, ROOMS[:1])
 
 
 @dataclass(frozen=True)

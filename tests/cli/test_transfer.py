@@ -9,13 +9,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from tests.cli.quick import QUICK
+
 Run = Callable[..., "CompletedProcess[str]"]
-QUICK = (
-    "--pretrained=none",
-    *("--set", "model.backbone=resnet18-slim", "--set", "input.height=64", "--set", "input.width=32"),
-    *("--set", "schedule.epochs=1", "--set", "sampler.batches_per_epoch=1"),
-    *("--set", "sampler.identities=2", "--set", "sampler.images=2"),
-)
 
 
 @pytest.fixture
