@@ -81,6 +81,13 @@ def test_what_a_member_lacks_is_said(joined: JoinedDataset, root: Path) -> None:
     assert said.startswith("of regdb-twin lacks 1 of ") and "sysu" not in said
 
 
+def test_a_member_that_is_not_there_is_named(joined: JoinedDataset, root: Path) -> None:
+    (root / "regdb-twin").unlink()
+    for ask in (joined.index, joined.list_root, joined.version):
+        with pytest.raises(UsageError, match=r"holds no folder regdb-twin/; --root, or VIBENCH_DATA, is the folder"):
+            ask(root)
+
+
 def test_names_have_one_order() -> None:
     assert joined_name(["regdb", "llcm", "sysu-mm01"]) == "sysu-mm01+regdb+llcm"
     assert joined_name(["llcm"]) == "llcm" and training_dataset("llcm") is get_dataset("llcm")

@@ -71,3 +71,9 @@ def test_trials_outside_the_data_set_are_refused(tmp_path: Path) -> None:
         get_dataset("regdb").index(tmp_path, trial=11)
     with pytest.raises(UsageError, match="sysu-mm01 has no trial 2; it has one train/test split only"):
         get_dataset("sysu-mm01").index(tmp_path, trial=2)
+
+
+@pytest.mark.parametrize("name", dataset_names())
+def test_a_missing_root_names_the_folder_that_vibench_data_should_hold(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"to the folder that holds {name}/$"):
+        get_dataset(name).list_root(tmp_path / "nowhere")

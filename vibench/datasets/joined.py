@@ -80,6 +80,15 @@ class JoinedDataset(Dataset):
         """Where a member lies below the common root."""
         return Path(root) / member.name
 
+    def require_members(self, root: Path) -> None:
+        """`UsageError` for a member that does not lie below the common root."""
+        for member in self.members:
+            if not self.member_root(root, member).is_dir():
+                raise UsageError(
+                    f"{root}: holds no folder {member.name}/; --root, or VIBENCH_DATA, is the folder that holds all "
+                    "data sets that are trained on together by their names (links will do)"
+                )
+
     def member_trial(self, member: Dataset, trial: int | None) -> int | None:
         """The train/test split of a member where that of all is ``trial``: None for one that has no several."""
         return trial if member.trials > 1 else None
@@ -88,6 +97,7 @@ class JoinedDataset(Dataset):
         """The images of all members, one member after the other; errors as `Dataset.index`."""
         import pandas as pd
 
+        self.require_members(root)
         frames = []
         for place, member in enumerate(self.members):
             found = member.index(self.member_root(root, member), self.member_trial(member, trial), missing_ok)
@@ -118,6 +128,7 @@ class JoinedDataset(Dataset):
 
     def list_root(self, root: Path) -> Listing:
         """What lies in the image folders of all members, by the names and numbers that `index` gives."""
+        self.require_members(root)
         found = Listing([], [], {}, {}, {})
         for place, member in enumerate(self.members):
             listing, prefix = member.list_root(self.member_root(root, member)), f"{member.name}/"
@@ -132,6 +143,7 @@ class JoinedDataset(Dataset):
 
     def version(self, root: Path) -> str:
         """The versions of the twins among the members; empty where there is none."""
+        self.require_members(root)
         versions = (member.version(self.member_root(root, member)) for member in self.members)
         return SEPARATOR.join(version for version in versions if version)
 

@@ -90,9 +90,11 @@ def require_root(root: Path, dataset: str, folders: Sequence[str]) -> None:
     root = Path(root)
     if not root.is_dir():
         state = "is not a folder" if root.exists() else "does not exist"
+        # Names of data sets are their titles in small letters, which the tests of the registry make sure of.
+        name = dataset.lower().replace(" ", "-")
         raise UsageError(
             f"the root {root} of {dataset} {state}; pass the data set's folder as --root, "
-            f"or set VIBENCH_DATA to the folder that holds {dataset}/"
+            f"or set VIBENCH_DATA to the folder that holds {name}/"
         )
     nearby = nearby_root(root, folders)
     if nearby is not None:
