@@ -111,7 +111,7 @@ def never(*_: object, **__: object) -> None:
         ("profile toy --json {}", "vibench.profiling.measure.profile_method"),
         ("profile toy --plot {}", "vibench.profiling.measure.profile_method"),
         ("compare agw caj --json {}", "vibench.records.store.find_records"),
-        ("visualize RUN -o {}", "vibench.report.pictured_run.find_model"),
+        ("visualize RUN -o {}", "vibench.visualize.pictured_run.find_model"),
         ("report -o {}", "vibench.report.write.render_report"),
         ("leaderboard --leaderboards {}", "vibench.leaderboard.update.update_boards"),
         ("train toy --dataset sysu-mm01-twin --root ROOT --out {}", "vibench.training.prepare.find_inputs"),

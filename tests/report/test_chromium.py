@@ -19,7 +19,7 @@ from tests.report.chromium import NAMES, Tab, find_chromium
 from tests.report.scenes import cost, put, seeded
 from vibench.leaderboard.published import load_published
 from vibench.records.store import write_record
-from vibench.report.charts.theme import DARK, LIGHT
+from vibench.report.theme import DARK, LIGHT
 from vibench.report.write import render_report
 
 CHROMIUM = find_chromium()

@@ -16,7 +16,7 @@ from tests.report.test_frames import lines_of
 from vibench.datasets.index import test_rows as rows_of_test
 from vibench.datasets.registry import get_dataset
 from vibench.evaluation.draws import draw_trials
-from vibench.evaluation.images import Images
+from vibench.evaluation.images import Images, images_of
 from vibench.evaluation.result import PerQuery
 from vibench.leaderboard.board import build_boards
 from vibench.protocols import load_protocol
@@ -55,12 +55,7 @@ def asked(sysu_twin: Path, tmp_path: Path) -> tuple[Path, Images, np.ndarray]:
     """A folder with two records of the tiny twin's queries, these images, and the rows of the queries."""
     dataset, protocol = get_dataset("sysu-mm01-twin"), load_protocol("sysu-all")
     index = rows_of_test(dataset.index(sysu_twin))
-    images = Images(
-        pids=index["pid"].to_numpy(np.int64),
-        cameras=index["camera"].to_numpy(np.int64),
-        modalities=index["modality"].to_numpy(dtype=np.str_),
-        paths=index["path"].to_numpy(dtype=np.str_),
-    )
+    images = images_of(index)
     rows = images.ordered(draw_trials(protocol, images, "seeded")[0].query)
     random = np.random.default_rng(0)
     for method, r1 in (("agw", 0.4), ("hct", 0.6)):

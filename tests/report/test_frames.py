@@ -23,7 +23,7 @@ from vibench.leaderboard.published import load_published
 from vibench.leaderboard.rank import plain
 from vibench.records.schema import Record, RunInfo
 from vibench.records.store import record_path
-from vibench.report.charts.theme import form
+from vibench.report.charts import form
 from vibench.report.figures import overview_figures
 from vibench.report.frames import (
     CURVE_RANKS,
@@ -294,7 +294,7 @@ def test_a_curve_begins_with_the_same_model_on_clean_images(tmp_path: Path) -> N
     }
     figures = {figure.id: figure for figure in overview_figures(all_lines(tmp_path, *records))}
     assert figures["severity"].columns["setting"][0].endswith("fog, visible and infrared images")
-    alt.LayerChart.from_dict(form(figures["severity"].chart, *figures["severity"].arguments))
+    alt.Chart.from_dict(form(figures["severity"].chart, *figures["severity"].arguments))
     # Charts of clean scores hold none of corrupted ones.
     shown = figures["overview-synthetic-twins"].frame
     assert dict(zip(shown["name"], shown["r1"].round(1), strict=True)) == {"agw": 60.5, "ddag": 90.5}

@@ -216,7 +216,7 @@ def test_the_same_records_give_the_same_bytes(folder: Path, html: str) -> None:
 def test_charts_are_files_where_asked_for(tmp_path: Path) -> None:
     put(tmp_path, make_record("agw", **cost(60.0)), make_record("baseline", 0.4, **cost(90.0)))
     rendered, files = write_report(tmp_path, tmp_path / "page.html", charts="svg")
-    assert {file.stem for file in files} == set(rendered.charts) and len(files) >= 5
+    assert {file.stem for file in files} == {one.id for one in rendered.figures} and len(files) >= 5
     assert all(file.parent == tmp_path / "page-charts" for file in files)
     texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
     assert all(text.startswith("<svg") for text in texts.values())

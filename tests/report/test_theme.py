@@ -13,10 +13,21 @@ pytest.importorskip("altair", reason="charts need the libraries of the page (pip
 
 import altair as alt
 
-from vibench.report.charts.boards import cameras_chart, cmc_chart, cost_chart, duel_chart, trials_chart
-from vibench.report.charts.methods import ablation_chart, training_chart
-from vibench.report.charts.overview import overview_chart, timeline_chart
-from vibench.report.charts.theme import DARK, LIGHT, SERIES, config, filled, form, style_rules
+from vibench.report.charts import (
+    ablation_chart,
+    cameras_chart,
+    cmc_chart,
+    cost_chart,
+    duel_chart,
+    filled,
+    form,
+    overview_chart,
+    severity_chart,
+    timeline_chart,
+    training_chart,
+    trials_chart,
+)
+from vibench.report.theme import DARK, LIGHT, SERIES, config, style_rules
 
 TEXT_PAIRS = (
     *((role, surface) for role in ("ink", "muted", "link") for surface in ("surface", "panel")),
@@ -34,6 +45,7 @@ FORMS: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = (
     (cameras_chart, ()),
     (trials_chart, ()),
     (duel_chart, ()),
+    (severity_chart, (("one", "two"),)),
     (ablation_chart, ()),
     (training_chart, ()),
 )

@@ -1,14 +1,3 @@
-"""One image cache for the tests of a module, which evaluate the same small runs again and again."""
+"""One cache per module."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+from tests.caches import cache_folder as cache_folder

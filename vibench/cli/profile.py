@@ -50,10 +50,10 @@ def profile(
     from vibench.cli.console import progress, show
     from vibench.cli.profile_tables import profile_tables
     from vibench.files.places import keeping, require_writable
+    from vibench.pictures.figure import require_matplotlib, write_figure
     from vibench.profiling.measure import profile_method
+    from vibench.profiling.picture import profile_figure
     from vibench.profiling.target import load_target
-    from vibench.report.pictures.figure import require_matplotlib, write_figure
-    from vibench.report.pictures.profile import profile_figure
     from vibench.runtime.devices import resolve_device, resolve_precision
 
     if json_ is not None:

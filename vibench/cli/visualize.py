@@ -57,11 +57,11 @@ def visualize(
         raise UsageError("name either RUN or --checkpoint; see 'vibench visualize --help'.")
     from vibench.cli.console import err, out, progress
     from vibench.files.places import require_folder
+    from vibench.pictures.figure import require_matplotlib
     from vibench.protocols import HEADLINE_PROTOCOLS, load_protocol
-    from vibench.report.picture_request import ALL, WHAT, PictureRequest, left_out
-    from vibench.report.pictured_run import find_model, picture_run
-    from vibench.report.pictures.figure import require_matplotlib
-    from vibench.report.visualize import visualize as draw
+    from vibench.visualize.gallery import visualize as draw
+    from vibench.visualize.pictured_run import find_model, picture_run
+    from vibench.visualize.request import ALL, WHAT, PictureRequest, left_out
 
     require_matplotlib()
     require_folder(output, "-o")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vibench.datasets.index import SampleIndex
 from vibench.datasets.listing import located
 from vibench.datasets.permutations import Permutations, read_permutations
 from vibench.datasets.registry import Dataset, dataset_names, dataset_root, get_dataset
@@ -17,7 +16,7 @@ from vibench.datasets.testing import images_of_tests
 from vibench.doctor.diagnosis import Claims
 from vibench.errors import UsageError
 from vibench.evaluation.draws import draw_trials, side_rows
-from vibench.evaluation.images import Images
+from vibench.evaluation.images import Images, images_of
 from vibench.protocols import Protocol, load_protocol, protocol_names
 from vibench.records.galleries import names_of_test_images
 from vibench.scoring.rules import OFFICIAL_PERMUTATIONS
@@ -56,16 +55,6 @@ def protocols_of(layout: str) -> tuple[Protocol, ...]:
     """The protocols of a data set's layout; those of corrupted images draw the same galleries."""
     known = map(load_protocol, protocol_names())
     return tuple(protocol for protocol in known if protocol.layout == layout and protocol.corruption is None)
-
-
-def images_of(index: SampleIndex) -> Images:
-    """The rows of an index as evaluation takes them."""
-    return Images(
-        index["pid"].to_numpy(np.int64),
-        index["camera"].to_numpy(np.int64),
-        np.array(index["modality"].tolist(), dtype=np.str_),
-        np.array(index["path"].tolist(), dtype=np.str_),
-    )
 
 
 @dataclass(frozen=True)

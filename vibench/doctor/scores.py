@@ -11,10 +11,10 @@ import numpy as np
 from vibench.datasets.registry import Dataset
 from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, claimed_query, options, shell
 from vibench.doctor.features import judge_gallery
-from vibench.doctor.images import Draws, dataset_of, images_of, looks_drawn, protocols_of
+from vibench.doctor.images import Draws, dataset_of, looks_drawn, protocols_of
 from vibench.doctor.performance import too_good
 from vibench.errors import UsageError
-from vibench.evaluation.images import Images
+from vibench.evaluation.images import Images, images_of
 from vibench.modality import other
 from vibench.protocols import HEADLINE_PROTOCOLS, Protocol
 from vibench.scoring.foreign.containers import read_container

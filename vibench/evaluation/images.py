@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vibench.datasets.index import SampleIndex
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError
 from vibench.evaluation.features import Features
@@ -52,12 +53,13 @@ def identify(features: Features, dataset: Dataset) -> Images:
     index = dataset.index_from_names(features.paths)
     if features.modalities is not None:
         _check_modalities(features, index["modality"].tolist(), dataset)
-    return Images(
-        pids=index["pid"].to_numpy(np.int64),
-        cameras=index["camera"].to_numpy(np.int64),
-        modalities=np.array(index["modality"].tolist(), dtype=np.str_),
-        paths=np.array(features.paths, dtype=np.str_),
-    )
+    return images_of(index)
+
+
+def images_of(index: SampleIndex) -> Images:
+    """The images of an index, in its order."""
+    labels = index["pid"].to_numpy(np.int64), index["camera"].to_numpy(np.int64)
+    return Images(*labels, *(np.array(index[name].tolist(), dtype=np.str_) for name in ("modality", "path")))
 
 
 def _check_modalities(features: Features, true: Sequence[str | None], dataset: Dataset) -> None:

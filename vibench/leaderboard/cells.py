@@ -18,11 +18,20 @@ METRIC_TITLES = {"r1": "r1", "r5": "r5", "r10": "r10", "r20": "r20", "map": "mAP
 
 def board_title(board: Board) -> str:
     """What the board compares, in one line."""
-    draw = "" if board.draw == "none" else f", {board.draw} draw"
-    data = f"{board.dataset} {board.dataset_version}".strip() + (" (synthetic data)" if board.synthetic else "")
+    synthetic = " (synthetic data)" if board.synthetic else ""
+    return f"{dataset_text(board)}{synthetic}: {protocol_text(board)}"
+
+
+def dataset_text(board: Board) -> str:
+    """The data set of a board with its version, and what was trained on where that is another."""
     origin = f"{board.trained_on} → " if board.trained_on else ""
+    return f"{origin}{board.dataset} {board.dataset_version}".strip()
+
+
+def protocol_text(board: Board) -> str:
+    """Its protocol and draw, and how its images are corrupted."""
     corrupted = "" if board.corruption is None else f", corrupted ({board.corruption.label})"
-    return f"{origin}{data}: {board.protocol}{draw}{corrupted}"
+    return board.protocol + ("" if board.draw == "none" else f", {board.draw} draw") + corrupted
 
 
 def corruption_text(corruption: Corruption) -> str:

@@ -148,13 +148,13 @@ class Method(nn.Module, ABC):
     def map_module(self, modality: str) -> nn.Module | None:
         """The module that returns the feature map (B, C, h, w) which the head reads of images of one modality.
 
-        `vibench.report.grad_cam` looks there; None: at the last module that returns a map.
+        `vibench.visualize.grad_cam` looks there; None: at the last module that returns a map.
         """
         return None
 
     def token_attention(self, images: Tensor, modality: str) -> Attention | None:
         """Which patches of normalised images (B, 3, H, W) of one modality a transformer's class token attends to.
 
-        `vibench.report.attention_rollout` draws it in the place of Grad-CAM; None of a network without such a token.
+        `vibench.visualize.attention_rollout` draws it in the place of Grad-CAM; None of a network without such a token.
         """
         return None

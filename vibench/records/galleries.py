@@ -14,12 +14,10 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from vibench.datasets.registry import dataset_names, get_dataset
 from vibench.errors import UsageError
 from vibench.evaluation.draws import draw_trials
-from vibench.evaluation.images import Images
+from vibench.evaluation.images import images_of
 from vibench.files.digests import sha256_text
 from vibench.protocols import Protocol, load_protocol, protocol_names
 from vibench.records.schema import Record
@@ -88,13 +86,7 @@ def _seeded_galleries(protocol: Protocol, dataset: str, version: str) -> dict[in
     names = names_of_test_images(dataset, version)
     if names is None:
         return None
-    index = get_dataset(dataset).index_from_names(names)
-    images = Images(
-        index["pid"].to_numpy(np.int64),
-        index["camera"].to_numpy(np.int64),
-        np.array(index["modality"].tolist(), dtype=np.str_),
-        np.array(names, dtype=np.str_),
-    )
+    images = images_of(get_dataset(dataset).index_from_names(names))
     trials = draw_trials(protocol, images, "seeded")
     return {
         trial.number: (len(trial.gallery), sha256_text("\n".join(images.paths[trial.gallery].tolist())))

@@ -1,5 +1,5 @@
-"""What people look at: the HTML page of all boards with its charts, and pictures of single models.
+"""The HTML page of all boards with its charts.
 
-Start with `write`, from a leaderboards folder to the page (`page`, `board_table`, `charts`), or with `visualize`, from
-a run to its `pictures`.
+Start with `write`: `outcomes` reads what the page needs of the records, `frames` and `tables` turn boards into data,
+`figures` say which `charts` stand where, and ``templates/`` show it all with the `libraries` of the page.
 """

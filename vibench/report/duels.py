@@ -31,36 +31,27 @@ def duel(lines: Sequence[Line], board: Board, images: Path | None) -> tuple[dict
     AP is in tenths of a percent, mean over seeds; methods that were asked other queries, or in another order, than the
     best are left out.
     """
-    known = [line for line in measured_lines(lines) if all(outcome.queries for outcome in line.outcomes)]
-    if not known:
-        return None, ""
-    first = known[0].outcomes[0].queries
-    assert first is not None
+    first: Queries | None = None
     found: dict[str, np.ndarray] = {}
-    for line in known:
-        every = [outcome.queries for outcome in line.outcomes if outcome.queries]
-        if all(_same(queries, first) for queries in every) and len(found) < MOST_METHODS:
-            found[line.name] = np.mean([queries.ap for queries in every], axis=0)
-    if len(found) < 2:
+    for line in measured_lines(lines):
+        queries = [outcome.queries for outcome in line.outcomes if outcome.queries is not None]
+        if len(queries) < len(line.outcomes):
+            continue
+        first = first or queries[0]
+        if all(first.same(one.pid, one.camera) for one in queries) and len(found) < MOST_METHODS:
+            found[line.name] = np.mean([one.ap for one in queries], axis=0)
+    if first is None or len(found) < 2:
         return None, ""
     precisions = np.round(1000.0 * np.array(list(found.values())))
     problem, thumbnails = "", {}
     if images is not None:
         try:
-            thumbnails = _thumbnails(_most_apart(precisions), board, known[0], first, images / board.dataset)
+            thumbnails = _thumbnails(_most_apart(precisions), board, lines, first, images / board.dataset)
         except (UsageError, OSError) as error:
             problem = f"no thumbnails for {board.dataset}, {board.protocol}: {error}"
-    return {
-        "names": list(found),
-        "pid": first.pid.tolist(),
-        "camera": first.camera.tolist(),
-        "ap": [[None if np.isnan(ap) else int(ap) for ap in row] for row in precisions],
-        "thumbnails": thumbnails,
-    }, problem
-
-
-def _same(one: Queries, other: Queries) -> bool:
-    return np.array_equal(one.pid, other.pid) and np.array_equal(one.camera, other.camera)
+    precision = [[None if np.isnan(ap) else int(ap) for ap in row] for row in precisions]
+    labels = {"pid": first.pid.tolist(), "camera": first.camera.tolist()}
+    return {"names": list(found), **labels, "ap": precision, "thumbnails": thumbnails}, problem
 
 
 def _most_apart(precisions: np.ndarray) -> list[int]:
@@ -72,33 +63,28 @@ def _most_apart(precisions: np.ndarray) -> list[int]:
     return [query for query, _ in counts.most_common(MOST_THUMBNAILS)]
 
 
-def _thumbnails(wanted: Sequence[int], board: Board, line: Line, queries: Queries, root: Path) -> dict[int, str]:
+def _thumbnails(
+    wanted: Sequence[int], board: Board, lines: Sequence[Line], queries: Queries, root: Path
+) -> dict[int, str]:
     from PIL import Image
 
     from vibench.datasets.index import test_rows
     from vibench.datasets.registry import get_dataset
     from vibench.evaluation.draws import draw_trials
-    from vibench.evaluation.images import Images
+    from vibench.evaluation.images import images_of
     from vibench.protocols import load_protocol
 
     if not root.is_dir():
         raise UsageError(f"there is no folder {root}")
-    dataset = get_dataset(board.dataset)
+    dataset, protocol = get_dataset(board.dataset), load_protocol(board.protocol)
     if dataset.version(root) != board.dataset_version:
         raise UsageError(f"{root} is {dataset.version(root)}, the records are of {board.dataset_version}")
-    split = line.outcomes[0].record.trials[0].trial if dataset.trials > 1 else 1
-    index = test_rows(dataset.index(root, split if dataset.trials > 1 else None))
-    images = Images(
-        pids=index["pid"].to_numpy(np.int64),
-        cameras=index["camera"].to_numpy(np.int64),
-        modalities=index["modality"].to_numpy(dtype=np.str_),
-        paths=index["path"].to_numpy(dtype=np.str_),
-    )
-    protocol = load_protocol(board.protocol)
+    split = measured_lines(lines)[0].outcomes[0].record.trials[0].trial if dataset.trials > 1 else None
+    images = images_of(test_rows(dataset.index(root, split)))
     # Galleries are drawn, the queries of all trials are the same: the default draw will do.
-    trial = draw_trials(protocol, images, protocol.resolve_draw(None), split=split)[0]
+    trial = draw_trials(protocol, images, protocol.resolve_draw(None), split=split or 1)[0]
     rows = images.ordered(trial.query)
-    if not (np.array_equal(images.pids[rows], queries.pid) and np.array_equal(images.cameras[rows], queries.camera)):
+    if not queries.same(images.pids[rows], images.cameras[rows]):
         raise UsageError(f"the images in {root} are not the queries of the records")
     assert images.paths is not None
     found = {}

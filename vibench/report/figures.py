@@ -11,24 +11,9 @@ import pandas as pd
 from vibench.leaderboard.ablations import AblationBoard
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title
-from vibench.report.charts.boards import cameras_chart, cmc_chart, cost_chart, trials_chart
-from vibench.report.charts.methods import ablation_chart, training_chart
-from vibench.report.charts.overview import overview_chart, timeline_chart
-from vibench.report.charts.robustness import severity_chart
-from vibench.report.frames import (
-    MOST_CURVES,
-    Line,
-    ablation_frame,
-    cameras_frame,
-    cmc_frame,
-    cost_frames,
-    identities,
-    scores_frame,
-    severity_frame,
-    timeline_frame,
-    trials_frame,
-)
-from vibench.report.methods_page import MethodPart
+from vibench.report import charts, frames
+from vibench.report.frames import Line, identities
+from vibench.report.methods import MethodPart
 
 
 @dataclass(frozen=True)
@@ -60,33 +45,47 @@ class Figure:
 
 def overview_figures(lines: Sequence[Line]) -> Iterator[Figure]:
     """Charts over all boards; twins never stand beside real data, nor scores of corrupted images beside clean ones."""
-    every, lines = lines, [line for line in lines if line.board.corruption is None]
-    real, twins = ([line for line in lines if line.board.synthetic is kind] for kind in (False, True))
-    if len(frame := timeline_frame(real)):
+    clean = [line for line in lines if line.board.corruption is None]
+    real, twins = ([line for line in clean if line.board.synthetic is kind] for kind in (False, True))
+    if len(frame := frames.timeline_frame(real)):
+        note = (
+            "The staircase joins the best so far of those that look at nothing but the query and each gallery image, "
+            "as far as papers say, have no major audit finding and stand in a paper's own table. Nobody may know which "
+            "draw a paper used."
+        )
         protocols = (tuple(sorted(frame["protocol"].unique())),)
-        yield Figure("timeline", "Rank-1 over the years", timeline_chart, frame, protocols, _TIMELINE)
+        yield Figure("timeline", "Rank-1 over the years", charts.timeline_chart, frame, protocols, note)
     for name, group in (("real data", real), ("synthetic twins", twins)):
-        if len(frame := scores_frame(group)):
-            yield Figure(
-                f"overview-{name.replace(' ', '-')}", f"Rank-1 by protocol: {name}", overview_chart, frame, wide=True
-            )
-    if len(frame := severity_frame(every)):
-        settings = (tuple(frame["setting"].unique()),)
-        yield Figure("severity", "Rank-1 over the severity of corruptions", severity_chart, frame, settings, _SEVERITY)
+        if len(frame := frames.scores_frame(group)):
+            key, title = f"overview-{name.replace(' ', '-')}", f"Rank-1 by protocol: {name}"
+            yield Figure(key, title, charts.overview_chart, frame, wide=True)
+    if len(frame := frames.severity_frame(lines)):
+        note = f"The same models on the same galleries; at most the {frames.MOST_CURVES} best by their mean."
+        settings, title = (tuple(frame["setting"].unique()),), "Rank-1 over the severity of corruptions"
+        yield Figure("severity", title, charts.severity_chart, frame, settings, note)
 
 
 def board_figures(board: Board, lines: Sequence[Line], key: str) -> Iterator[Figure]:
     """Charts of one board, as far as there is something to draw; ``key`` begins their ids."""
-    for number, cost in enumerate(cost_frames(lines, board)):
+    for number, cost in enumerate(frames.cost_frames(lines, board)):
         title = f"Rank-1 against {cost.kind.heading}" + (f" ({cost.device})" if cost.device else "")
+        note = (
+            "Bubbles grow with the parameters of testing. The staircase joins what nothing of equal information beats."
+        )
         arguments = (cost.kind.heading, cost.logarithmic)
-        yield Figure(f"{key}-cost-{cost.kind.name}-{number}", title, cost_chart, cost.frame, arguments, _COST)
-    if len(frame := cmc_frame(lines)):
-        yield Figure(f"{key}-cmc", "Cumulative matching", cmc_chart, frame, note=_CMC)
-    if len(frame := cameras_frame(lines, board)):
-        yield Figure(f"{key}-cameras", "Rank-1 by camera", cameras_chart, frame, note=_CAMERAS, wide=True)
-    if len(frame := trials_frame(lines)):
-        yield Figure(f"{key}-trials", "Rank-1 over trials and seeds", trials_chart, frame, note=_TRIALS)
+        yield Figure(f"{key}-cost-{cost.kind.name}-{number}", title, charts.cost_chart, cost.frame, arguments, note)
+    if len(frame := frames.cmc_frame(lines)):
+        note = f"At most the {frames.MOST_CURVES} best by rank-1."
+        yield Figure(f"{key}-cmc", "Cumulative matching", charts.cmc_chart, frame, note=note)
+    if len(frame := frames.cameras_frame(lines, board)):
+        note = (
+            "Left by query camera; right of it by pairs, where only the matches of that gallery camera are sought, "
+            "among the wrong images of all cameras. Records of older versions do not tell gallery cameras apart."
+        )
+        yield Figure(f"{key}-cameras", "Rank-1 by camera", charts.cameras_chart, frame, note=note, wide=True)
+    if len(frame := frames.trials_frame(lines)):
+        note = "Boxes hold half of the trials."
+        yield Figure(f"{key}-trials", "Rank-1 over trials and seeds", charts.trials_chart, frame, note=note)
 
 
 def method_figures(
@@ -97,24 +96,10 @@ def method_figures(
 ) -> Iterator[Figure]:
     """Ablations and training curves of a method; ``ids`` gives what a board is called in ids, by its ``id()``."""
     for one in ablations:
-        if one.method == part.name and len(frame := ablation_frame(one)) > 1:
+        if one.method == part.name and len(frame := frames.ablation_frame(one)) > 1:
             title = f"Variants, {board_title(one.board)}"
-            yield Figure(f"{part.id}-ablation-{ids[id(one.board)]}", title, ablation_chart, frame)
+            yield Figure(f"{part.id}-ablation-{ids[id(one.board)]}", title, charts.ablation_chart, frame)
     datasets = [dataset for method, dataset in training if method == part.name]
     for key, dataset in zip(identities(datasets), datasets, strict=True):
         curves = training[part.name, dataset]
-        yield Figure(f"{part.id}-training-{key}", f"Training, {dataset}", training_chart, curves)
-
-
-_TIMELINE = (
-    "The staircase joins the best so far of those that look at nothing but the query and each gallery image, as far as "
-    "papers say, have no major audit finding and stand in a paper's own table. Nobody may know which draw a paper used."
-)
-_SEVERITY = f"The same models on the same galleries; at most the {MOST_CURVES} best by their mean over severities."
-_COST = "Bubbles grow with the parameters of testing. The staircase joins what nothing of equal information beats."
-_CMC = f"At most the {MOST_CURVES} best by rank-1."
-_CAMERAS = (
-    "Left by query camera; right of it by pairs, where only the matches of that gallery camera are sought, among the "
-    "wrong images of all cameras. Records of older versions do not tell gallery cameras apart."
-)
-_TRIALS = "Boxes hold half of the trials."
+        yield Figure(f"{part.id}-training-{key}", f"Training, {dataset}", charts.training_chart, curves)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vibench.corruption import Corruption
 from vibench.errors import UsageError
 from vibench.leaderboard.ablations import AblationBoard
 from vibench.leaderboard.board import Board
@@ -62,6 +61,11 @@ class Line:
         """The ids of the records, or where the number is printed."""
         return " ".join(outcome.id for outcome in self.outcomes) or self.row.evidence
 
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What every mark of a chart says of it; it has a rank-1."""
+        return {"name": self.name, "r1": self.row.scores["r1"].value, "records": self.records}
+
 
 def board_lines(board: Board, outcomes: Mapping[str, Outcome]) -> list[Line]:
     """The lines of a board in its order; ``outcomes`` holds the measured rows' records by id."""
@@ -82,24 +86,20 @@ def measured_lines(lines: Iterable[Line]) -> list[Line]:
     return sorted(found, key=lambda line: -line.row.scores["r1"].value)
 
 
-def _printable(line: Line) -> dict[str, Any]:
-    """What charts over all boards say of every line; it has a rank-1."""
-    score = line.row.scores["r1"]
-    about = {"name": line.name, "source": line.row.source, "records": line.records}
-    return {**about, "r1": score.value, "r1_text": score_text(score)}
-
-
 def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
     """The best row of every method under every protocol for `overview_chart`, ranked ones before others."""
     rows = []
     for line in (line for line in lines if "r1" in line.row.scores):
-        ranked = line.rank is not None
-        rank = str(line.rank) if ranked else "none: " + ", ".join(line.row.obstacles)
-        rows.append({**_printable(line), "protocol": _setting(line.board), "ranked": ranked, "rank": rank})
-    if not rows:
-        return pd.DataFrame()
-    frame = pd.DataFrame(rows).sort_values(["ranked", "r1"], ascending=False, kind="stable")
+        rank = f"none: {', '.join(line.row.obstacles)}" if line.rank is None else str(line.rank)
+        about = {"protocol": _setting(line.board), "ranked": line.rank is not None, "rank": rank}
+        rows.append({**line.mark, **_printed(line), **about})
+    columns = ["name", "source", "records", "r1", "r1_text", "protocol", "ranked", "rank"]
+    frame = pd.DataFrame(rows, columns=columns).sort_values(["ranked", "r1"], ascending=False, kind="stable")
     return frame.drop_duplicates(["name", "protocol"])
+
+
+def _printed(line: Line) -> dict[str, str]:
+    return {"source": line.row.source, "r1_text": score_text(line.row.scores["r1"])}
 
 
 def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
@@ -109,21 +109,19 @@ def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
     query and each gallery image, as far as their papers say.
     """
     rows = []
-    dated = (line for line in lines if line.row.date and "r1" in line.row.scores and not line.board.trained_on)
-    for line in dated:
-        information, obstacles = line.row.test_time_information, set(line.row.obstacles)
-        comparable = line.section != LEAKING and not obstacles - _STAYS_COMPARABLE
-        year = int((line.row.published or line.row).date[:4])
+    for line in (line for line in lines if line.row.date and "r1" in line.row.scores and not line.board.trained_on):
+        information = line.row.test_time_information
+        comparable = line.section != LEAKING and not set(line.row.obstacles) - _STAYS_COMPARABLE
         about = {"information": information, "best": comparable and information in ("none", "unknown")}
-        rows.append({**_printable(line), **about, "protocol": line.board.protocol, "year": year})
+        year = int((line.row.published or line.row).date[:4])
+        rows.append({**line.mark, **_printed(line), **about, "protocol": line.board.protocol, "year": year})
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows).drop_duplicates(["protocol", "name", "r1", "year"])
     for _, part in frame[frame["best"]].sort_values(["year", "r1"], ascending=[True, False]).groupby("protocol"):
         beaten = part["r1"] <= part["r1"].cummax().shift(fill_value=-1.0)
         frame.loc[part.index[beaten], "best"] = False
-    parts = [labelled(part, "best", "year") for _, part in frame.groupby("protocol", sort=False)]
-    return pd.concat(parts)
+    return pd.concat([labelled(part, "best", "year") for _, part in frame.groupby("protocol", sort=False)])
 
 
 def labelled(frame: pd.DataFrame, chosen: str, x: str, logarithmic: bool = False) -> pd.DataFrame:
@@ -160,33 +158,26 @@ def severity_frame(lines: Sequence[Line]) -> pd.DataFrame:
     """
     # A model that finds nobody any more at some severity has learnt all the same.
     measured = [line for line in lines if line.outcomes and not set(line.row.obstacles) - {NOT_LEARNT}]
-    curves: dict[tuple[tuple[object, ...], str], dict[int, Line]] = {}
+    clean = {_models_of(line): line for line in measured if line.board.corruption is None}
+    curves: dict[tuple[str, tuple[object, ...]], dict[int, Line]] = {}
     for line in measured:
         corruption = line.board.corruption
         if corruption is not None and corruption.severity is not None:
-            setting = _severity_setting(line.board, replace(corruption, severity=None))
-            curves.setdefault((_models_of(line), setting), {})[corruption.severity] = line
-    clean = {_models_of(line): line for line in measured if line.board.corruption is None}
-    parts: dict[str, list[tuple[float, list[dict[str, Any]]]]] = {}
-    for (models, setting), curve in curves.items():
-        if len(curve) < 2:
-            continue
+            draw = "" if line.board.draw in ("none", "seeded") else f", {line.board.draw} draw"
+            setting = f"{_setting(line.board)}{draw}: {replace(corruption, severity=None).label}"
+            curves.setdefault((setting, _models_of(line)), {})[corruption.severity] = line
+    rows = []
+    for at, ((setting, models), curve) in enumerate(curves.items()):
         mean = float(np.mean([line.row.scores["r1"].value for line in curve.values()]))
-        start = clean.get(models)
-        points = [*([] if start is None else [(0, start)]), *sorted(curve.items())]
-        rows = [
-            {"setting": setting, "name": line.name, "severity": severity, "records": line.records}
-            | {metric: line.row.scores[metric].value for metric in ("r1", "map")}
-            for severity, line in points
-        ]
-        parts.setdefault(setting, []).append((mean, rows))
-    best = [
-        row
-        for _, found in sorted(parts.items())
-        for _, rows in sorted(found, key=lambda one: -one[0])[:MOST_CURVES]
-        for row in rows
-    ]
-    return pd.DataFrame(best, columns=["setting", "name", "severity", "r1", "map", "records"])
+        start = {0: clean[models]} if models in clean else {}
+        for severity, line in sorted({**start, **curve}.items() if len(curve) > 1 else ()):
+            about = {"setting": setting, "severity": severity, "map": line.row.scores["map"].value}
+            rows.append({**line.mark, **about, "mean": mean, "curve": at})
+    columns = ["setting", "name", "severity", "r1", "map", "records", "mean", "curve"]
+    frame = pd.DataFrame(rows, columns=columns).sort_values(["setting", "mean"], ascending=[True, False], kind="stable")
+    place = frame.drop_duplicates("curve").groupby("setting").cumcount()
+    kept = frame.loc[place.index[place < MOST_CURVES], "curve"]
+    return frame[frame["curve"].isin(kept)].drop(columns=["mean", "curve"])
 
 
 def _models_of(line: Line) -> tuple[object, ...]:
@@ -194,11 +185,6 @@ def _models_of(line: Line) -> tuple[object, ...]:
     board, checkpoints = line.board, {outcome.record.run.checkpoint_sha256 for outcome in line.outcomes}
     rules = board.dataset, board.dataset_version, board.protocol, board.draw, line.row.section
     return (*rules, line.name, *sorted(checkpoints))
-
-
-def _severity_setting(board: Board, corruption: Corruption) -> str:
-    draw = "" if board.draw in ("none", "seeded") else f", {board.draw} draw"
-    return f"{_setting(board)}{draw}: {corruption.label}"
 
 
 @dataclass(frozen=True)
@@ -217,15 +203,8 @@ def cost_frames(lines: Sequence[Line], board: Board) -> Iterator[CostFrame]:
     for table in cost_tables(board):
         for kind in (kind for kind in table.kinds if kind.name in _CHARTED_COSTS):
             rows = [
-                {
-                    "name": line.name,
-                    "section": line.row.section,
-                    "r1": line.row.scores["r1"].value,
-                    "cost": value,
-                    "front": kind.name in one.pareto,
-                    "size": cost_of(line.row, _PARAMETERS),
-                    "records": line.records,
-                }
+                {**line.mark, "information": line.row.section, "cost": value, "front": kind.name in one.pareto}
+                | {"size": cost_of(line.row, _PARAMETERS)}
                 for one in table.lines
                 if (line := known.get(id(one.row))) and (value := one.value(kind)) is not None
             ]
@@ -247,7 +226,7 @@ def cmc_frame(lines: Sequence[Line]) -> pd.DataFrame:
         ranks = min(CURVE_RANKS, *(len(outcome.record.cmc) for outcome in line.outcomes))
         mean = 100.0 * np.mean([outcome.record.cmc[:ranks] for outcome in line.outcomes], axis=0)
         shares = enumerate(np.round(mean, 3).tolist(), start=1)
-        rows += [{"name": line.name, "rank": r, "share": share, "records": line.records} for r, share in shares]
+        rows += [(line.name, rank, share, line.records) for rank, share in shares]
     frame = pd.DataFrame(rows, columns=["name", "rank", "share", "records"])
     return frame if frame["rank"].max() > 1 else frame[:0]
 
@@ -262,11 +241,12 @@ def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
             for key in sorted(set.intersection(*(set(scores) for scores in found))):
                 r1, mean_ap = np.mean([scores[key] for scores in found], axis=0)
                 label = _camera_name(key, board.protocol) if kind == "cameras" else f"{key[0]} → {key[1]}"
-                about = {"name": line.name, "camera": label, "place": (place, key), "records": line.records}
-                rows.append({**about, "r1": float(r1), "map": float(mean_ap)})
+                rows.append(
+                    {**line.mark, "camera": label, "place": (place, key), "r1": float(r1), "map": float(mean_ap)}
+                )
     frame = pd.DataFrame(rows, columns=["name", "camera", "place", "r1", "map", "records"])
     for sort, most in ((0, math.inf), (1, MOST_PAIRS)):
-        chosen = np.array([place[0] == sort for place in frame["place"]], dtype=bool)
+        chosen = frame["place"].str[0] == sort
         if not 1 < frame.loc[chosen, "camera"].nunique() <= most:
             frame = frame[~chosen]
     order = {place: at for at, place in enumerate(sorted(set(frame["place"])))}
@@ -285,13 +265,7 @@ def _camera_name(camera: int, protocol: str) -> str:
 def trials_frame(lines: Sequence[Line]) -> pd.DataFrame:
     """Rank-1 of every trial for `trials_chart`; empty where nothing has several."""
     rows = [
-        {
-            "name": line.name,
-            "trial": trial.trial,
-            "seed": outcome.record.run.seed,
-            "r1": 100.0 * trial.r1,
-            "records": outcome.id,
-        }
+        (line.name, trial.trial, outcome.record.run.seed, 100.0 * trial.r1, outcome.id)
         for line in measured_lines(lines)
         for outcome in line.outcomes
         for trial in outcome.record.trials
@@ -311,9 +285,8 @@ def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
         for source, one in (("measured", line.measured), ("printed", line.printed)):
             if one is not None and "r1" in one.scores:
                 score, spread = one.scores["r1"], one.scores["r1"].deviation or 0.0
-                ends = {"low": max(0.0, score.value - spread), "high": min(100.0, score.value + spread)}
-                about = {"variant": name, "source": source, "r1": score.value, "r1_text": score_text(score)}
-                rows.append({**about, **ends, "records": one.evidence})
+                ends = max(0.0, score.value - spread), min(100.0, score.value + spread)
+                rows.append((name, source, score.value, score_text(score), *ends, one.evidence))
     frame = pd.DataFrame(rows, columns=["variant", "source", "r1", "r1_text", "low", "high", "records"])
     return frame.assign(room=1.45 * frame["high"].max())
 
@@ -378,6 +351,4 @@ def titles(boards: Sequence[Board]) -> dict[str, str]:
 def _setting(board: Board) -> str:
     """What a column of the overview stands for; draws share one, as most papers do not say theirs."""
     origin = f"{board.trained_on} → " if board.trained_on else ""
-    return origin + (
-        f"{board.protocol} on {board.dataset} {board.dataset_version}" if board.synthetic else board.protocol
-    )
+    return f"{origin}{board.protocol}" + (f" on {board.dataset} {board.dataset_version}" if board.synthetic else "")

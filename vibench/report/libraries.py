@@ -6,15 +6,18 @@ import base64
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vibench.data.cache import cache_folder
 from vibench.errors import UsageError
 from vibench.files.writing import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from vibench.report.figures import Figure
 
 LIBRARIES = {"altair": "altair", "vl_convert": "vl-convert-python", "itables": "itables", "jinja2": "jinja2"}
 """Module and package of what the page needs."""
@@ -75,17 +78,16 @@ def policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
     )
 
 
-def write_chart(path: Path, spec: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> None:
+def write_chart(path: Path, figure: Figure) -> None:
     """A chart of the page as a PNG or SVG file, as the suffix says, in light colours."""
     import vl_convert
 
-    from vibench.report.charts.theme import LIGHT, filled
+    from vibench.report.charts import filled, form
+    from vibench.report.theme import LIGHT
 
-    whole = filled(spec, columns, LIGHT)
-    content = (
-        vl_convert.vegalite_to_png(whole, scale=2)
-        if path.suffix == ".png"
-        else vl_convert.vegalite_to_svg(whole).encode("utf-8")
-    )
+    spec = {**form(figure.chart, *figure.arguments), "title": figure.title}
+    whole = filled(spec, figure.columns, LIGHT)
+    png = path.suffix == ".png"
+    content = vl_convert.vegalite_to_png(whole, scale=2) if png else vl_convert.vegalite_to_svg(whole).encode("utf-8")
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

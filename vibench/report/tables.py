@@ -8,11 +8,12 @@ from typing import Any
 
 from vibench.evaluation.result import METRICS
 from vibench.leaderboard import cost
-from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import (
     METRIC_TITLES,
     comparison_remarks,
     cost_text,
+    dataset_text,
+    protocol_text,
     row_conflicts,
     score_text,
     section_title,
@@ -23,10 +24,11 @@ from vibench.leaderboard.footnotes import audit_sentence
 from vibench.leaderboard.sections import Section
 from vibench.report.frames import Line
 
+_YES = {True: "yes", False: "no"}
 SOURCES = {"trained": "measured", "imported": "imported", "features": "features", "published": "printed"}
 
 Cell = Any
-"""A text; ``[number, text]``, or ``[number, text, 1]`` for the best of its section; a table of texts; None: unknown."""
+"""A text; ``[number, text]``, with a 1 for the best of its section; a table of texts; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,7 @@ class Column:
 
 _MEANINGS = {
     "r1": "Rank-1: share of queries whose first match is right, in percent.",
-    **{
-        f"r{k}": f"Share of queries with a right match among the first {k} identities, in percent." for k in (5, 10, 20)
-    },
+    **{f"r{k}": f"Share of queries with a match among the first {k} identities, in percent." for k in (5, 10, 20)},
     "map": "Mean average precision, in percent.",
     "minp": "Mean inverse negative penalty, in percent.",
 }
@@ -68,10 +68,7 @@ def columns(with_code: Collection[str]) -> tuple[Column, ...]:
         Column("rank", "rank", place, _rank),
         Column("method", "method", "Method and variant; unfolds into seeds.", lambda line: line.name),
         *(Column(one, METRIC_TITLES[one], _MEANINGS[one], _metric(one), "accuracy", first="desc") for one in METRICS),
-        *(
-            Column(f"d{one}", f"{METRIC_TITLES[one]} − printed", "In percent points.", _difference(one), "accuracy")
-            for one in ("r1", "map")
-        ),
+        *(_difference_column(one) for one in ("r1", "map")),
         *(_cost_column(kind) for kind in cost.COSTS),
         Column("device", "device", "GPU or CPU model of the timings.", _device, "cost"),
         Column("supervision", "supervision", "What training is told.", _of("supervision"), "setup", True),
@@ -80,8 +77,8 @@ def columns(with_code: Collection[str]) -> tuple[Column, ...]:
         Column("pretraining", "pretraining", "Start of the backbone.", _setup("pretrained"), "setup", True),
         Column("labels", "extra labels", "Labels beside identities.", _setup("extra_labels"), "setup"),
         Column("queries", "query mode", seen, _setup("query_mode"), "setup"),
-        Column("code", "code", code, lambda line: _yes(line.row.method in with_code), "setup", True),
-        Column("weights", "weights", weights, lambda line: _yes(line.row.source == "imported"), "setup", True),
+        Column("code", "code", code, lambda line: _YES[line.row.method in with_code], "setup", True),
+        Column("weights", "weights", weights, lambda line: _YES[line.row.source == "imported"], "setup", True),
         Column("reproduction", "reproduction", "How far the print is reproduced here.", _reproduction, "setup"),
         Column("source", "source", source, lambda line: SOURCES[line.row.source], "", True),
         Column("date", "date", "Day of the evaluation, or year of the paper.", _of("date")),
@@ -92,27 +89,18 @@ def columns(with_code: Collection[str]) -> tuple[Column, ...]:
 
 def table(lines: Sequence[Line], with_code: Collection[str], links: Mapping[str, str]) -> dict[str, Any]:
     """Columns and rows for the page's script; ``links`` gives URLs by record id and printed source."""
-    known = columns(with_code)
     best = _best(lines)
-
-    def cells(line: Line, marked: bool = True) -> list[Cell]:
-        found = [column.value(line) for column in known]
-        for at, column in enumerate(known):
-            if marked and isinstance(found[at], list) and (id(line.row), column.key) in best:
-                found[at] = [*found[at], 1]
-        return found
-
-    rows = [[*cells(line), [cells(run, False) for run in line.folded]] for line in lines]
     # A column of nothing but unknowns says nothing.
-    kept = [at for at in range(len(known)) if any(row[at] is not None for row in rows)]
-    return {
-        "columns": [
-            {"key": one.key, "title": one.title, "meaning": one.meaning, "group": one.group, "filter": one.filter,
-             "first": one.first} for one in (known[at] for at in kept)
-        ],
-        "rows": [[*(row[at] for at in kept), [[run[at] for at in kept] for run in row[-1]]] for row in rows],
-        "links": dict(links),
-    }  # fmt: skip
+    kept = [one for one in columns(with_code) if any(one.value(line) is not None for line in lines)]
+
+    def cells(line: Line) -> list[Cell]:
+        found = [column.value(line) for column in kept]
+        marks = [[1] if (id(line.row), column.key) in best else [] for column in kept]
+        return [cell + mark if isinstance(cell, list) else cell for cell, mark in zip(found, marks, strict=True)]
+
+    heads = [{name: value for name, value in vars(one).items() if name != "value"} for one in kept]
+    rows = [[*cells(line), [cells(run) for run in line.folded]] for line in lines]
+    return {"columns": heads, "rows": rows, "links": dict(links)}
 
 
 def _best(lines: Sequence[Line]) -> set[tuple[int, str]]:
@@ -126,18 +114,6 @@ def _best(lines: Sequence[Line]) -> set[tuple[int, str]]:
         top = max(line.row.scores[metric].value for line in group)
         found |= {(id(one.row), metric) for one in group if len(group) > 1 and one.row.scores[metric].value == top}
     return found
-
-
-def dataset_text(board: Board) -> str:
-    """The data set of a board, as its rows say it."""
-    origin = f"{board.trained_on} → " if board.trained_on else ""
-    return f"{origin}{board.dataset} {board.dataset_version}".strip()
-
-
-def protocol_text(board: Board) -> str:
-    """Its protocol and draw, likewise."""
-    corrupted = "" if board.corruption is None else f", corrupted ({board.corruption.label})"
-    return board.protocol + ("" if board.draw == "none" else f", {board.draw} draw") + corrupted
 
 
 def _information(line: Line) -> str:
@@ -156,21 +132,23 @@ def _metric(name: str) -> Callable[[Line], Cell]:
     return value
 
 
-def _difference(name: str) -> Callable[[Line], Cell]:
-    def value(line: Line) -> Cell:
-        found = line.row.difference(name)
-        return None if found is None else [round(found, 4), signed(found)]
+def _number(value: Callable[[Line], float | None], text: Callable[[float], str]) -> Callable[[Line], Cell]:
+    def cell(line: Line) -> Cell:
+        found = value(line)
+        return None if found is None else [round(found, 6), text(found)]
 
-    return value
+    return cell
+
+
+def _difference_column(metric: str) -> Column:
+    cell = _number(lambda line: line.row.difference(metric), signed)
+    return Column(f"d{metric}", f"{METRIC_TITLES[metric]} − printed", "In percent points.", cell, "accuracy")
 
 
 def _cost_column(kind: CostKind) -> Column:
-    def value(line: Line) -> Cell:
-        found = cost_of(line.row, kind)
-        return None if found is None else [found, cost_text(kind, found)]
-
+    cell = _number(lambda line: cost_of(line.row, kind), lambda value: cost_text(kind, value))
     meaning = f"{kind.heading}{', on the device of the row' if kind.on_device else ''}."
-    return Column(kind.name, kind.heading, meaning, value, "cost", first="desc" if kind.more_is_better else "asc")
+    return Column(kind.name, kind.heading, meaning, cell, "cost", first="desc" if kind.more_is_better else "asc")
 
 
 def _device(line: Line) -> Cell:
@@ -189,10 +167,6 @@ def _reproduction(line: Line) -> Cell:
     return "; ".join(line.row.reproduction) or None
 
 
-def _yes(holds: bool) -> str:
-    return "yes" if holds else "no"
-
-
 def _evidence(line: Line) -> Cell:
     ids = [outcome.id for outcome in line.outcomes]
     return {"records": ids} if ids else {"sources": line.row.evidence.split("; ")}
@@ -200,9 +174,8 @@ def _evidence(line: Line) -> Cell:
 
 def _remarks(line: Line) -> Cell:
     row = line.row
-    conflicts = [
-        f"* {METRIC_TITLES.get(metric, 'row')}: {found.kind}, {found.comment}" for metric, found in row_conflicts(row)
-    ]
+    found = row_conflicts(row)
+    conflicts = [f"* {METRIC_TITLES.get(metric, 'row')}: {one.kind}, {one.comment}" for metric, one in found]
     printed = comparison_remarks(row, row.published) if row.published else []
     marks = [mark for mark in row.marks if mark not in row.evaluated]
     audits = [audit_sentence(audit) for audit in row.audits]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vibench.errors import UsageError
 from vibench.files.places import keeping, require_folder, require_writable
@@ -20,20 +20,22 @@ from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import ablation_boards
 from vibench.leaderboard.bibtex import bibliography, bibtex
 from vibench.leaderboard.board import Board, build_boards
-from vibench.leaderboard.cells import board_title, score_text
+from vibench.leaderboard.cells import board_title, dataset_text, protocol_text, score_text
 from vibench.leaderboard.certainty import certainty_of
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.profiles import FOLDER, READING, read_profile_tables
 from vibench.leaderboard.published import Published
-from vibench.leaderboard.row import Row
 from vibench.records.store import find_records
 from vibench.report.duels import duel
 from vibench.report.frames import board_lines, titles, training_frames
 from vibench.report.libraries import page_scripts, page_styles, policy, require_libraries, write_chart
-from vibench.report.methods_page import method_parts, with_code
+from vibench.report.methods import method_parts
 from vibench.report.outcomes import Outcome, read_outcomes, relative_link
-from vibench.report.tables import dataset_text, protocol_text, table
+from vibench.report.tables import table
 from vibench.runtime.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from vibench.report.figures import Figure
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # Control characters, and those that turn the direction of the text around them.
@@ -41,21 +43,28 @@ _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 
-Drawing = tuple[Mapping[str, Any], Mapping[str, Sequence[Any]]]
-"""A form with its title, and the columns of its frame (`vibench.report.charts.theme.filled`)."""
-
 
 @dataclass(frozen=True)
 class Rendered:
     """The page as a text, and what it shows."""
 
     html: str
-    charts: Mapping[str, Drawing]
-    """By names that are fit for files."""
+    figures: tuple[Figure, ...]
     boards: int
     records: int
     problems: tuple[str, ...]
     """A sentence per file that could not be read."""
+
+
+@dataclass(frozen=True)
+class BoardPart:
+    """One board of measured rows on the page."""
+
+    id: str
+    title: str
+    board: Board
+    figures: Sequence[Figure]
+    duel: Mapping[str, Any] | None
 
 
 def displayable(text: str) -> str:
@@ -79,8 +88,7 @@ def render_report(
     no folder.
     """
     require_libraries()
-    from vibench.report.charts.boards import duel_chart
-    from vibench.report.charts.theme import form
+    from vibench.report.charts import duel_chart, form
     from vibench.report.figures import board_figures, method_figures, overview_figures
 
     for folder, option, what in ((runs, "--runs", "training runs"), (images, "--images", "data sets")):
@@ -88,48 +96,52 @@ def render_report(
             raise UsageError(f"{folder}: is no folder of {what}; name one with {option}.")
     records, problems = find_records(leaderboards)
     outcomes, unread = read_outcomes(records, page)
+    # A missing per-query file has been reported with its record.
+    reported = {problem.partition(":")[0] for problem in problems}
+    problems += [problem for problem in unread if problem.partition(":")[0] not in reported]
     printed = [*published_rows(published), *ablation_rows(published)] if published else []
     # Boards of real data, then twins; of each, those with measured rows first, and the larger ones.
     boards = sorted(
         build_boards(records.values(), printed, certainty=certainty_of(leaderboards, records)),
         key=lambda board: (board.synthetic, not board.measured, -len(board.rows)),
     )
-    lines = [board_lines(board, outcomes) for board in boards]
-    every = [line for part in lines for line in part]
+    every, parts, ids = [], [], {}
+    for board, (key, title) in zip(boards, titles(boards).items(), strict=True):
+        lines = board_lines(board, outcomes)
+        every += lines
+        ids[id(board)] = key
+        if board.measured:
+            compared, problem = duel(lines, board, images)
+            problems += [problem] if problem else []
+            parts.append(BoardPart(key, title, board, list(board_figures(board, lines, key)), compared))
     training, unreadable = training_frames(runs, outcomes) if runs else ({}, [])
     profiles, unsound = read_profile_tables(leaderboards)
-    named = titles(boards)
-    ids = {id(board): key for board, key in zip(boards, named, strict=True)}
     ablations = ablation_boards(boards, published.papers if published else {})
-    overview = list(overview_figures(every))
-    measured = [(ids[id(board)], board, part) for board, part in zip(boards, lines, strict=True) if board.measured]
-    compared = {key: duel(part, board, images) for key, board, part in measured}
-    duels = {key: found for key, (found, _) in compared.items() if found}
-    unseen = [problem for _, problem in compared.values() if problem]
-    of_board = {key: list(board_figures(board, part, key)) for key, board, part in measured}
-    methods = method_parts(every)
+    overview, methods = list(overview_figures(every)), method_parts(every)
     of_method = {part.name: list(method_figures(part, ablations, ids, training)) for part in methods}
-    figures = [*overview, *(one for part in (*of_board.values(), *of_method.values()) for one in part)]
-    forms = {one.form: form(one.chart, *one.arguments) for one in figures}
-    # A missing per-query file has been reported with its record.
-    reported = {problem.partition(":")[0] for problem in problems}
-    unread = [problem for problem in unread if problem.partition(":")[0] not in reported]
-    charts = {one.id: (one.form, one.columns) for one in figures}
-    links = {name: outcome.link for name, outcome in outcomes.items()} | _addresses(published)
+    figures = [
+        *overview,
+        *(one for part in parts for one in part.figures),
+        *(one for part in of_method.values() for one in part),
+    ]
+    links = {name: outcome.link for name, outcome in outcomes.items()}
+    if published:
+        # Where a person finds the sources of printed numbers.
+        addresses = {name: paper.address for name, paper in published.papers.items()}
+        links |= {name: address for name, address in addresses.items() if address.startswith("https://")}
+    # What the table shows at first: the data set of the largest board, if possible measured and real.
+    first = max(boards, key=lambda board: (board.measured > 0, not board.synthetic, len(board.rows)), default=None)
     html = _html(
         {
-            "table": table(every, with_code(methods), links),
-            "forms": {**forms, "duel": form(duel_chart)},
-            "charts": charts,
-            "duels": duels,
-            "bibtex": {line.row.method: _paper(line.row, published) for line in every} if published else {},
-            "dataset": _first_dataset(boards),
+            "table": table(every, {part.name for part in methods if part.parity}, links),
+            "forms": {"duel": form(duel_chart)} | {one.form: form(one.chart, *one.arguments) for one in figures},
+            "charts": {one.id: (one.form, one.columns) for one in figures},
+            "duels": {part.id: part.duel for part in parts if part.duel},
+            "bibtex": {line.row.method: bibtex(bibliography([line.row], published)) for line in every if published},
+            "dataset": dataset_text(first) if first else "",
         },
         summary=_summary(len(boards), outcomes),
-        titles=named,
-        boards=measured,
-        duels=duels,
-        of_board=of_board,
+        boards=parts,
         synthetic=any(board.synthetic for board in boards),
         overview=overview,
         methods=methods,
@@ -137,8 +149,7 @@ def render_report(
         profiles=profiles,
         profile_link=lambda name: relative_link(leaderboards / FOLDER / name, page),
     )
-    drawings = {one.id: ({**forms[one.form], "title": one.title}, charts[one.id][1]) for one in figures}
-    return Rendered(html, drawings, len(boards), len(outcomes), (*problems, *unread, *unseen, *unreadable, *unsound))
+    return Rendered(html, tuple(figures), len(boards), len(outcomes), (*problems, *unreadable, *unsound))
 
 
 def write_report(
@@ -155,30 +166,13 @@ def write_report(
     if charts:
         require_folder(folder, "-o")
     rendered = render_report(leaderboards, page, **options)
-    files = {folder / f"{name}.{charts}": drawing for name, drawing in rendered.charts.items() if charts}
+    files = {folder / f"{one.id}.{charts}": one for one in rendered.figures if charts}
     with keeping() as keep, progress("drawing charts", len(files)) as advance:
         keep(page, partial(write_text, text=rendered.html))
-        for path, (spec, columns) in files.items():
-            keep(path, partial(write_chart, spec=spec, columns=columns))
+        for path, figure in files.items():
+            keep(path, partial(write_chart, figure=figure))
             advance(1)
     return rendered, tuple(files)
-
-
-def _paper(row: Row, published: Published) -> str:
-    """The BibTeX entry of a row's paper; empty where nothing is known of it."""
-    return bibtex(bibliography([row], published))
-
-
-def _addresses(published: Published | None) -> dict[str, str]:
-    """Where a person finds the sources of printed numbers, by their names."""
-    papers = published.papers if published else {}
-    return {name: paper.address for name, paper in papers.items() if paper.address.startswith("https://")}
-
-
-def _first_dataset(boards: Sequence[Board]) -> str:
-    """What the table shows at first: the data set of the largest board, if possible measured and real."""
-    first = max(boards, key=lambda board: (board.measured > 0, not board.synthetic, len(board.rows)), default=None)
-    return dataset_text(first) if first else ""
 
 
 def _summary(boards: int, outcomes: Mapping[str, Outcome]) -> str:
@@ -195,7 +189,7 @@ def _html(content: Mapping[str, Any], **parts: Any) -> str:
     import jinja2
     from markupsafe import Markup
 
-    from vibench.report.charts.theme import DARK, LIGHT, config, style_rules
+    from vibench.report.theme import DARK, LIGHT, config, style_rules
 
     def shown(value: Any) -> Any:
         if isinstance(value, str):
@@ -217,12 +211,8 @@ def _html(content: Mapping[str, Any], **parts: Any) -> str:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals.update(
-        board_title=board_title,
-        dataset_text=dataset_text,
-        protocol_text=protocol_text,
-        score_text=score_text,
-    )
+    helpers = (board_title, dataset_text, protocol_text, score_text)
+    environment.globals.update({helper.__name__: helper for helper in helpers})
     return environment.get_template("page.html.jinja").render(
         **parts,
         data=Markup(text),

@@ -11,11 +11,10 @@ from torch import Tensor
 
 from vibench.methods.cal.attention import Encoded
 from vibench.methods.cal.method import CAL
+from vibench.methods.pictures import as_maps, network_input, picture
 from vibench.modality import INFRARED
-from vibench.report.pictures.input import as_maps, network_input
-from vibench.report.pictures.pair import Pair, Shown
-from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
-from vibench.report.pictures.registry import picture
+from vibench.pictures.pair import Pair, Shown
+from vibench.pictures.panels import Panel, PanelRow, panel_grid, value_range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

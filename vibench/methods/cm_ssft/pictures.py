@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from vibench.methods.cm_ssft.method import CmSSFT
+from vibench.methods.pictures import network_input, picture
 from vibench.modality import VISIBLE
 from vibench.nn.input_form import GREY_MEAN, GREY_STD, RGB_MEAN, RGB_STD, to_input_form
-from vibench.report.pictures.input import network_input
-from vibench.report.pictures.pair import Pair
-from vibench.report.pictures.panels import Panel, PanelRow, panel_grid
-from vibench.report.pictures.registry import picture
+from vibench.pictures.pair import Pair
+from vibench.pictures.panels import Panel, PanelRow, panel_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from vibench.methods.ddag.method import DDAG
-from vibench.report.pictures.input import network_input
-from vibench.report.pictures.pair import Pair
-from vibench.report.pictures.panels import Panel, PanelRow, panel_grid
-from vibench.report.pictures.registry import picture
+from vibench.methods.pictures import network_input, picture
+from vibench.pictures.pair import Pair
+from vibench.pictures.panels import Panel, PanelRow, panel_grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,11 +9,10 @@ import torch
 
 from vibench.datasets.attribute_names import ATTRIBUTES
 from vibench.methods.paenet.method import PAENet
-from vibench.report.pictures.figure import OF_MODALITY, new_figure
-from vibench.report.pictures.input import network_input
-from vibench.report.pictures.pair import Pair, Shown
-from vibench.report.pictures.panels import Panel, draw_panel
-from vibench.report.pictures.registry import picture
+from vibench.methods.pictures import network_input, picture
+from vibench.pictures.figure import OF_MODALITY, new_figure
+from vibench.pictures.pair import Pair, Shown
+from vibench.pictures.panels import Panel, draw_panel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from vibench.methods.pictures import network_input, picture
 from vibench.methods.pose.method import Pose
-from vibench.report.pictures.input import network_input
-from vibench.report.pictures.pair import Pair, Shown
-from vibench.report.pictures.panels import Panel, PanelRow, panel_grid, value_range
-from vibench.report.pictures.registry import picture
+from vibench.pictures.pair import Pair, Shown
+from vibench.pictures.panels import Panel, PanelRow, panel_grid, value_range
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

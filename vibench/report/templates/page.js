@@ -2,6 +2,7 @@
 /* Filters, columns, exports and unfolding of the table; charts drawn as they come into sight; two methods compared. */
 (() => {
   const find = (id) => document.getElementById(id);
+  const all = (selector, node = document) => [...node.querySelectorAll(selector)];
   const data = JSON.parse(find("data").textContent);
   const night = matchMedia("(prefers-color-scheme: dark)");
   const escaped = (text) => String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
@@ -11,42 +12,37 @@
     node.append(...children);
     return node;
   };
+  const inSight = (node, then) => new IntersectionObserver((entries, observer) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    then(node);
+  }, { rootMargin: "200px" }).observe(node);
 
   /* Charts */
   const views = new Map();
-  async function draw(box, fill) {
-    if (fill) box.fill = fill;
+  function draw(box, fill = box.fill) {
+    box.fill = fill;
     // One after the other: the last request decides what is seen.
     box.turn = (box.turn || Promise.resolve()).then(async () => {
       const [form, columns] = data.charts[box.dataset.chart] || [box.dataset.chart, {}];
       const names = Object.keys(columns);
       const frame = (columns[names[0]] || []).map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
-      const spec = structuredClone(data.forms[form]);
+      const spec = { ...structuredClone(data.forms[form]), description: box.dataset.title };
       spec.datasets = { ...spec.datasets, frame };
       // Vega-Lite warns of a width to fit beside a height that grows by steps.
-      const rows = (row) => row[spec.layer[0].encoding.y.field];
-      if (spec.height.step) spec.height = spec.height.step * new Set(frame.map(rows)).size;
-      spec.description = box.dataset.title;
+      if (spec.height.step) spec.height = spec.height.step * new Set(frame.map((row) => row[spec.layer[0].encoding.y.field])).size;
       if (box.fill) box.fill(spec);
       if (views.has(box)) views.get(box).finalize();
-      const drawn = await vegaEmbed(box, spec, {
+      views.set(box, await vegaEmbed(box, spec, {
         mode: "vega-lite", renderer: "svg", ast: true, defaultStyle: false, config: data.themes[night.matches ? 1 : 0],
         tooltip: { disableDefaultStyle: true }, downloadFileName: box.dataset.chart,
         actions: { export: true, source: false, compiled: false, editor: false },
-      });
+      }));
       box.classList.add("drawn");
-      views.set(box, drawn);
-      return drawn;
+      return views.get(box);
     });
     return box.turn;
   }
-  const sight = new IntersectionObserver((entries) => entries.forEach((entry) => {
-    if (!entry.isIntersecting) return;
-    sight.unobserve(entry.target);
-    if (entry.target.tagName === "TABLE") {
-      new DataTable(entry.target, { paging: false, searching: false, info: false, order: [], autoWidth: false });
-    } else draw(entry.target);
-  }), { rootMargin: "200px" });
   function recolour() {
     document.documentElement.classList.toggle("dark", night.matches);
     views.forEach((_, box) => draw(box));
@@ -60,18 +56,16 @@
   const place = Object.fromEntries(columns.map((column, at) => [column.key, at]));
   const textOf = (cell) => cell == null ? "" : Array.isArray(cell) ? cell[1]
     : cell.records ? cell.records.join(" ") : cell.sources ? cell.sources.join("; ") : cell.remarks ? cell.remarks.join("; ") : String(cell);
+  const several = (key, found) => new Set(found.map((row) => textOf(row[place[key]]))).size > 1;
+  const linked = (name, url) => url ? `<a href="${escaped(url)}">${escaped(name)}</a>` : escaped(name);
   function htmlOf(cell, key, row) {
     if (cell == null) return "–";
-    if (cell.records) return cell.records.map((id) => `<a href="${escaped(links[id])}">${escaped(id)}</a>`).join(", ");
-    if (cell.sources) {
-      const linked = (name) => ((url) => url ? `<a href="${escaped(url)}">${escaped(name)}</a>` : escaped(name))(links[name.split(" ")[0]]);
-      return cell.sources.map(linked).join("; ");
-    }
+    if (cell.records) return cell.records.map((id) => linked(id, links[id])).join(", ");
+    if (cell.sources) return cell.sources.map((name) => linked(name, links[name.split(" ")[0]])).join("; ");
     const text = escaped(textOf(cell));
-    if (cell.remarks) {
+    if (cell.remarks && text.length > 80) {
       const items = cell.remarks.map((remark) => `<li>${escaped(remark)}</li>`).join("");
-      const title = cell.remarks.length > 1 ? `${cell.remarks.length} remarks` : "1 remark";
-      return text.length <= 80 ? text : `<details><summary>${title}</summary><ul>${items}</ul></details>`;
+      return `<details><summary>${cell.remarks.length} remark${cell.remarks.length > 1 ? "s" : ""}</summary><ul>${items}</ul></details>`;
     }
     if (key === "method" && row[runs].length) {
       return `${text}<button type="button" class="fold" aria-expanded="false">${row[runs].length} runs</button>`;
@@ -79,10 +73,9 @@
     return Array.isArray(cell) && cell[2] ? `<strong>${text}</strong>` : text;
   }
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-  // What is unknown comes last; downwards it does so by itself, as an empty text.
-  const missing = (a, b) => (a === "") - (b === "");
   const compared = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b);
-  DataTable.ext.type.order["known-asc"] = (a, b) => missing(a, b) || compared(a, b);
+  // What is unknown comes last; downwards it does so by itself, as an empty text.
+  DataTable.ext.type.order["known-asc"] = (a, b) => (a === "") - (b === "") || compared(a, b);
   DataTable.ext.type.order["known-desc"] = (a, b) => compared(b, a);
   const numeric = columns.map((_, at) => rows.some((row) => Array.isArray(row[at])));
   const table = new DataTable("#rows", {
@@ -95,22 +88,19 @@
       orderSequence: column.first === "asc" ? ["asc", "desc", ""] : ["desc", "asc", ""],
       orderable: !["evidence", "remarks"].includes(column.key),
       render: (cell, type, row) => type === "display" ? htmlOf(cell, column.key, row)
-        : type === "sort" || type === "type" ? (Array.isArray(cell) ? cell[0] : textOf(cell)) : textOf(cell),
+        : type !== "filter" && Array.isArray(cell) ? cell[0] : textOf(cell),
     })),
     language: { search: "search", lengthMenu: "rows _MENU_", zeroRecords: "No row has all of this; take a filter away." },
   });
+  const shown = () => columns.map((_, at) => at).filter((at) => table.column(at).visible());
   columns.forEach((column, at) => { table.column(at).header().title = column.meaning; });
   const box = table.table().container().querySelector(".dt-layout-table > div");
-  Object.assign(box, { tabIndex: 0 }).setAttribute("aria-label", "Table of scores");
-  box.setAttribute("role", "region");
+  for (const [name, value] of Object.entries({ tabindex: 0, role: "region", "aria-label": "Table of scores" })) box.setAttribute(name, value);
   function fold(row, open) {
-    const button = row.node().querySelector("button.fold");
-    button.setAttribute("aria-expanded", String(open));
+    row.node().querySelector("button.fold").setAttribute("aria-expanded", String(open));
     if (!open) return row.child.remove();
-    const shown = columns.map((_, at) => at).filter((at) => table.column(at).visible());
-    const lines = row.data()[runs].map((run) => make("tr", { className: "seed" }, ...shown.map((at) =>
-      make("td", { className: table.column(at).header().className, innerHTML: htmlOf(run[at], "", run) }))));
-    row.child(lines).show();
+    row.child(row.data()[runs].map((run) => make("tr", { className: "seed" }, ...shown().map((at) =>
+      make("td", { className: table.column(at).header().className, innerHTML: htmlOf(run[at], "", run) }))))).show();
   }
   find("rows").addEventListener("click", (event) => {
     const button = event.target.closest("button.fold");
@@ -123,22 +113,21 @@
     find("filters").insertBefore(make("label", {}, column.title, select), find("filters").lastElementChild);
     return select;
   });
-  const sets = [...document.querySelectorAll("[data-set]")];
+  const sets = all("[data-set]");
   const only = find("ranked");
   const accepted = (row, except) => (!only.checked || row[place.rank] != null)
     && selects.every((select) => select === except || !select.value || textOf(row[place[select.name]]) === select.value);
   table.search.fixed("filters", (_, row) => accepted(row));
-  function offer() {
-    for (const select of selects) {
-      const values = new Set(rows.filter((row) => accepted(row, select)).map((row) => textOf(row[place[select.name]])));
-      if (select.value) values.add(select.value);
-      const known = [...values].filter(Boolean).sort(collator.compare);
-      const options = known.map((value) => make("option", { value, textContent: value, selected: value === select.value }));
-      select.replaceChildren(make("option", { value: "", textContent: "all" }), ...options);
-    }
+  function offer(select) {
+    const values = new Set(rows.filter((row) => accepted(row, select)).map((row) => textOf(row[place[select.name]])));
+    const known = [...values.add(select.value)].filter(Boolean).sort(collator.compare);
+    const options = known.map((value) => make("option", { value, textContent: value, selected: value === select.value }));
+    select.replaceChildren(make("option", { value: "", textContent: "all" }), ...options);
   }
   const preset = { dataset: data.dataset };
-  function address() {
+  let restoring = false;
+  function changed() {
+    if (restoring) return;
     const state = new URLSearchParams();
     if (table.search()) state.set("q", table.search());
     for (const select of selects) if (select.value || preset[select.name]) state.set(select.name, select.value);
@@ -146,23 +135,17 @@
     state.set("sets", sets.filter((set) => set.checked).map((set) => set.dataset.set).join(","));
     const order = table.order().filter(([, direction]) => direction);
     if (order.length) state.set("order", order.map(([at, direction]) => `${columns[at].key}:${direction}`).join(","));
-    return `#${state}`;
-  }
-  let restoring = false;
-  function changed() {
-    if (restoring) return;
-    history.replaceState(null, "", address());
-    const { recordsDisplay } = table.page.info();
-    say(`${recordsDisplay} rows`);
+    history.replaceState(null, "", `#${state}`);
+    say(`${table.page.info().recordsDisplay} rows`);
   }
   function update() {
-    offer();
-    sets.forEach((set) => table.columns(columns.flatMap((column, at) => column.group === set.dataset.set ? [at] : []))
-      .visible(set.checked, false));
+    selects.forEach(offer);
     const found = rows.filter((row) => accepted(row));
-    for (const key of ["dataset", "protocol", "information"]) {
-      table.column(place[key]).visible(new Set(found.map((row) => textOf(row[place[key]]))).size > 1, false);
-    }
+    const checked = Object.fromEntries(sets.map((set) => [set.dataset.set, set.checked]));
+    columns.forEach(({ key, group }, at) => {
+      if (group) table.column(at).visible(checked[group], false);
+      if (["dataset", "protocol", "information"].includes(key)) table.column(at).visible(several(key, found), false);
+    });
     table.rows().every(function () { if (this.child.isShown()) fold(this, false); });
     table.draw();
     changed();
@@ -174,7 +157,6 @@
     for (const select of selects) {
       const value = state.get(select.name) ?? (hash ? "" : preset[select.name] ?? "");
       select.replaceChildren(make("option", { value, selected: true }));
-      select.value = value;
     }
     only.checked = state.get("ranked") === "yes";
     if (state.has("sets")) sets.forEach((set) => { set.checked = state.get("sets").split(",").includes(set.dataset.set); });
@@ -189,13 +171,9 @@
   table.on("search.dt order.dt", () => { if (!restoring) setTimeout(changed); });
   function visit() {
     const hash = decodeURI(location.hash.slice(1));
-    if (hash.includes("=")) {
-      restore(location.hash.slice(1));
-      find("scores").scrollIntoView();
-      return;
-    }
+    if (hash.includes("=")) restore(location.hash.slice(1));
     for (let node = find(hash); node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
-    if (find(hash)) find(hash).scrollIntoView();
+    find(hash.includes("=") ? "scores" : hash)?.scrollIntoView();
   }
   restore(location.hash.includes("=") ? location.hash.slice(1) : "");
   addEventListener("hashchange", visit);
@@ -206,28 +184,26 @@
     .replace(/±/g, "$\\pm$").replace(/–/g, "--");
   const exports = {
     CSV() {
-      const kept = columns.map((_, at) => at).filter((at) => table.column(at).visible());
       const quoted = (text) => /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-      const lines = [kept.map((at) => columns[at].title), ...shownRows().map((row) => kept.map((at) => textOf(row[at])))];
+      const lines = [shown().map((at) => columns[at].title), ...shownRows().map((row) => shown().map((at) => textOf(row[at])))];
       return ["scores.csv", lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n"];
     },
     LaTeX() {
-      const notes = [];
-      const found = shownRows();
-      const several = ["dataset", "protocol", "information"].filter((key) => new Set(found.map((row) => textOf(row[place[key]]))).size > 1);
-      const scores = columns.filter((column, at) => column.group === "accuracy" && table.column(at).visible());
-      const kept = [...several, "rank", "method", ...scores.map((column) => column.key)].map((key) => place[key]);
-      const line = (row) => kept.map((at) => {
-        const audits = columns[at].key === "method" ? row[place.remarks]?.audits ?? [] : [];
-        const marks = audits.map((audit) => (notes.includes(audit) ? notes : (notes.push(audit), notes)).indexOf(audit) + 1);
+      const [notes, found] = [[], shownRows()];
+      const heads = ["dataset", "protocol", "information"].filter((key) => several(key, found));
+      const scores = shown().filter((at) => columns[at].group === "accuracy");
+      const kept = [...[...heads, "rank", "method"].map((key) => place[key]), ...scores];
+      const marked = (row) => (row[place.remarks]?.audits ?? []).map((audit) =>
+        (notes.includes(audit) ? notes : (notes.push(audit), notes)).indexOf(audit) + 1);
+      const body = found.map((row) => kept.map((at) => {
+        const marks = at === place.method ? marked(row) : [];
         return tex(textOf(row[at]) || "–") + (marks.length ? `\\tnote{${marks.join(",")}}` : "");
-      }).join(" & ");
-      const body = found.map((row) => `${line(row)} \\\\`);
-      const heads = kept.map((at) => tex(columns[at].title)).join(" & ");
-      const align = kept.map((at) => numeric[at] ? "r" : "l").join("");
+      }).join(" & "));
       return ["scores.tex", [
-        "% needs the packages booktabs and threeparttable", "\\begin{threeparttable}", `\\begin{tabular}{${align}}`,
-        "\\toprule", `${heads} \\\\`, "\\midrule", ...body, "\\bottomrule", "\\end{tabular}",
+        "% needs the packages booktabs and threeparttable", "\\begin{threeparttable}",
+        `\\begin{tabular}{${kept.map((at) => numeric[at] ? "r" : "l").join("")}}`, "\\toprule",
+        `${kept.map((at) => tex(columns[at].title)).join(" & ")} \\\\`, "\\midrule", ...body.map((line) => `${line} \\\\`),
+        "\\bottomrule", "\\end{tabular}",
         ...(notes.length ? ["\\begin{tablenotes}", ...notes.map((note, at) => `\\item[${at + 1}] ${tex(note)}`), "\\end{tablenotes}"] : []),
         "\\end{threeparttable}", "",
       ].join("\n")];
@@ -238,7 +214,7 @@
       return ["papers.bib", [...entries].join("\n\n") || "% No entry is known of the papers of these rows.\n"];
     },
   };
-  document.querySelectorAll("[data-export]").forEach((button) => button.addEventListener("click", () => {
+  all("[data-export]").forEach((button) => button.addEventListener("click", () => {
     const [name, text] = exports[button.dataset.export]();
     const url = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
     make("a", { href: url, download: name }).click();
@@ -247,46 +223,42 @@
   }));
 
   /* Two methods, query by query */
-  document.querySelectorAll(".duel").forEach((part) => {
+  function duel(part) {
     const { names, pid, camera, ap, thumbnails } = data.duels[part.dataset.board];
-    const [first, second] = part.querySelectorAll("select");
-    [first, second].forEach((select, which) => select.append(...names.map((name, at) =>
-      new Option(name, at, at === which, at === which))));
-    const chart = part.querySelector(".chart");
-    const list = (title, queries) => make("div", {}, make("h5", { textContent: title }), make("ol", {}, ...queries.map((one) => {
-      const item = make("li", {}, `identity ${one.pid}, camera ${one.camera}: AP ${one.a.toFixed(1)} and ${one.b.toFixed(1)}`);
-      const source = thumbnails[one.at];
-      if (source) item.prepend(make("img", { src: source, alt: `query of identity ${one.pid}` }));
-      return item;
-    })));
+    const [first, second] = all("select", part);
+    [first, second].forEach((select, which) => select.append(...names.map((name, at) => new Option(name, at, at === which, at === which))));
+    const item = (one) => make("li", {}, ...(thumbnails[one.at] ? [make("img", { src: thumbnails[one.at], alt: `query of identity ${one.pid}` })] : []),
+      `identity ${one.pid}, camera ${one.camera}: AP ${one.a.toFixed(1)} and ${one.b.toFixed(1)}`);
+    const list = (title, queries) => make("div", {}, make("h5", { textContent: title }), make("ol", {}, ...queries.map(item)));
     async function compare() {
-      const queries = pid.map((_, at) => ({ at, pid: pid[at], camera: camera[at], a: ap[first.value][at], b: ap[second.value][at] }))
+      const [left, right] = [first, second].map((select) => ({ name: names[select.value], ap: ap[select.value] }));
+      const queries = pid.map((_, at) => ({ at, pid: pid[at], camera: camera[at], a: left.ap[at], b: right.ap[at] }))
         .filter((one) => one.a != null && one.b != null).map((one) => ({ ...one, a: one.a / 10, b: one.b / 10 }));
       const sorted = [...queries].sort((one, other) => other.a - other.b - one.a + one.b);
-      const [left, right] = [names[first.value], names[second.value]];
-      const summary = () => part.querySelector(".wins").replaceChildren(
-        list(`${left} is better`, sorted.slice(0, 5).filter((one) => one.a > one.b)),
-        list(`${right} is better`, sorted.slice(-5).reverse().filter((one) => one.b > one.a)));
+      const wins = part.querySelector(".wins");
+      const summary = () => wins.replaceChildren(
+        list(`${left.name} is better`, sorted.slice(0, 5).filter((one) => one.a > one.b)),
+        list(`${right.name} is better`, sorted.slice(-5).reverse().filter((one) => one.b > one.a)));
       summary();
-      const drawn = await draw(chart, (spec) => {
-        spec.datasets.frame = queries;
+      const drawn = await draw(part.querySelector(".chart"), (spec) => {
         const { x, y } = spec.layer[1].encoding;
-        [x.title, y.title] = [`AP of ${left} (%)`, `AP of ${right} (%)`];
+        [spec.datasets.frame, x.title, y.title] = [queries, `AP of ${left.name} (%)`, `AP of ${right.name} (%)`];
       });
       drawn.view.addSignalListener("brush", (_, area) => {
         if (!area.a) return summary();
         const within = (value, ends) => value >= Math.min(...ends) && value <= Math.max(...ends);
         const inside = sorted.filter((one) => within(one.a, area.a) && within(one.b, area.b));
-        part.querySelector(".wins").replaceChildren(list(`${inside.length} queries, ${left} and ${right}`, inside.slice(0, 20)));
+        wins.replaceChildren(list(`${inside.length} queries, ${left.name} and ${right.name}`, inside.slice(0, 20)));
       });
     }
     [first, second].forEach((select) => select.addEventListener("change", compare));
-    new IntersectionObserver((entries, observer) => {
-      if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); compare(); }
-    }, { rootMargin: "200px" }).observe(part);
-  });
+    compare();
+  }
 
-  document.querySelectorAll("table.plain, :not(.duel) > .scroll > .chart").forEach((part) => sight.observe(part));
+  all(".duel").forEach((part) => inSight(part, duel));
+  all(":not(.duel) > .scroll > .chart").forEach((part) => inSight(part, (one) => draw(one)));
+  all("table.plain").forEach((part) => inSight(part, (one) =>
+    new DataTable(one, { paging: false, searching: false, info: false, order: [], autoWidth: false })));
   addEventListener("beforeprint", () => table.page.len(-1).draw(false));
   addEventListener("afterprint", () => table.page.len(50).draw(false));
   if (location.hash && !location.hash.includes("=")) visit();
