@@ -255,7 +255,8 @@ def torchmetrics_map(setting: Setting) -> float:
     gallery, answers = unit[trial.gallery], torch.from_numpy(images.pids[trial.gallery])
     for query in trial.query:
         target = answers == int(images.pids[query])
-        found.append(float(retrieval_average_precision(gallery @ unit[query], target)))
+        positive = 1 + gallery @ unit[query]  # of a match whose score is not positive it takes no notice
+        found.append(float(retrieval_average_precision(positive, target)))
     return float(np.mean(found))
 
 

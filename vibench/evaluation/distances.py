@@ -26,8 +26,8 @@ from vibench.errors import VibenchError
 
 DISTANCES = ("cosine", "euclidean")
 _SPAN = 128
-_PRODUCT_COLUMNS = 1024
-"""So many columns of sums stay near the processor."""
+_TILE = 256, 512
+"""So many rows, for every thread, and columns of sums stay near the processor."""
 _KEPT_BYTES = 256 << 20
 """Of rows in float64 that are kept; of more, those asked for are read anew."""
 _OPEN_SHARE = 1 / 30
@@ -227,14 +227,14 @@ def span_product(query: Tensor, gallery: Tensor) -> Tensor:
     if query.dtype != torch.float32 or query.shape[1] <= _SPAN:
         return query @ gallery.T
     found = query.new_empty(len(query), len(gallery))
-    for columns, sums in zip(gallery.split(_PRODUCT_COLUMNS), found.split(_PRODUCT_COLUMNS, dim=1), strict=True):
-        spans = zip(query.split(_SPAN, dim=1), columns.split(_SPAN, dim=1), strict=True)
-        further = torch.empty(sums.shape)
-        for at, (one, other) in enumerate(spans):
-            if at == 0:
-                torch.mm(one, other.T, out=sums)
-            else:
-                sums += torch.mm(one, other.T, out=further)
+    rows, columns = _TILE[0] * torch.get_num_threads(), _TILE[1]
+    for asked, part in zip(query.split(rows), found.split(rows), strict=True):
+        for answers, sums in zip(gallery.split(columns), part.split(columns, dim=1), strict=True):
+            torch.mm(asked[:, :_SPAN], answers[:, :_SPAN].T, out=sums)
+            further = torch.empty(sums.shape)
+            for start in range(_SPAN, query.shape[1], _SPAN):
+                span = slice(start, start + _SPAN)
+                sums += torch.mm(asked[:, span], answers[:, span].T, out=further)
     return found
 
 

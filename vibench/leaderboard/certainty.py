@@ -24,12 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from vibench.errors import UsageError
-from vibench.evaluation import chance as chance_figures
 from vibench.evaluation.result import PerQuery
 from vibench.files.digests import sha256_text
 from vibench.files.reading import parse_json, read_text
 from vibench.files.writing import write_json
-from vibench.records import chance as chance_counts
+from vibench.records import chance as chance_module
 from vibench.records import differences as differences_module
 from vibench.records import significance
 from vibench.records.chance import expected_scores
@@ -229,7 +228,7 @@ def _above_chance(rows: Mapping[Ids, _Asked], resampling: Resampling) -> dict[Id
 
 def _code(resampling: Resampling) -> str:
     """Digest of whatever a verdict depends on beside the records."""
-    modules = (sys.modules[__name__], significance, chance_figures, chance_counts, differences_module)
+    modules = (sys.modules[__name__], significance, chance_module, differences_module)
     sources = [inspect.getsource(module) for module in modules]
     return sha256_text("\n".join([np.__version__, repr(resampling), *sources]))
 

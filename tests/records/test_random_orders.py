@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vibench.evaluation.chance import random_average_precision, random_rank_one
+from vibench.records.chance import random_average_precision, random_rank_one
 
 
 @pytest.mark.parametrize(("matches", "images"), [(1, 1), (1, 6), (2, 6), (5, 6), (6, 6), (3, 9)])
