@@ -1,6 +1,6 @@
 """vibench's evaluator beside others, on the same features in the same run: ``python -m tests.benchmarks.peers``.
 
-    python -m tests.benchmarks.peers [--quick] [--only SETTING ...] [--repeats 3] [--markdown FILE]
+    python -m tests.benchmarks.peers [--quick] [--only SETTING ...] [--evaluator NAME ...] [--markdown FILE]
 
 Every contestant runs in a process of its own that is sent the settings one after the other, so that peak memory is its
 own, and the contestants take turns: what counts is the least of the repetitions, in processor seconds where a machine
@@ -330,7 +330,9 @@ def serve() -> None:
             print("\t".join(["yes", *map(str, figures), str(peak), "" if value is None else str(value)]), flush=True)
 
 
-def measure(name: str, threads: int, repeats: int, quick: bool, slowest: float) -> list[list[str]]:
+def measure(
+    name: str, contestants: Sequence[str], threads: int, repeats: int, quick: bool, slowest: float
+) -> list[list[str]]:
     """The rows of one setting: contestant, processor and wall seconds, GiB, ratio to the product."""
     variables = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
     environment = {**os.environ, **variables, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -342,7 +344,7 @@ def measure(name: str, threads: int, repeats: int, quick: bool, slowest: float) 
             text=True,
             env=environment,
         )
-        for contestant in CONTESTANTS
+        for contestant in contestants
     }
     best: dict[str, list[float]] = {}
     reasons: dict[str, str] = {}
@@ -370,7 +372,7 @@ def measure(name: str, threads: int, repeats: int, quick: bool, slowest: float) 
         assert abs(value - values["vibench"]) < TOLERANCE, f"{contestant}, {name}: mAP {value}, not {values['vibench']}"
     alone = best["float32 product alone"][0]
     rows = []
-    for contestant in CONTESTANTS:
+    for contestant in contestants:
         if contestant in reasons:
             rows.append([name, str(threads), contestant, "", "", "", reasons[contestant]])
             continue
@@ -384,6 +386,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--only", action="append", choices=tuple(SETTINGS), help="this setting alone; repeatable")
+    parser.add_argument(
+        "--evaluator", action="append", choices=tuple(CONTESTANTS), help="beside the first two; repeatable"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, action="append", help="repeatable; default: 1 and all cores")
     parser.add_argument("--slowest", type=float, default=60.0, help="seconds after which one repetition is enough")
@@ -395,9 +400,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     titles = ["setting", "threads", "evaluator", "processor s", "wall s", "peak GiB", "x product, or why not"]
     lines = [titles, ["---"] * len(titles)]
+    always = tuple(CONTESTANTS)[:2]
+    chosen = [one for one in CONTESTANTS if one in (*always, *(given.evaluator or CONTESTANTS))]
     for name in given.only or SETTINGS:
         for threads in given.threads or sorted({1, os.cpu_count() or 1}):
-            found = measure(name, threads, given.repeats, given.quick, given.slowest)
+            found = measure(name, chosen, threads, given.repeats, given.quick, given.slowest)
             print("\n".join(" | ".join(row) for row in found), file=sys.stderr, flush=True)
             lines += found
     text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
