@@ -26,8 +26,8 @@ from vibench.errors import VibenchError
 
 DISTANCES = ("cosine", "euclidean")
 _SPAN = 128
-_TILE = 256, 512
-"""So many rows, for every thread, and columns of sums stay near the processor."""
+_TILE = 512
+"""So many rows and, for every thread, columns of sums stay near the processor."""
 _KEPT_BYTES = 256 << 20
 """Of rows in float64 that are kept; of more, those asked for are read anew."""
 _OPEN_SHARE = 1 / 30
@@ -227,8 +227,8 @@ def span_product(query: Tensor, gallery: Tensor) -> Tensor:
     if query.dtype != torch.float32 or query.shape[1] <= _SPAN:
         return query @ gallery.T
     found = query.new_empty(len(query), len(gallery))
-    rows, columns = _TILE[0] * torch.get_num_threads(), _TILE[1]
-    for asked, part in zip(query.split(rows), found.split(rows), strict=True):
+    columns = _TILE * torch.get_num_threads()
+    for asked, part in zip(query.split(_TILE), found.split(_TILE), strict=True):
         for answers, sums in zip(gallery.split(columns), part.split(columns, dim=1), strict=True):
             torch.mm(asked[:, :_SPAN], answers[:, :_SPAN].T, out=sums)
             further = torch.empty(sums.shape)
