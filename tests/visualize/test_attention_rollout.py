@@ -52,7 +52,7 @@ def test_the_map_of_a_method():
 def test_the_picture_of_a_transformer(sysu_twin: Path, tmp_path: Path):
     pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install vibench[plots])")
     from tests.pictures.test_panels import panels_of
-    from tests.report.test_visualize import gallery, prepared
+    from tests.visualize.test_gallery import gallery, prepared
     from vibench.visualize.request import PictureRequest
 
     changes = ("backbone=vit-slim", "height=64", "width=32", "epochs=1", "batches_per_epoch=1", "sampler.images=2")
