@@ -98,6 +98,7 @@ def test_own_protocol_file(tmp_path: Path) -> None:
         ("shots = 1", "shots = '1'", "'shots' must be a whole number, not '1'"),
         ("shots = 1", "shots = 0", "'drawn = true' needs 'shots' above 0"),
         ("[1, 2, 4, 5]", "[2, 1]", r"mine.toml: \[gallery\]: 'cameras' must be ascending"),
+        ("[1, 2, 4, 5]", "[-1, 2]", r"\[gallery\]: 'cameras' must be camera numbers of up to three digits"),
         ('"visible"', '"infrared"', r"\[query\] and \[gallery\] must differ"),
         ("[3, 2]", "[3]", r"\[skip\]: 'cameras\[0\]' must be a list of 2"),
         ('"official"', '"offical"', r"'draws\[1\]' must be one of .* \(did you mean 'official'"),
