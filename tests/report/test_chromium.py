@@ -323,6 +323,8 @@ def test_axe_has_no_serious_finding(tab: Tab, scheme: str) -> None:
     tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     chart(tab, "timeline")
     chart(tab, "-cmc")
+    tab.middle("document.querySelector('.duel')")
+    tab.wait("document.querySelector('.duel .mark-symbol path')")
     tab.click("document.querySelector('#rows button.fold')")
     tab.evaluate(gzip.decompress(_AXE.read_bytes()).decode("utf-8") + ";0")
     found: list[dict[str, Any]] = tab.evaluate(

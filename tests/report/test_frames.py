@@ -42,10 +42,10 @@ from vibench.report.frames import (
     timeline_frame,
     titles,
     training_frames,
-    trials_frame,
 )
 from vibench.report.outcomes import Outcome, read_outcomes
 from vibench.runtime.environment import Environment
+from vibench.training.curves import read_curves
 
 
 def outcomes_of(folder: Path, *records: Record) -> dict[str, Outcome]:
@@ -119,25 +119,14 @@ def test_costs_have_a_frame_per_device_and_a_front_per_kind_of_information(tmp_p
 
 
 def test_cameras_are_columns_and_a_single_one_is_none(tmp_path: Path) -> None:
-    board, lines = lines_of(tmp_path, make_record("agw"), make_record("hct", 0.4))
-    frame = cameras_frame(lines, board)
-    assert list(dict.fromkeys(frame["camera"])) == ["camera 3, infrared", "camera 6, infrared"]
+    _, lines = lines_of(tmp_path, make_record("agw"), make_record("hct", 0.4))
+    frame = cameras_frame(lines)
+    assert list(dict.fromkeys(frame["camera"])) == ["camera 3", "camera 6"]
     assert frame["place"].tolist() == [0, 1, 0, 1]
     for at, camera in enumerate((3, 6)):
         assert (frame["r1"].iat[at], frame["map"].iat[at]) == pytest.approx(lines[0].outcomes[0].cameras[camera])
     alone = [Line(one.board, one.section, one.rank, one.row, ()) for one in lines]
-    assert cameras_frame(alone, board).empty
-
-
-def test_trials_of_all_seeds_and_none_where_there_is_one(tmp_path: Path) -> None:
-    frame = trials_frame(lines_of(tmp_path / "a", seeded("agw", 0, 0.5), seeded("agw", 1, 0.6))[1])
-    assert list(zip(frame["seed"], frame["trial"], frame["r1"], strict=True)) == [
-        (0, 0, 50.0),
-        (0, 1, 51.0),
-        (1, 0, 60.0),
-        (1, 1, 61.0),
-    ]
-    assert trials_frame(lines_of(tmp_path / "b", make_record("agw", trial_count=1))[1]).empty
+    assert cameras_frame(alone).empty
 
 
 def test_the_staircase_leaves_out_what_is_helped_or_worse() -> None:
@@ -229,7 +218,8 @@ def test_training_curves_carry_the_records_of_their_run(tmp_path: Path) -> None:
     _run(runs / "empty", "y", "epoch,lr,total\n")
     (runs / "no-run").mkdir()
     (runs / "no-run" / "log.csv").write_text("a,b\n")
-    frames, problems = training_frames(runs, outcomes)
+    curves, problems = read_curves(runs)
+    frames = training_frames(curves, outcomes)
     (key,) = frames
     assert key == ("agw", "sysu-mm01-twin")
     assert frames[key][["run", "epoch", "total", "records"]].to_numpy().tolist() == [
@@ -244,7 +234,7 @@ def test_runs_alike_are_named_by_their_folders(tmp_path: Path) -> None:
     log = "epoch,lr,total\n0,0.1,3.0\n"
     for name, method, seed in (("a", "agw", 0), ("b", "agw", 0), ("c", "agw", 1), ("d", "ddag", 0)):
         _run(tmp_path / name, name, log, seed, method)
-    frames, _ = training_frames(tmp_path, {})
+    frames = training_frames(read_curves(tmp_path)[0], {})
     assert {key[0]: frame["run"].tolist() for key, frame in frames.items()} == {
         "agw": ["a", "b", "agw, seed 1"],
         "ddag": ["ddag, seed 0"],

@@ -25,7 +25,6 @@ from vibench.report.charts import (
     severity_chart,
     timeline_chart,
     training_chart,
-    trials_chart,
 )
 from vibench.report.theme import DARK, LIGHT, SERIES, config, style_rules
 
@@ -43,7 +42,6 @@ FORMS: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...] = (
     (cost_chart, ("training s", True)),
     (cmc_chart, ()),
     (cameras_chart, ()),
-    (trials_chart, ()),
     (duel_chart, ()),
     (severity_chart, (("one", "two"),)),
     (ablation_chart, ()),

@@ -93,16 +93,6 @@ def training_chart() -> alt.Chart:
     return _lines("run", x, alt.Y("total:Q", title="total loss"), tip("run", "epoch", total=".4f"))
 
 
-def trials_chart() -> alt.LayerChart:
-    """Rank-1 of every trial of every method. Columns: name, trial, seed, r1, records; best method first."""
-    base = alt.Chart(_FRAME).encode(
-        alt.X("r1:Q", title="rank-1 (%)", scale=alt.Scale(zero=False)), alt.Y("name:N", title=None, sort=None)
-    )
-    box = base.mark_boxplot(outliers=False, opacity=0.6, size=13)
-    ticks = base.mark_tick(thickness=1, size=9, opacity=0.6).encode(tooltip=tip("name", "seed", "trial", r1=".2f"))
-    return alt.layer(box, ticks.add_params(zoom("x"))).properties(width=_WIDE, height=alt.Step(17))
-
-
 def ablation_chart() -> alt.LayerChart:
     """The ladder of a method's variants, printed beside measured, in the order of the paper's table.
 

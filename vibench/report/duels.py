@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -16,13 +14,13 @@ from vibench.errors import UsageError
 from vibench.leaderboard.board import Board
 from vibench.report.frames import Line, measured_lines
 from vibench.report.outcomes import Queries
+from vibench.visualize.thumbnails import query_images, thumbnail
 
 MOST_METHODS = 40
 """The best of a board; every one adds a number per query to the page."""
 MOST_THUMBNAILS = 500
 _ENDS = 5
 """Queries that a pair of methods shows of either side."""
-_HEIGHT = 64
 
 
 def duel(lines: Sequence[Line], board: Board, images: Path | None) -> tuple[dict[str, Any] | None, str]:
@@ -46,7 +44,12 @@ def duel(lines: Sequence[Line], board: Board, images: Path | None) -> tuple[dict
     problem, thumbnails = "", {}
     if images is not None:
         try:
-            thumbnails = _thumbnails(_most_apart(precisions), board, lines, first, images / board.dataset)
+            root = images / board.dataset
+            asked = query_images(measured_lines(lines)[0].outcomes[0].record, root)
+            if asked.paths is None or not first.same(asked.pids, asked.cameras):
+                raise UsageError(f"the images in {root} are not the queries of the records")
+            paths = asked.paths.tolist()
+            thumbnails = {query: thumbnail(root / paths[query]) for query in sorted(_most_apart(precisions))}
         except (UsageError, OSError) as error:
             problem = f"no thumbnails for {board.dataset}, {board.protocol}: {error}"
     precision = [[None if np.isnan(ap) else int(ap) for ap in row] for row in precisions]
@@ -61,38 +64,3 @@ def _most_apart(precisions: np.ndarray) -> list[int]:
         order = np.argsort(np.nan_to_num(one - other), kind="stable")
         counts.update([*order[:_ENDS].tolist(), *order[-_ENDS:].tolist()])
     return [query for query, _ in counts.most_common(MOST_THUMBNAILS)]
-
-
-def _thumbnails(
-    wanted: Sequence[int], board: Board, lines: Sequence[Line], queries: Queries, root: Path
-) -> dict[int, str]:
-    from PIL import Image
-
-    from vibench.datasets.index import test_rows
-    from vibench.datasets.registry import get_dataset
-    from vibench.evaluation.draws import draw_trials
-    from vibench.evaluation.images import images_of
-    from vibench.protocols import load_protocol
-
-    if not root.is_dir():
-        raise UsageError(f"there is no folder {root}")
-    dataset, protocol = get_dataset(board.dataset), load_protocol(board.protocol)
-    if dataset.version(root) != board.dataset_version:
-        raise UsageError(f"{root} is {dataset.version(root)}, the records are of {board.dataset_version}")
-    split = measured_lines(lines)[0].outcomes[0].record.trials[0].trial if dataset.trials > 1 else None
-    images = images_of(test_rows(dataset.index(root, split)))
-    # Galleries are drawn, the queries of all trials are the same: the default draw will do.
-    trial = draw_trials(protocol, images, protocol.resolve_draw(None), split=split or 1)[0]
-    rows = images.ordered(trial.query)
-    if not queries.same(images.pids[rows], images.cameras[rows]):
-        raise UsageError(f"the images in {root} are not the queries of the records")
-    assert images.paths is not None
-    found = {}
-    for query in sorted(wanted):
-        with Image.open(root / str(images.paths[rows[query]])) as image:
-            small = image.convert("RGB")
-            small.thumbnail((_HEIGHT, _HEIGHT))
-            content = io.BytesIO()
-            small.save(content, "JPEG", quality=80)
-        found[query] = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
-    return found

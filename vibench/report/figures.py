@@ -77,15 +77,12 @@ def board_figures(board: Board, lines: Sequence[Line], key: str) -> Iterator[Fig
     if len(frame := frames.cmc_frame(lines)):
         note = f"At most the {frames.MOST_CURVES} best by rank-1."
         yield Figure(f"{key}-cmc", "Cumulative matching", charts.cmc_chart, frame, note=note)
-    if len(frame := frames.cameras_frame(lines, board)):
+    if len(frame := frames.cameras_frame(lines)):
         note = (
             "Left by query camera; right of it by pairs, where only the matches of that gallery camera are sought, "
             "among the wrong images of all cameras. Records of older versions do not tell gallery cameras apart."
         )
         yield Figure(f"{key}-cameras", "Rank-1 by camera", charts.cameras_chart, frame, note=note, wide=True)
-    if len(frame := frames.trials_frame(lines)):
-        note = "Boxes hold half of the trials."
-        yield Figure(f"{key}-trials", "Rank-1 over trials and seeds", charts.trials_chart, frame, note=note)
 
 
 def method_figures(

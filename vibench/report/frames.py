@@ -7,23 +7,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vibench.errors import UsageError
 from vibench.leaderboard.ablations import AblationBoard
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title, row_name, score_text, variant_text
 from vibench.leaderboard.cost import CostKind, cost_kinds, cost_of, cost_tables
 from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import LEAKING, NOT_LEARNT, Row
-from vibench.protocols import load_protocol, protocol_names
 from vibench.report.outcomes import Outcome
-from vibench.training.folder import RunFolder
-from vibench.training.log import read_log
+from vibench.training.curves import Curve
 
 MOST_CURVES, CURVE_RANKS = 14, 20
 """More curves than this are told apart by nobody."""
@@ -231,7 +227,7 @@ def cmc_frame(lines: Sequence[Line]) -> pd.DataFrame:
     return frame if frame["rank"].max() > 1 else frame[:0]
 
 
-def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
+def cameras_frame(lines: Sequence[Line]) -> pd.DataFrame:
     """Scores by query camera and by pairs of cameras for `cameras_chart`; kinds of a single column are left out."""
     rows: list[dict[str, Any]] = []
     for line in measured_lines(lines):
@@ -240,7 +236,7 @@ def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
             # A mean over seeds only where every seed has valid queries there.
             for key in sorted(set.intersection(*(set(scores) for scores in found))):
                 r1, mean_ap = np.mean([scores[key] for scores in found], axis=0)
-                label = _camera_name(key, board.protocol) if kind == "cameras" else f"{key[0]} → {key[1]}"
+                label = f"camera {key}" if kind == "cameras" else f"{key[0]} → {key[1]}"
                 rows.append(
                     {**line.mark, "camera": label, "place": (place, key), "r1": float(r1), "map": float(mean_ap)}
                 )
@@ -251,27 +247,6 @@ def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
             frame = frame[~chosen]
     order = {place: at for at, place in enumerate(sorted(set(frame["place"])))}
     return frame.assign(place=frame["place"].map(order))
-
-
-def _camera_name(camera: int, protocol: str) -> str:
-    """``camera 3``, and its modality where the protocol knows the camera among the queries'."""
-    if protocol in protocol_names():
-        query = load_protocol(protocol).query
-        if camera in query.cameras:
-            return f"camera {camera}, {query.modality}"
-    return f"camera {camera}"
-
-
-def trials_frame(lines: Sequence[Line]) -> pd.DataFrame:
-    """Rank-1 of every trial for `trials_chart`; empty where nothing has several."""
-    rows = [
-        (line.name, trial.trial, outcome.record.run.seed, 100.0 * trial.r1, outcome.id)
-        for line in measured_lines(lines)
-        for outcome in line.outcomes
-        for trial in outcome.record.trials
-    ]
-    frame = pd.DataFrame(rows, columns=["name", "trial", "seed", "r1", "records"])
-    return frame if frame["trial"].nunique() > 1 else frame[:0]
 
 
 def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
@@ -291,42 +266,26 @@ def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
     return frame.assign(room=1.45 * frame["high"].max())
 
 
-def training_frames(
-    folder: Path, outcomes: Mapping[str, Outcome]
-) -> tuple[dict[tuple[str, str], pd.DataFrame], list[str]]:
-    """Training curves of the runs below ``folder`` by method and data set, and a sentence per unreadable run.
-
-    A run's numbers come from its ``log.csv``; it carries the records that evaluated it.
-    """
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    problems: list[str] = []
+def training_frames(curves: Iterable[Curve], outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str], pd.DataFrame]:
+    """Training curves by method and data set for `training_chart`; a run carries the records that evaluated it."""
     by_run: dict[str, list[str]] = {}
     for outcome in sorted(outcomes.values(), key=lambda outcome: outcome.id):
         by_run.setdefault(outcome.record.run.id, []).append(outcome.id)
-    for log in sorted(folder.rglob("log.csv")):
-        run = RunFolder(log.parent)
-        if not run.description_path.is_file():
-            continue
-        try:
-            about = run.description()
-            rows = [row for row in read_log(log) if math.isfinite(row.get("total", math.nan))]
-        except UsageError as error:
-            problems.append(str(error))
-            continue
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for curve in curves:
+        about = curve.about
         trial = "" if about.trial is None else f", trial {about.trial}"
         label = f"{about.variant or about.method}, seed {about.seed}{trial}"
         records = " ".join(by_run.get(about.id, [])) or f"run {about.id}"
-        place = log.parent.relative_to(folder).as_posix()
-        found.setdefault((about.method, about.dataset), []).extend(
-            {"run": label, "place": place, "epoch": int(row["epoch"]), "total": row["total"], "records": records}
-            for row in rows
-        )
-    frames = {key: pd.DataFrame(rows) for key, rows in sorted(found.items()) if rows}
+        points = found.setdefault((about.method, about.dataset), [])
+        points += [(label, curve.place, epoch, total, records) for epoch, total in curve.totals]
+    columns = ["run", "place", "epoch", "total", "records"]
+    frames = {key: pd.DataFrame(points, columns=columns) for key, points in sorted(found.items()) if points}
     for frame in frames.values():
         # Runs of one variant, seed and trial are told apart by their folders.
         alike = frame.groupby("run")["place"].transform("nunique") > 1
         frame.loc[alike, "run"] = frame.loc[alike, "place"]
-    return frames, problems
+    return frames
 
 
 def identities(names: Iterable[str]) -> list[str]:

@@ -9,34 +9,27 @@ SERIES = tuple(f"series-{number}" for number in range(1, 8))
 """Roles of lines, points and bars: hues near those of Okabe and Ito ("Color Universal Design", 2008), which everybody
 tells apart, moved until each stands out from the surface."""
 
-LIGHT: Mapping[str, str] = {
-    "surface": "#ffffff",
-    "panel": "#f3f5f8",
-    "ink": "#1a1d21",
-    "muted": "#565d68",
-    "grid": "#d4d8de",
-    "link": "#0a56ab",
-    "best": "#dff0e3",
-    "banner": "#fff0c2",
-    "banner-ink": "#533f00",
-    **dict(zip(SERIES, ("#306fac", "#ed6b15", "#039a66", "#ce76a1", "#7d6000", "#499ad2", "#373941"), strict=True)),
-    "heat-low": "#eef5fc",
-    "heat-high": "#5aa3e0",
+_ROLES = {
+    "surface": ("#ffffff", "#14171c"),
+    "panel": ("#f3f5f8", "#1e232b"),
+    "ink": ("#1a1d21", "#eceff4"),
+    "muted": ("#565d68", "#abb3bf"),
+    "grid": ("#d4d8de", "#3b424e"),
+    "link": ("#0a56ab", "#86bdff"),
+    "best": ("#dff0e3", "#1a3d27"),
+    "banner": ("#fff0c2", "#3c2f00"),
+    "banner-ink": ("#533f00", "#ffe8a3"),
+    "series-1": ("#306fac", "#33b2ee"),
+    "series-2": ("#ed6b15", "#fb8538"),
+    "series-3": ("#039a66", "#02c996"),
+    "series-4": ("#ce76a1", "#f79cc4"),
+    "series-5": ("#7d6000", "#dcd40d"),
+    "series-6": ("#499ad2", "#0174af"),
+    "series-7": ("#373941", "#e3e5e7"),
+    "heat-low": ("#eef5fc", "#1b2735"),
+    "heat-high": ("#5aa3e0", "#2a629b"),
 }
-DARK: Mapping[str, str] = {
-    "surface": "#14171c",
-    "panel": "#1e232b",
-    "ink": "#eceff4",
-    "muted": "#abb3bf",
-    "grid": "#3b424e",
-    "link": "#86bdff",
-    "best": "#1a3d27",
-    "banner": "#3c2f00",
-    "banner-ink": "#ffe8a3",
-    **dict(zip(SERIES, ("#33b2ee", "#fb8538", "#02c996", "#f79cc4", "#dcd40d", "#0174af", "#e3e5e7"), strict=True)),
-    "heat-low": "#1b2735",
-    "heat-high": "#2a629b",
-}
+LIGHT, DARK = ({role: pair[scheme] for role, pair in _ROLES.items()} for scheme in (0, 1))
 
 
 def style_rules() -> str:

@@ -33,15 +33,12 @@ from vibench.report.methods import method_parts
 from vibench.report.outcomes import Outcome, read_outcomes, relative_link
 from vibench.report.tables import table
 from vibench.runtime.progress import Progress, silent
+from vibench.training.curves import read_curves
 
 if TYPE_CHECKING:
     from vibench.report.figures import Figure
 
 _TEMPLATES = Path(__file__).with_name("templates")
-# Control characters, and those that turn the direction of the text around them.
-_UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class BoardPart:
 
 def displayable(text: str) -> str:
     """The text with U+FFFD for every character that cannot be shown or would disorder its neighbours."""
-    return _UNSHOWABLE.sub("\ufffd", text)
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in text)
 
 
 def render_report(
@@ -114,7 +111,8 @@ def render_report(
             compared, problem = duel(lines, board, images)
             problems += [problem] if problem else []
             parts.append(BoardPart(key, title, board, list(board_figures(board, lines, key)), compared))
-    training, unreadable = training_frames(runs, outcomes) if runs else ({}, [])
+    curves, unreadable = read_curves(runs) if runs else ([], [])
+    training = training_frames(curves, outcomes)
     profiles, unsound = read_profile_tables(leaderboards)
     ablations = ablation_boards(boards, published.papers if published else {})
     overview, methods = list(overview_figures(every)), method_parts(every)

@@ -38,6 +38,8 @@
         tooltip: { disableDefaultStyle: true }, downloadFileName: box.dataset.chart,
         actions: { export: true, source: false, compiled: false, editor: false },
       }));
+      // The frame of a brush has a role and no name.
+      all("[role=graphics-symbol]:not([aria-label])", box).forEach((mark) => mark.setAttribute("aria-hidden", "true"));
       box.classList.add("drawn");
       return views.get(box);
     });
