@@ -9,7 +9,7 @@ import pytest
 
 from tests.benchmarks.board.artefacts import finished_runs
 from tests.benchmarks.board.contests import CONTESTS, Ranking
-from tests.benchmarks.board.rows import BASELINES, plan_toml, sysu_rows
+from tests.benchmarks.board.rows import BASELINES, between_rows, plan_toml, sysu_rows
 from tests.benchmarks.board.scale import REGDB, SCALES, SYSU, Scale
 from tests.methods.built_in import BUILT_IN
 from tests.records.scored import scored_record
@@ -71,7 +71,7 @@ def test_every_method_stands_beside_its_baseline() -> None:
 
 
 def test_what_is_compared_is_evaluated() -> None:
-    rows = {row.name: row for row in sysu_rows()}
+    rows = {row.name: row for row in (*sysu_rows(), *between_rows())}
     for ranking in {side for contest in CONTESTS for side in (contest.first, contest.second)}:
         row = rows[ranking.name]
         assert ranking.query_mode in row.query_modes

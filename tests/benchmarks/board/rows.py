@@ -50,38 +50,46 @@ class Row:
 ABLATIONS = (
     Row("cal:baseline"),
     Row("cal:tca", features=("", "parts")),
-    Row("cm-ssft:shl-spl-moa-pa-re"),
     Row("pose:baseline"),
     Row("pose:peb-pose"),
     Row("ddag:b-p"),
     Row("ddag:b-g"),
+    Row("cm-ssft:shl-spl-moa-pa-re"),
 )
 """Between a baseline and its method, and baselines with changes of their own."""
 
 _METHODS = {
     "cal": Row("cal", features=("", "parts")),
-    "cm-ssft": Row("cm-ssft", query_modes=("all", "single")),
-    "paenet": Row("paenet", test_attributes=("pred", "const", "gt", "shuffle")),
     "pose": Row("pose", features=("", "id")),
+    "paenet": Row("paenet", test_attributes=("pred", "const", "gt", "shuffle")),
+    "cm-ssft": Row("cm-ssft", query_modes=("all", "single")),
 }
+"""Those with more than one evaluation, which are the slow ones."""
+
+
+_ORDER = (*(name for name in BUILT_IN if name not in _METHODS), *_METHODS)
 
 
 def sysu_rows() -> list[Row]:
-    """Methods with what they start from, those that look at more than images last, and then what lies between."""
-    others = [name for name in BUILT_IN if name not in _METHODS]
-    methods = [_METHODS.get(name, Row(name)) for name in (*others, "cal", "pose", "paenet", "cm-ssft")]
+    """Methods with what they start from, slow ones last."""
     between = {row.name: row for row in ABLATIONS}
     rows: dict[str, Row] = {}
-    for row in methods:
-        baseline = BASELINES.get(row.name, row.name)
-        for one in (row, between.get(baseline) or _METHODS.get(baseline) or Row(baseline)):
+    for name in _ORDER:
+        baseline = BASELINES.get(name, name)
+        for one in (_METHODS.get(name, Row(name)), between.get(baseline) or _METHODS.get(baseline) or Row(baseline)):
             rows.setdefault(one.name, one)
-    return [*rows.values(), *(row for row in ABLATIONS if row.name not in rows)]
+    return list(rows.values())
+
+
+def between_rows() -> list[Row]:
+    """What lies between a method and what it starts from."""
+    known = {row.name for row in sysu_rows()}
+    return [row for row in ABLATIONS if row.name not in known]
 
 
 def regdb_rows() -> list[Row]:
     """Every method as it is."""
-    return [Row(name) for name in BUILT_IN]
+    return [Row(name) for name in _ORDER]
 
 
 Finished = Collection[tuple[str, int | None]]
@@ -122,7 +130,9 @@ def plan_toml(
     blocks = (
         (SYSU, sysu_rows(), sysu.seeds[:1]),
         (REGDB, regdb_rows(), regdb.seeds),
+        (SYSU, between_rows(), sysu.seeds[:1]),
         (SYSU, sysu_rows(), sysu.seeds[1:]),
+        (SYSU, between_rows(), sysu.seeds[1:]),
     )
     for dataset, rows, seeds in blocks:
         budget = scale.budgets[dataset]
