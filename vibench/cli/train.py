@@ -104,6 +104,7 @@ def train(
     from vibench.cli.joint import joint_processes
     from vibench.datasets.joined import joined_name
     from vibench.training.folder import open_runs
+    from vibench.training.prepare import unprepare
 
     with joint_processes(device) as world:
         if resume is not None:
@@ -143,7 +144,13 @@ def train(
             runs = _prepare(specs, world)
             if world.leads:
                 _say_what_lacks(runs)
-        _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
+        try:
+            _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
+        except UsageError:
+            # Of several processes others may still be reading the folder.
+            if resume is None and world.size == 1:
+                unprepare(runs)
+            raise
 
 
 def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
@@ -185,7 +192,8 @@ def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tens
             raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
         if world.leads:
             _show(run)
-    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}", soft_wrap=True, markup=False)
+    moved = "" if root is None else f" --root {root}"
+    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}{moved}", soft_wrap=True, markup=False)
 
 
 def _specifications(
