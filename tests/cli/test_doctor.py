@@ -771,6 +771,16 @@ def test_a_damaged_run_is_still_a_run(doctor: Doctor, tmp_path: Path) -> None:
     )
 
 
+def test_a_run_of_a_method_that_is_not_registered_is_not_damaged(doctor: Doctor, tmp_path: Path) -> None:
+    run = _run(tmp_path / "runs" / "run", FALLING)
+    for file in ("recipe.toml", "run.json"):
+        (run / file).write_text((run / file).read_text().replace('"toy"', '"my-method"'))
+    for path in (run, run.parent):
+        (one,) = doctor(path)["findings"]
+        assert (one["severity"], one["what"]) == ("note", "a method that is not registered here")
+        assert one["remedy"] == f"name its folder: vibench doctor {run} --plugin PATH"
+
+
 def test_vibench_knows_the_distance_of_its_own_features(doctor: Doctor, tmp_path: Path) -> None:
     meta = np.array(json.dumps({"dataset": "regdb", "method": "agw", "checkpoint_sha256": "ab" * 32}))
     np.savez(tmp_path / "f.npz", features=VALUES["lengths"][0], paths=FEW, meta=meta)

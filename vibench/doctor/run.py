@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, options, shell
 from vibench.doctor.training_log import judge_log
 from vibench.errors import UsageError, cited
 from vibench.files.lock import give_back, take
+from vibench.methods.registry import method_names
 from vibench.protocols import HEADLINE_PROTOCOLS
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder, open_runs
@@ -37,9 +39,7 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
         try:
             _judge(run, claims, one)
         except UsageError as error:
-            one.findings.append(
-                Finding("wrong", "a damaged run", str(error), "copy its files again from where it was trained")
-            )
+            one.findings.append(_unreadable(run, error, "copy its files again from where it was trained"))
             sound = False
         if one is not diagnosis:
             for name, value in one.facts.items():
@@ -64,16 +64,23 @@ def diagnose_runs(path: Path, runs: list[Path]) -> Diagnosis:
     """A folder of runs: how far each came."""
     diagnosis = Diagnosis(str(path), f"folder of {len(runs)} runs")
     for run in runs:
+        folder = RunFolder(run)
         try:
-            folder = RunFolder(run)
             state = "finished" if folder.finished() else f"{folder.timing().epochs} epochs"
             diagnosis.note(str(run.relative_to(path)), state)
         except UsageError as error:
-            diagnosis.findings.append(
-                Finding("wrong", "a damaged run", str(error), f"see 'vibench doctor {run}', or remove it")
-            )
+            diagnosis.findings.append(_unreadable(folder, error, f"see 'vibench doctor {run}', or remove it"))
     diagnosis.actions += [shell("doctor", runs[0]), shell("report", "--runs", path)]
     return diagnosis
+
+
+def _unreadable(run: RunFolder, error: UsageError, remedy: str) -> Finding:
+    """A run is damaged, unless its method is somebody's own, which must be named to be known."""
+    with suppress(UsageError):
+        if run.description().method not in method_names():
+            again = shell("doctor", run.path, "--plugin", "PATH")
+            return Finding("note", "a method that is not registered here", str(error), f"name its folder: {again}")
+    return Finding("wrong", "a damaged run", str(error), remedy)
 
 
 def _layout(name: str) -> str:
