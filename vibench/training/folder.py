@@ -204,7 +204,7 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
     if not runs:
         if path.is_file():
             raise UsageError(
-                f"{path}: is a file, and no run folder; name a checkpoint with --checkpoint, features with --features."
+                f"{path}: is a file, and no run folder; 'vibench doctor {path}' says what it is and what to do with it."
             )
         what = "is not a run folder (it has no run.json)" if path.is_dir() else "there is no such run folder"
         raise UsageError(f"{path}: {what}; 'vibench train' prints the folder it writes, by default below runs/.")
