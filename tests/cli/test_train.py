@@ -120,7 +120,13 @@ def test_all_trials_are_interrupted_and_resumed_together(
 def test_trial_1_is_the_default_of_regdb_and_said(train: Callable[..., Result], regdb: Path):
     result = train("toy", "--dataset", "regdb", *ONE_EPOCH)
     assert "this trains --trial 1" in result.output
-    assert RunFolder(Path("runs/regdb/toy-s0/trial-01")).finished()
+    run = RunFolder(Path("runs/regdb/toy-s0/trial-01"))
+    assert run.finished() and run.description().sync_batch_norm
+
+
+def test_each_process_may_normalise_its_own_share(train: Callable[..., Result], regdb: Path):
+    train("toy", "--dataset", "regdb", *ONE_EPOCH, "--out", "run", "--no-sync-batch-norm")
+    assert not RunFolder(Path("run")).description().sync_batch_norm
 
 
 def test_resume_takes_everything_from_the_folder(train: Callable[..., Result], regdb: Path):
