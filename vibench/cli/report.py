@@ -19,7 +19,11 @@ def report(
         typer.Option(help="Folder that holds data sets by their names, for thumbnails of queries that differ most."),
     ] = None,
     charts: Annotated[
-        str, typer.Option(metavar="png|svg", help="Write every chart as a file as well, into a folder beside the page.")
+        str,
+        typer.Option(
+            metavar="png|svg",
+            help="Write every chart but that of two methods as a file as well, in a folder beside the page.",
+        ),
     ] = "",
 ) -> None:
     """Write every board with its charts as one HTML page that needs no network.
