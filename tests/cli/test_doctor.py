@@ -576,6 +576,9 @@ def test_an_unfinished_run_can_be_resumed(doctor: Doctor, tmp_path: Path) -> Non
     found = doctor(_run(tmp_path / "run", FALLING, wanted=20))
     assert what(found) == ["training is not finished"]
     assert f"vibench train --resume {tmp_path / 'run'}" in found["actions"]
+    assert found["facts"]["training images lie in"] == "/nowhere/sysu (no longer there)"
+    for action in doctor(tmp_path / "run", "--root", tmp_path)["actions"]:
+        assert f"--root {tmp_path}" in action
     with RunFolder(tmp_path / "run").locked():
         found = doctor(tmp_path / "run")
     assert not what(found) and "it is being trained" in what(found, "note")

@@ -54,9 +54,9 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
         # Of several trained on together, one is to be named to test on.
         tested = name.split(SEPARATOR)[0]
         target = options(("--dataset", tested if tested != name else None))
-        words = options(("--protocol", HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL")), ("--root", claims.root))
-        diagnosis.actions.append(shell("eval", path, *target, *words))
-        diagnosis.actions.append(shell("extract", path, *target, "-o", "features.npz"))
+        protocol, moved = HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL"), options(("--root", claims.root))
+        diagnosis.actions.append(shell("eval", path, *target, "--protocol", protocol, *moved))
+        diagnosis.actions.append(shell("extract", path, *target, *moved, "-o", "features.npz"))
     return diagnosis
 
 
@@ -101,10 +101,13 @@ def _judge(run: RunFolder, claims: Claims, diagnosis: Diagnosis) -> None:
         ("seed", description.seed),
         ("epochs", f"{timing.epochs} of {recipe.schedule.epochs}"),
         ("training time", f"{timing.train_seconds:.0f} s" if timing.train_seconds else ""),
-        ("training images lie in", description.root),
+        (
+            "training images lie in",
+            description.root + ("" if Path(description.root).is_dir() else " (no longer there)"),
+        ),
     ):
         diagnosis.note(name, value)
-    _judge_progress(run, timing.epochs, recipe.schedule.epochs, diagnosis)
+    _judge_progress(run, claims.root, timing.epochs, recipe.schedule.epochs, diagnosis)
     if recipe.method != description.method or recipe.dataset != description.dataset:
         diagnosis.findings.append(
             Finding(
@@ -152,7 +155,7 @@ def _of_run(run: RunFolder, claims: Claims) -> Claims:
     return replace(claims, root=root) if claims.root is None and root.is_dir() else claims
 
 
-def _judge_progress(run: RunFolder, epochs: int, wanted: int, diagnosis: Diagnosis) -> None:
+def _judge_progress(run: RunFolder, root: Path | None, epochs: int, wanted: int, diagnosis: Diagnosis) -> None:
     if epochs >= wanted and run.checkpoint_path.is_file():
         return
     if _is_training(run):
@@ -170,7 +173,7 @@ def _judge_progress(run: RunFolder, epochs: int, wanted: int, diagnosis: Diagnos
             )
         )
         return
-    resume = shell("train", "--resume", run.path)
+    resume = shell("train", "--resume", run.path, *options(("--root", root)))
     diagnosis.actions.append(resume)
     diagnosis.findings.append(
         Finding(
