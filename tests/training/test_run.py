@@ -23,7 +23,7 @@ from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
 from vibench.training.meter import NonFiniteLoss
 from vibench.training.prepare import prepare, unprepare
-from vibench.training.run import resume, train
+from vibench.training.run import resume, train, train_or_resume
 from vibench.training.session import Session
 from vibench.training.spec import TrainingSpec
 
@@ -245,6 +245,14 @@ def test_a_data_set_that_vanishes(make_spec: MakeSpec, tmp_path: Path, sysu_root
     shutil.rmtree(copy)
     with pytest.raises(UsageError, match=r"copy: the data set sysu-mm01 is no longer there; .* --root"):
         resume(other, device="cpu")
+
+
+def test_a_data_set_that_moved_is_found_by_the_same_call(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):
+    place = Path(shutil.copytree(sysu_root, tmp_path / "place"))
+    with pytest.raises(TrainingInterrupted):
+        train(make_spec(root=place), device="cpu", progress=interrupting_progress(2))
+    place.rename(tmp_path / "moved")
+    assert train_or_resume(make_spec(root=tmp_path / "moved"), "cpu").finished()
 
 
 def test_training_that_is_refused_leaves_no_folder(make_spec: MakeSpec, tmp_path: Path):

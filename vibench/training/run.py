@@ -43,6 +43,7 @@ def train_or_resume(
 ) -> RunFolder:
     """Train into ``spec.folder``, or go on with what an earlier call with the same specification left there.
 
+    The data set may have moved in between: it lies at ``spec.root`` now.
     Raises `UsageError` where the folder holds a run of another recipe.
     """
     if spec.folder is None:
@@ -52,7 +53,7 @@ def train_or_resume(
         raise UsageError(f"{run.path}: holds a run of another recipe; remove it, or choose another folder with --out.")
     if not run.checkpoint_path.exists():
         run = prepare(spec, device=device)
-    return resume(run, device=device, cache=cache, progress=progress)
+    return resume(run, device=device, root=spec.root, cache=cache, progress=progress)
 
 
 def resume(
