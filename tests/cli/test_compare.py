@@ -53,6 +53,8 @@ def test_bad_names_are_bad_usage(vibench: Command, leaderboards: Path) -> None:
     assert "did you mean" in done.stderr and "Traceback" not in done.stderr
     only = CliRunner().invoke(app, ["compare", "agw", "--leaderboards", str(leaderboards)])
     assert only.exit_code != 0 and "two methods" in str(only.exception)
+    level = CliRunner().invoke(app, ["compare", "agw", "ddag", "--level", "95"])
+    assert "--level 95.0: give a number from 0.5 to 0.999" in str(level.exception)
 
 
 def test_records_by_file_and_id(leaderboards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -576,6 +576,9 @@ def test_an_unfinished_run_can_be_resumed(doctor: Doctor, tmp_path: Path) -> Non
     found = doctor(_run(tmp_path / "run", FALLING, wanted=20))
     assert what(found) == ["training is not finished"]
     assert f"vibench train --resume {tmp_path / 'run'}" in found["actions"]
+    assert found["facts"]["training images lie in"] == "/nowhere/sysu (no longer there)"
+    for action in doctor(tmp_path / "run", "--root", tmp_path)["actions"]:
+        assert f"--root {tmp_path}" in action
     with RunFolder(tmp_path / "run").locked():
         found = doctor(tmp_path / "run")
     assert not what(found) and "it is being trained" in what(found, "note")
@@ -769,6 +772,16 @@ def test_a_damaged_run_is_still_a_run(doctor: Doctor, tmp_path: Path) -> None:
         and what(found) == ["a damaged run"]
         and "recipe.toml" in evidence(found, "a damaged run")
     )
+
+
+def test_a_run_of_a_method_that_is_not_registered_is_not_damaged(doctor: Doctor, tmp_path: Path) -> None:
+    run = _run(tmp_path / "runs" / "run", FALLING)
+    for file in ("recipe.toml", "run.json"):
+        (run / file).write_text((run / file).read_text().replace('"toy"', '"my-method"'))
+    for path in (run, run.parent):
+        (one,) = doctor(path)["findings"]
+        assert (one["severity"], one["what"]) == ("note", "a method that is not registered here")
+        assert one["remedy"] == f"name its folder: vibench doctor {run} --plugin PATH"
 
 
 def test_vibench_knows_the_distance_of_its_own_features(doctor: Doctor, tmp_path: Path) -> None:

@@ -96,6 +96,19 @@ def test_extracting_from_a_copy_that_lacks_test_images_says_so(
     assert "unranked, with --allow-incomplete" in said
 
 
+def test_a_twin_that_was_moved_is_asked_for(
+    run: Callable[..., Result], trained: Path, sysu_twin: Path, tmp_path: Path
+) -> None:
+    moved = Path(shutil.copytree(trained, tmp_path / "moved"))
+    description = json.loads((moved / "run.json").read_text())
+    (moved / "run.json").write_text(json.dumps({**description, "root": str(tmp_path / "gone")}))
+    words = ("eval", moved, "--protocol", "sysu-all", "--device", "cpu", "--leaderboards", "boards")
+    with pytest.raises(UsageError, match=r"gone: the data set sysu-mm01-twin is no longer there; say .* --root"):
+        run(*words)
+    found = run(*words, "--root", sysu_twin)
+    assert found.stderr.endswith("1 records in boards/records; next: vibench leaderboard --leaderboards boards\n")
+
+
 def test_scores_of_pairs_make_the_record_of_their_features(
     run: Callable[..., Result], folder: Path, sysu_twin: Path
 ) -> None:

@@ -50,7 +50,13 @@ def test_prose_fills_the_lines_of_a_narrow_terminal(command: str) -> None:
             assert len(f"{line.rstrip()} {following.split()[0]}") > 79, (line, following)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_narrow_terminal_cuts_no_word(command: str) -> None:
+    assert not [line for line in shown(*command.split()).splitlines() if "…" in line]
+
+
 def test_brackets_of_a_plan_are_no_markup() -> None:
+    assert "pip install 'vibench[report]'." in " ".join(shown("report").split())
     text = " ".join(shown("sweep").split())
     for table in ("[sweep]", "[[jobs]]", "[executor]", "[roots]"):
         assert table in text

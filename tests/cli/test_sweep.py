@@ -49,7 +49,10 @@ def test_status_is_printed_once_where_there_is_no_terminal(make_plan: MakePlan, 
     end(attempt, End("failed", 1.0, "no [memory]"))
     text = sweep(tmp_path / "plan.toml", "--status").stdout
     assert "failed 1x" in text and "no [memory]" in text
-    assert "2 jobs: 1 waiting, 1 failed" in text
+    assert "2 jobs: 1 waiting, 1 failed; if the sweep has ended, the command" in " ".join(text.split())
+    claim(job_folder(plan.out, jobs[0].id))
+    text = sweep(tmp_path / "plan.toml", "--status").stdout
+    assert "2 jobs: 1 running, 1 waiting" in text and "has ended" not in text
 
 
 def test_wrong_arguments_get_one_sentence(make_plan: MakePlan, tmp_path: Path):  # noqa: F811

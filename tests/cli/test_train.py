@@ -120,7 +120,13 @@ def test_all_trials_are_interrupted_and_resumed_together(
 def test_trial_1_is_the_default_of_regdb_and_said(train: Callable[..., Result], regdb: Path):
     result = train("toy", "--dataset", "regdb", *ONE_EPOCH)
     assert "this trains --trial 1" in result.output
-    assert RunFolder(Path("runs/regdb/toy-s0/trial-01")).finished()
+    run = RunFolder(Path("runs/regdb/toy-s0/trial-01"))
+    assert run.finished() and run.description().sync_batch_norm
+
+
+def test_each_process_may_normalise_its_own_share(train: Callable[..., Result], regdb: Path):
+    train("toy", "--dataset", "regdb", *ONE_EPOCH, "--out", "run", "--no-sync-batch-norm")
+    assert not RunFolder(Path("run")).description().sync_batch_norm
 
 
 def test_resume_takes_everything_from_the_folder(train: Callable[..., Result], regdb: Path):
@@ -186,6 +192,26 @@ def test_recipes_that_do_not_work_out(train: Callable[..., Result], tmp_path: Pa
     root = mini.write_sysu(tmp_path / "sysu")
     with pytest.raises(UsageError, match=said):
         train("toy", "--dataset", "sysu-mm01", "--root", root, *ONE_EPOCH, *words)
+    assert not Path("runs/sysu-mm01/toy-s0").exists()
+
+
+def test_all_trials_that_are_refused_leave_no_run(train: Callable[..., Result], regdb: Path):
+    many = ("--set", "identities=40")
+    with pytest.raises(UsageError, match="identities = 40: the training split has only"):
+        train("toy", "--dataset", "regdb", "--trial", "all", *ONE_EPOCH, *many)
+    assert not any(Path("runs/regdb/toy-s0").iterdir())
+
+
+def test_a_run_that_cannot_be_resumed_is_kept(train: Callable[..., Result], regdb: Path):
+    train("toy", "--dataset", "regdb", *ONE_EPOCH, "--out", "run")
+    run = RunFolder(Path("run"))
+    run.checkpoint_path.unlink()
+    regdb.rename("moved")
+    with pytest.raises(UsageError, match="say where it is with --root"):
+        train("--resume", "run")
+    resumed = train("--resume", "run", "--root", "moved")
+    assert run.finished()
+    assert resumed.stdout.splitlines()[-1] == "next: vibench eval run --protocol regdb-v2t --root moved"
 
 
 def test_an_identity_seen_by_one_modality_only_is_named(train: Callable[..., Result], tmp_path: Path):

@@ -56,8 +56,12 @@ def test_version_tells_twins_apart(tmp_path: Path) -> None:
     (tmp_path / "truth" / "twin.json").write_text(json.dumps({"scale": "tiny", "seed": 3, "renderer": 2}))
     assert get_dataset("sysu-mm01-twin").version(tmp_path) == "tiny-s3-r2"
     (tmp_path / "truth" / "twin.json").write_text("{")
-    with pytest.raises(UsageError, match=r"twin\.json does not tell .* vibench data twin"):
+    with pytest.raises(UsageError, match=r"twin\.json does not tell .* 'vibench data twin' has made"):
         get_dataset("sysu-mm01-twin").version(tmp_path)
+    with pytest.raises(UsageError, match=r"gone of SYSU-MM01 twin does not exist; .* --root, or set VIBENCH_DATA"):
+        get_dataset("sysu-mm01-twin").version(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"gone of SYSU-MM01 twin does not exist; .* that holds sysu-mm01-twin/"):
+        get_dataset("sysu-mm01-twin").index(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("name", ["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus"])

@@ -201,6 +201,14 @@ def test_nothing_measured_is_still_a_page(tmp_path: Path, printed: bool) -> None
     assert found.data["dataset"] == ("sysu-mm01" if printed else "")
 
 
+def test_a_board_without_a_ranked_row_says_why_it_has_no_chart(tmp_path: Path) -> None:
+    said = "No row here holds a rank"
+    put(tmp_path, make_record("leak", leaking=True))
+    assert said in render_report(tmp_path, tmp_path / "report.html").html
+    put(tmp_path, make_record("agw"))
+    assert said not in render_report(tmp_path, tmp_path / "report.html").html
+
+
 def test_the_page_of_a_method_tells_paper_code_parity_and_what_was_measured(html: str) -> None:
     part = html.split('id="method-ddag"')[1].split('<details id="method-')[0]
     for said in ("ECCV 2020", "https://github.com/", "largest relative differences", "b-p", "training s: 80"):

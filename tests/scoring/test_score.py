@@ -112,6 +112,21 @@ def test_the_extracted_file_scores_as_the_run_does(sysu_run: Path, sysu_scored: 
         assert mine.record.run.features_sha256 == read.digests[0]
 
 
+def test_features_that_do_not_say_it_are_of_the_version_of_their_twin_s_copy(
+    sysu_run: Path, sysu_twin: Path, sysu_scored: list[Scored]
+) -> None:
+    (model,) = models_of_run(sysu_run)
+    _, extraction = model.extract(CPU, FP32)
+    features, rules = dataclasses.replace(extraction.features, meta={}), Rules(load_protocols(SYSU[:1]))
+    about = {"name": "mine", "dataset": "sysu-mm01-twin", "digests": ["0"], "device": "cpu"}
+    (mine,) = score_features([features], rules, root=sysu_twin, **about)
+    trained = sysu_scored[0].record
+    assert mine.record.dataset_version == trained.dataset_version != ""
+    assert mine.record.fingerprint == trained.fingerprint
+    (nobody_knows,) = score_features([features], rules, root=sysu_twin / "gone", **about)
+    assert nobody_knows.record.dataset_version == ""
+
+
 def test_extraction_embeds_every_image_with_its_own_modality(sysu_run: Path, sysu_twin: Path) -> None:
     (model,) = models_of_run(sysu_run)
     method, extraction = model.extract(CPU, FP32)

@@ -50,7 +50,7 @@ def first(plan: Plan) -> Standing:
 
 def test_a_plan_that_was_never_started_is_named(make_plan: MakePlan):
     plan = make_plan()
-    with pytest.raises(UsageError, match=r"plans/plan.json: cannot be read"):
+    with pytest.raises(UsageError, match=r"the sweep 'plan' has not been started there, .*plan.toml' starts it"):
         standings(plan.out, plan.name)
 
 

@@ -42,6 +42,7 @@ def test_a_signal_saves_the_training_and_the_next_attempt_ends_in_the_same_bytes
     assert work(plan.out, training.id) == STOPPED
     (attempt,) = read_attempts(job_folder(plan.out, training.id))
     assert attempt.end is not None and attempt.end.outcome == "stopped" and "saved epoch 1" in attempt.end.reason
+    assert "--resume" not in attempt.end.reason, "the sweep goes on by itself"
     assert outcomes(plan, evaluation) == []
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert work(plan.out, training.id) == 0

@@ -223,5 +223,5 @@ def test_a_folder_in_place_of_a_checkpoint(checkpoint: Checkpoint, tmp_path: Pat
         read_checkpoint(tmp_path)
     with pytest.raises(UsageError, match="is not a run folder"):
         vibench.load(tmp_path)
-    with pytest.raises(UsageError, match="is a file, and no run folder; name a checkpoint file with --checkpoint"):
+    with pytest.raises(UsageError, match=r"is a file, and no run folder; 'vibench doctor .*' says what"):
         open_runs(tmp_path / "last.pt")

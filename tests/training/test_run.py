@@ -22,8 +22,8 @@ from vibench.training.folder import RunFolder, open_runs
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
 from vibench.training.meter import NonFiniteLoss
-from vibench.training.prepare import prepare
-from vibench.training.run import resume, train
+from vibench.training.prepare import prepare, unprepare
+from vibench.training.run import resume, train, train_or_resume
 from vibench.training.session import Session
 from vibench.training.spec import TrainingSpec
 
@@ -245,6 +245,24 @@ def test_a_data_set_that_vanishes(make_spec: MakeSpec, tmp_path: Path, sysu_root
     shutil.rmtree(copy)
     with pytest.raises(UsageError, match=r"copy: the data set sysu-mm01 is no longer there; .* --root"):
         resume(other, device="cpu")
+
+
+def test_a_data_set_that_moved_is_found_by_the_same_call(make_spec: MakeSpec, tmp_path: Path, sysu_root: Path):
+    place = Path(shutil.copytree(sysu_root, tmp_path / "place"))
+    with pytest.raises(TrainingInterrupted):
+        train(make_spec(root=place), device="cpu", progress=interrupting_progress(2))
+    place.rename(tmp_path / "moved")
+    assert train_or_resume(make_spec(root=tmp_path / "moved"), "cpu").finished()
+
+
+def test_training_that_is_refused_leaves_no_folder(make_spec: MakeSpec, tmp_path: Path):
+    with pytest.raises(UsageError, match="identities = 40"):
+        train(make_spec("refused", "sampler.identities=40"), device="cpu")
+    assert not (tmp_path / "refused").exists()
+    prepared = prepare(make_spec("kept"), device="cpu")
+    (prepared.path / "notes.txt").touch()
+    unprepare([prepared])
+    assert prepared.description().method == "toy"
 
 
 def test_folders_in_use_are_refused(make_spec: MakeSpec, tmp_path: Path):

@@ -43,11 +43,13 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Bootstrap resamples and sign flips.")] = 10000,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=100, metavar="N", help="Bootstrap resamples and sign flips.")
+    ] = 10000,
     level: Annotated[
-        float, typer.Option("--level", min=0.5, max=0.999, help="Confidence level of the intervals.")
+        float, typer.Option("--level", metavar="X", help="Confidence level of the intervals, 0.5 to 0.999.")
     ] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resampling.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the resampling.")] = 0,
     json_: Annotated[
         Path | None,
         typer.Option("--json", metavar="OUT", help="Write the comparison as JSON as well; scores as fractions."),
@@ -80,6 +82,8 @@ def compare(
         raise UsageError(
             f"{' '.join(sides)}: name two methods or records at least, such as 'vibench compare agw ddag'."
         )
+    if not 0.5 <= level <= 0.999:
+        raise UsageError(f"--level {level}: give a number from 0.5 to 0.999.")
     corruption = wanted_corruption(protocol, corrupt, corrupt_modality)
     if json_ is not None:
         require_writable(json_, "--json")

@@ -248,7 +248,9 @@ def evaluate(
             keep(json, partial(write_json, value=[record_dict(one.record) for one in scored]))
         if sizes and embedded:
             _auxiliary(embedded[0], rules[0], sizes, auxiliary_partitions, auxiliary_out, scored[0].record.label, keep)
-    err.print(f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard", soft_wrap=True, markup=False)
+    where = "" if leaderboards is None else f" --leaderboards {leaderboards}"
+    said = f"{len(scored)} records in {folder / 'records'}; next: vibench leaderboard{where}"
+    err.print(said, soft_wrap=True, markup=False)
 
 
 def _require_places(folder: Path, protocols: Sequence[Protocol], json: Path | None, auxiliary: Path | None) -> str:

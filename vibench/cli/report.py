@@ -19,13 +19,17 @@ def report(
         typer.Option(help="Folder that holds data sets by their names, for thumbnails of queries that differ most."),
     ] = None,
     charts: Annotated[
-        str, typer.Option(metavar="png|svg", help="Write every chart as a file as well, into a folder beside the page.")
+        str,
+        typer.Option(
+            metavar="png|svg",
+            help="Write every chart but that of two methods as a file as well, in a folder beside the page.",
+        ),
     ] = "",
 ) -> None:
-    r"""Write every board with its charts as one HTML page that needs no network.
+    """Write every board with its charts as one HTML page that needs no network.
 
     Its table can be searched, filtered, sorted and cited, and its address holds what is shown; charts zoom and name the
-    record of every mark, and each can be saved from the page. Needs pip install 'vibench\[report]'.
+    record of every mark, and each can be saved from the page. Needs pip install 'vibench[report]'.
 
     Example: vibench report --runs runs -o report.html
     """

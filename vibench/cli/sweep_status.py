@@ -100,7 +100,11 @@ def _status_table(found: Sequence[Standing], rows: int) -> Table:
         )
     told = ", ".join(f"{number} {name}" for name, number in counts(found).items())
     hidden = f"; {len(found) - len(shown)} jobs not shown" if len(shown) < len(found) else ""
-    table.caption = f"{len(found)} jobs: {told}{hidden}"
+    at_work = {"running", "queued"} & {one.state for one in found}
+    resting = not at_work and any(one.state != "done" for one in found)
+    # Between two jobs nothing is at work either.
+    how = "; if the sweep has ended, the command without --status goes on" if resting else ""
+    table.caption = f"{len(found)} jobs: {told}{hidden}{how}"
     table.caption_justify = "left"
     return table
 

@@ -30,7 +30,7 @@ _RUN_OPTIONS = (
     "attributes",
     "heatmaps",
     "deterministic",
-    "sync_batch_norm",
+    "no_sync_batch_norm",
     "allow_incomplete",
 )
 """What a run folder fixes: options that cannot stand beside --resume."""
@@ -44,8 +44,9 @@ def train(
     dataset: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="sysu-mm01, regdb, llcm, hitsz-vcm, buptcampus, or a twin, as regdb-twin. "
-            "Repeatable: several are one to train on."
+            "Repeatable: several are one to train on.",
         ),
     ] = None,
     root: Annotated[
@@ -65,12 +66,14 @@ def train(
     ] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on training this run folder.")] = None,
     pretrained: Annotated[str, typer.Option(help="Start of the backbone: imagenet, none or a file.")] = "imagenet",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of everything random.")] = 0,
     device: Device = "auto",
     amp: Amp = "auto",
     tf32: Tf32 = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Compile the losses; run and records say so.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/DATASET/METHOD-VARIANT-sSEED.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder. Default: in runs/DATASET, METHOD-VARIANT-sSEED.")
+    ] = None,
     attributes: Annotated[
         Path | None, typer.Option(help="Attribute labels, of methods that need them. Default: those of the data set.")
     ] = None,
@@ -79,12 +82,13 @@ def train(
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard events as well.")] = False,
     deterministic: Deterministic = False,
-    sync_batch_norm: Annotated[
+    no_sync_batch_norm: Annotated[
         bool,
         typer.Option(
-            help="On several processes: batch norm over the whole batch, as in one process, or over each one's share."
+            "--no-sync-batch-norm",
+            help="On several processes: batch norm over each one's share, not over the whole batch as in one process.",
         ),
-    ] = True,
+    ] = False,
     allow_incomplete: Annotated[
         bool,
         typer.Option(
@@ -104,6 +108,7 @@ def train(
     from vibench.cli.joint import joint_processes
     from vibench.datasets.joined import joined_name
     from vibench.training.folder import open_runs
+    from vibench.training.prepare import unprepare
 
     with joint_processes(device) as world:
         if resume is not None:
@@ -133,7 +138,7 @@ def train(
                 heatmaps=heatmaps,
                 compiled=compile_,
                 deterministic=deterministic,
-                sync_batch_norm=sync_batch_norm,
+                sync_batch_norm=not no_sync_batch_norm,
                 allow_incomplete=allow_incomplete,
             )
             if trial is None and specs[0].trial is not None:
@@ -143,7 +148,13 @@ def train(
             runs = _prepare(specs, world)
             if world.leads:
                 _say_what_lacks(runs)
-        _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
+        try:
+            _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
+        except UsageError:
+            # Of several processes others may still be reading the folder.
+            if resume is None and world.size == 1:
+                unprepare(runs)
+            raise
 
 
 def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:
@@ -185,7 +196,8 @@ def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tens
             raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
         if world.leads:
             _show(run)
-    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}", soft_wrap=True, markup=False)
+    moved = "" if root is None else f" --root {root}"
+    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}{moved}", soft_wrap=True, markup=False)
 
 
 def _specifications(

@@ -51,16 +51,14 @@ class Dataset:
         if trial is not None and trial not in range(1, self.trials + 1):
             trials = f"trials 1 to {self.trials}" if self.trials > 1 else "one train/test split only, trial 1"
             raise UsageError(f"{self.name} has no trial {trial}; it has {trials}")
+        self._require_root(root)
         frame: SampleIndex = self._layout().index(Path(root), trial, missing_ok)
         return frame
 
     def list_root(self, root: Path) -> Listing:
         """What lies in the image folders of ``root``; `UsageError` where it is no folder, or not the right one."""
-        from vibench.datasets.listing import require_root
-
-        layout = self._layout()
-        require_root(root, self.title, layout.IMAGE_FOLDERS)
-        listing: Listing = layout.list_root(Path(root))
+        self._require_root(root)
+        listing: Listing = self._layout().list_root(Path(root))
         return listing
 
     def tracklets(self, root: Path) -> dict[str, tuple[str, ...]]:
@@ -144,7 +142,7 @@ class Dataset:
     def version(self, root: Path) -> str:
         """``<scale>-s<seed>-r<renderer version>`` of a twin, and ``-<kind><level>`` of one that is harder in a kind.
 
-        Empty for real data, which has one version.
+        Empty for real data, which has one version. Raises `UsageError` for a folder that is no twin.
         """
         if not self.synthetic:
             return ""
@@ -155,17 +153,24 @@ class Dataset:
             if "harder" in truth:
                 version += f"-{truth['harder'].replace(':', '')}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._require_root(root)
             version = ""
         # It becomes part of records and of names of files.
         if not re.fullmatch(r"[a-z]+-s[0-9]{1,20}-r[0-9]{1,9}(-[a-z]+(-[a-z]+)?[1-3])?", version):
             raise UsageError(
-                f"{file} does not tell scale, seed and renderer of the twin; make {self.name} with vibench data twin"
+                f"{file} does not tell scale, seed and renderer of the twin; name the folder that 'vibench data twin' "
+                "has made with --root, or make it anew"
             )
         return version
 
     def is_twin(self, root: Path) -> bool:
         """Whether a folder that was given for real data holds this data set's twin."""
         return not self.synthetic and (Path(root) / "truth" / "twin.json").is_file()
+
+    def _require_root(self, root: Path) -> None:
+        from vibench.datasets.listing import require_root
+
+        require_root(root, self.title, self.image_folders)
 
     def _layout(self) -> ModuleType:
         return import_module(_LAYOUT_MODULES[self.layout])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, options, shell
 from vibench.doctor.training_log import judge_log
 from vibench.errors import UsageError, cited
 from vibench.files.lock import give_back, take
+from vibench.methods.registry import method_names
 from vibench.protocols import HEADLINE_PROTOCOLS
 from vibench.training.checkpoint import read_checkpoint
 from vibench.training.folder import RunFolder, open_runs
@@ -37,9 +39,7 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
         try:
             _judge(run, claims, one)
         except UsageError as error:
-            one.findings.append(
-                Finding("wrong", "a damaged run", str(error), "copy its files again from where it was trained")
-            )
+            one.findings.append(_unreadable(run, error, "copy its files again from where it was trained"))
             sound = False
         if one is not diagnosis:
             for name, value in one.facts.items():
@@ -54,9 +54,9 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
         # Of several trained on together, one is to be named to test on.
         tested = name.split(SEPARATOR)[0]
         target = options(("--dataset", tested if tested != name else None))
-        words = options(("--protocol", HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL")), ("--root", claims.root))
-        diagnosis.actions.append(shell("eval", path, *target, *words))
-        diagnosis.actions.append(shell("extract", path, *target, "-o", "features.npz"))
+        protocol, moved = HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL"), options(("--root", claims.root))
+        diagnosis.actions.append(shell("eval", path, *target, "--protocol", protocol, *moved))
+        diagnosis.actions.append(shell("extract", path, *target, *moved, "-o", "features.npz"))
     return diagnosis
 
 
@@ -64,16 +64,23 @@ def diagnose_runs(path: Path, runs: list[Path]) -> Diagnosis:
     """A folder of runs: how far each came."""
     diagnosis = Diagnosis(str(path), f"folder of {len(runs)} runs")
     for run in runs:
+        folder = RunFolder(run)
         try:
-            folder = RunFolder(run)
             state = "finished" if folder.finished() else f"{folder.timing().epochs} epochs"
             diagnosis.note(str(run.relative_to(path)), state)
         except UsageError as error:
-            diagnosis.findings.append(
-                Finding("wrong", "a damaged run", str(error), f"see 'vibench doctor {run}', or remove it")
-            )
+            diagnosis.findings.append(_unreadable(folder, error, f"see 'vibench doctor {run}', or remove it"))
     diagnosis.actions += [shell("doctor", runs[0]), shell("report", "--runs", path)]
     return diagnosis
+
+
+def _unreadable(run: RunFolder, error: UsageError, remedy: str) -> Finding:
+    """A run is damaged, unless its method is somebody's own, which must be named to be known."""
+    with suppress(UsageError):
+        if run.description().method not in method_names():
+            again = shell("doctor", run.path, "--plugin", "PATH")
+            return Finding("note", "a method that is not registered here", str(error), f"name its folder: {again}")
+    return Finding("wrong", "a damaged run", str(error), remedy)
 
 
 def _layout(name: str) -> str:
@@ -94,10 +101,13 @@ def _judge(run: RunFolder, claims: Claims, diagnosis: Diagnosis) -> None:
         ("seed", description.seed),
         ("epochs", f"{timing.epochs} of {recipe.schedule.epochs}"),
         ("training time", f"{timing.train_seconds:.0f} s" if timing.train_seconds else ""),
-        ("training images lie in", description.root),
+        (
+            "training images lie in",
+            description.root + ("" if Path(description.root).is_dir() else " (no longer there)"),
+        ),
     ):
         diagnosis.note(name, value)
-    _judge_progress(run, timing.epochs, recipe.schedule.epochs, diagnosis)
+    _judge_progress(run, claims.root, timing.epochs, recipe.schedule.epochs, diagnosis)
     if recipe.method != description.method or recipe.dataset != description.dataset:
         diagnosis.findings.append(
             Finding(
@@ -145,7 +155,7 @@ def _of_run(run: RunFolder, claims: Claims) -> Claims:
     return replace(claims, root=root) if claims.root is None and root.is_dir() else claims
 
 
-def _judge_progress(run: RunFolder, epochs: int, wanted: int, diagnosis: Diagnosis) -> None:
+def _judge_progress(run: RunFolder, root: Path | None, epochs: int, wanted: int, diagnosis: Diagnosis) -> None:
     if epochs >= wanted and run.checkpoint_path.is_file():
         return
     if _is_training(run):
@@ -163,7 +173,7 @@ def _judge_progress(run: RunFolder, epochs: int, wanted: int, diagnosis: Diagnos
             )
         )
         return
-    resume = shell("train", "--resume", run.path)
+    resume = shell("train", "--resume", run.path, *options(("--root", root)))
     diagnosis.actions.append(resume)
     diagnosis.findings.append(
         Finding(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vibench.data.attributes import ATTRIBUTES
 from vibench.datasets.index import SampleIndex
-from vibench.datasets.registry import Dataset, get_dataset
+from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
@@ -240,6 +240,7 @@ def score_features(
                 f"--features: {len(features)} files were given, but {of.title} has one train/test split; give one, and "
                 "with --gallery the file of the gallery images where the first holds the queries alone."
             )
+        found = replace(found, meta={**found.meta, "dataset_version": _version(found, of, root)})
         fitted[split], more = fit_to_test_split(found, of, split, root)
         remarks += more
         missing = missing_test_images(fitted[split], of, split, root)
@@ -274,7 +275,7 @@ def score_features(
                 feature=rules.feature,
                 source="features",
                 environment=environment,
-                dataset_version=str(features[0].meta.get("dataset_version", "")),
+                dataset_version=str(next(iter(fitted.values())).meta["dataset_version"]),
                 run=RunInfo(features_sha256=combined(digests), trained_on=str(features[0].meta.get("trained_on", ""))),
                 cost=Cost(device=environment.gpu or environment.cpu, embedding_size=int(features[0].features.shape[1])),
                 notes=(*dict.fromkeys(remarks), *query_mode_notes(rules, "none")),
@@ -283,6 +284,13 @@ def score_features(
         )
         for evaluation in evaluations
     ]
+
+
+def _version(features: Features, dataset: Dataset, root: Path | None) -> str:
+    """Of the data set that features are of: as they say, else that of the twin's copy; else nobody knows."""
+    folder = dataset_root(dataset.name, root)
+    said = str(features.meta.get("dataset_version", ""))
+    return said or (dataset.version(folder) if dataset.synthetic and folder.is_dir() else "")
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,11 @@ class TrainedModel:
         return test_differences(self.dataset, self.root, index, self._trial)
 
     def _check_version(self) -> None:
+        if self.description is not None and not self.transferred and not self.root.is_dir():
+            # A run says itself where its images lay, so that no default place is looked at.
+            raise UsageError(
+                f"{self.root}: the data set {self.dataset.name} is no longer there; say where it is with --root."
+            )
         version = self.dataset.version(self.root)
         if not self.transferred and version != self.checkpoint.dataset_version:
             raise UsageError(

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vibench.errors import UsageError
 from vibench.sweep.attempts import Attempt
 from vibench.sweep.holder import process_lives
-from vibench.sweep.job import Job, read_job, read_job_list
+from vibench.sweep.job import Job, job_list_path, read_job, read_job_list
 from vibench.sweep.states import JobState, job_state
 from vibench.sweep.submission import read_submission
 
@@ -37,6 +38,11 @@ class Standing:
 
 def standings(out: Path, plan: str) -> list[Standing]:
     """How it stands with every job of the plan of that name; `UsageError` where it was never started in ``out``."""
+    if not job_list_path(out, plan).exists():
+        raise UsageError(
+            f"{out}: the sweep '{plan}' has not been started there, so it has no status; 'vibench sweep {plan}.toml' "
+            "starts it, and --dry-run lists its jobs."
+        )
     listed = read_job_list(out, plan)
     offset = _clock_offset(out)
 

@@ -88,8 +88,8 @@ def _attempt(
             outcome, reason = "stopped", _sentence(error)
         except Exception as error:
             outcome, reason = "failed", _sentence(error)
-            if _saved(error):
-                outcome = "stopped"
+            if saved := _saved(error):
+                outcome, reason = "stopped", saved
             elif not isinstance(error, VibenchError):
                 traceback.print_exc()
         if outcome == "done" and not stop.requested:
@@ -101,10 +101,11 @@ def _attempt(
     return {"done": 0, "failed": 1, "stopped": STOPPED}[outcome], following
 
 
-def _saved(error: Exception) -> bool:
+def _saved(error: Exception) -> str:
+    """What an interrupted training has saved; empty for any other error."""
     from vibench.training.interrupt import TrainingInterrupted
 
-    return isinstance(error, TrainingInterrupted)
+    return error.saved if isinstance(error, TrainingInterrupted) else ""
 
 
 def _claim_ready(out: Path, finished: Job, now_done: Job) -> tuple[Job, Attempt] | None:

@@ -138,6 +138,11 @@ class RunFolder:
         return self.path / "checkpoints" / "last.pt"
 
     @property
+    def lock_path(self) -> Path:
+        """``lock``."""
+        return self.path / "lock"
+
+    @property
     def tensorboard_path(self) -> Path:
         """``tensorboard/``."""
         return self.path / "tensorboard"
@@ -160,7 +165,7 @@ class RunFolder:
 
     def begins_with(self, name: str) -> bool:
         """Whether a file of that name may lie in the folder of a run that was killed while it was prepared."""
-        return name in ("lock", self.recipe_path.name) or (
+        return name in (self.lock_path.name, self.recipe_path.name) or (
             name.endswith(".part")
             and name.startswith((f".{self.recipe_path.name}.", f".{self.description_path.name}."))
         )
@@ -172,7 +177,7 @@ class RunFolder:
         Raises `UsageError` where another process has it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as handle:
+        with self.lock_path.open("w") as handle:
             if not take(handle.fileno(), wait=False):
                 raise UsageError(
                     f"{self.path}: another process is training this run; wait for it, or choose another --out."
@@ -198,7 +203,9 @@ def open_runs(path: Path) -> tuple[RunFolder, ...]:
     runs = tuple(run for run in found if run.description_path.is_file())
     if not runs:
         if path.is_file():
-            raise UsageError(f"{path}: is a file, and no run folder; name a checkpoint file with --checkpoint.")
+            raise UsageError(
+                f"{path}: is a file, and no run folder; 'vibench doctor {path}' says what it is and what to do with it."
+            )
         what = "is not a run folder (it has no run.json)" if path.is_dir() else "there is no such run folder"
         raise UsageError(f"{path}: {what}; 'vibench train' prints the folder it writes, by default below runs/.")
     return runs

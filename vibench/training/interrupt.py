@@ -16,6 +16,11 @@ class TrainingInterrupted(VibenchError):
 
     exit_code = 130
 
+    def __init__(self, saved: str, how: str = "") -> None:
+        super().__init__(f"{saved}; {how}" if how else saved)
+        self.saved = saved
+        """What was saved, without how to go on, which differs inside a sweep."""
+
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 
 from vibench.datasets.joined import parts_of, training_dataset
@@ -92,6 +93,22 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
         write_text(run.recipe_path, recipe_toml(recipe))
         run.write_description(description)
     return run
+
+
+def unprepare(runs: Sequence[RunFolder]) -> None:
+    """Remove what `prepare` wrote, where nothing was trained yet: training that is refused leaves no run.
+
+    A folder that holds anything else stays, and so does one that another process trains in.
+    """
+    if any(run.checkpoint_path.exists() for run in runs):
+        return
+    for run in runs:
+        own = (run.description_path, run.recipe_path, run.lock_path)
+        with suppress(UsageError, OSError), run.locked():
+            if set(run.path.iterdir()) == set(own):
+                for file in own:
+                    file.unlink()
+                run.path.rmdir()
 
 
 def _require_unused(run: RunFolder) -> None:

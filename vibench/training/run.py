@@ -11,7 +11,7 @@ from vibench.runtime.determinism import deterministic
 from vibench.runtime.progress import Progress, silent
 from vibench.training.folder import RunFolder, writing
 from vibench.training.interrupt import stop_requests
-from vibench.training.prepare import prepare
+from vibench.training.prepare import prepare, unprepare
 from vibench.training.session import Session
 from vibench.training.spec import TrainingSpec
 from vibench.training.tensorboard import epoch_writer
@@ -31,7 +31,11 @@ def train(
     loss is NaN or infinite and `TrainingInterrupted` after Ctrl-C; in the latter two cases `resume` goes on.
     """
     run = prepare(spec, device=device)
-    return resume(run, device=device, cache=cache, tensorboard=tensorboard, progress=progress)
+    try:
+        return resume(run, device=device, cache=cache, tensorboard=tensorboard, progress=progress)
+    except UsageError:
+        unprepare([run])
+        raise
 
 
 def train_or_resume(
@@ -39,6 +43,7 @@ def train_or_resume(
 ) -> RunFolder:
     """Train into ``spec.folder``, or go on with what an earlier call with the same specification left there.
 
+    The data set may have moved in between: it lies at ``spec.root`` now.
     Raises `UsageError` where the folder holds a run of another recipe.
     """
     if spec.folder is None:
@@ -48,7 +53,7 @@ def train_or_resume(
         raise UsageError(f"{run.path}: holds a run of another recipe; remove it, or choose another folder with --out.")
     if not run.checkpoint_path.exists():
         run = prepare(spec, device=device)
-    return resume(run, device=device, cache=cache, progress=progress)
+    return resume(run, device=device, root=spec.root, cache=cache, progress=progress)
 
 
 def resume(

@@ -129,8 +129,8 @@ class Session:
                     self._count(report, memory.peak)
                 if stop() and self.trainer.epoch < self.recipe.schedule.epochs:
                     raise TrainingInterrupted(
-                        f"training was stopped and has saved epoch {self.trainer.epoch}, step {self.trainer.step}; "
-                        f"continue with: vibench train --resume {self.run.path}"
+                        f"training was stopped and has saved epoch {self.trainer.epoch}, step {self.trainer.step}",
+                        f"continue with: vibench train --resume {self.run.path}",
                     )
         if self.world.leads and self.timing != self.run.timing():
             self.run.write_timing(self.timing)

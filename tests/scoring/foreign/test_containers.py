@@ -186,7 +186,9 @@ def test_a_large_npy_stays_in_its_file(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_npy_with_a_file_of_names(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", DUMP.values)
-    with pytest.raises(UsageError, match=r"nothing here names its images\. It holds 0 \(12 x 5 float32\)"):
+    with pytest.raises(
+        UsageError, match=r"nothing here names its images\. It holds 0 \(12 x 5 float32\); name .*--names"
+    ):
         read(tmp_path / "f.npy")
     files = {
         "a.txt": "\n".join(NAMES) + "\n",

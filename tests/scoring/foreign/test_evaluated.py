@@ -203,8 +203,18 @@ def test_without_names_no_label_helps_where_images_are_drawn_by_name(
     cases: tuple[dict[str, Any], ...] = (sides, labels, labels | {"cameras": dump.cameras - 1}, own)
     for arrays in cases:
         np.savez("f.npz", **arrays)
-        with pytest.raises(UsageError, match=r"f\.npz: names none of its images, and protocol sysu-indoor draws"):
+        how = "in it as query_paths and gallery_paths" if arrays is sides else "with --names FILE"
+        said = rf"f\.npz: names none of its images, and protocol sysu-indoor draws them by name; give the names {how}"
+        with pytest.raises(UsageError, match=said):
             run("eval", "--features", "f.npz", *INDOOR)
+    Path("names.txt").write_text("\n".join(dump.names))
+    np.savez("f.npz", **labels)
+    assert run("eval", "--features", "f.npz", "--names", "names.txt", *INDOOR).exit_code == 0
+    np.savez("f.npz", **sides)
+    with pytest.raises(UsageError, match=r"holds two sides, .*; put the names into it, as query_paths and g"):
+        run("eval", "--features", "f.npz", "--names", "names.txt", *INDOOR)
+    np.savez("f.npz", **sides, query_paths=query.names, gallery_paths=gallery.names)
+    assert run("eval", "--features", "f.npz", *INDOOR).exit_code == 0
 
 
 def test_two_files_of_one_split(run: Callable[..., Result], dump: Dump) -> None:

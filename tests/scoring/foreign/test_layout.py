@@ -213,6 +213,10 @@ def test_scores_are_no_features(name: str) -> None:
         ({"feat": DUMP.values, "labels": DUMP.pids, "ids": np.arange(12)}, "could be the pids: labels, ids"),
         ({"feat": DUMP.values, "paths": DUMP.names[:-1]}, r"paths \(11 texts\) do not name its images"),
         (
+            {"feat": DUMP.values, "paths": DUMP.names[:-1], "pids": DUMP.pids},
+            r"feat \(12 x . float32\) are the features, but paths \(11 texts\) do not name its images",
+        ),
+        (
             {"feat": DUMP.values, "query_feat": DUMP.values, "paths": DUMP.names},
             "could be the features: feat, query_feat",
         ),

@@ -29,7 +29,7 @@ def assemble(
     modality of images without names stays unknown.
     """
     if all(part.names is None for part in parts):
-        require_names_of(protocols, where)
+        require_names_of(protocols, where, [part.side for part in parts if part.side is not None])
     dimensions = {part.features.shape[1:] for part in parts}
     if len(dimensions) > 1:
         said = " and ".join(str(part.features.shape) for part in parts)
@@ -54,12 +54,17 @@ def assemble(
     return Features(features, pids=pids, cameras=cameras, modalities=modalities, extras=extras), notes
 
 
-def require_names_of(protocols: Sequence[Protocol], where: str) -> None:
-    """`UsageError` where a protocol draws images by their names, of which ``where`` has none: no label helps then."""
+def require_names_of(protocols: Sequence[Protocol], where: str, sides: Sequence[str] = ()) -> None:
+    """`UsageError` where a protocol draws images by their names, of which ``where`` has none: no label helps then.
+
+    ``sides`` are those that its features come in.
+    """
     drawn = next((protocol for protocol in protocols if protocol.draws != ("none",)), None)
     if drawn is not None:
+        keys = " and ".join(f"{side}_paths" for side in sides)
+        how = f"in it as {keys}" if keys else "with --names FILE, one a line"
         raise UsageError(
-            f"{where}: names none of its images, and protocol {drawn.name} draws them by name; give the names.",
+            f"{where}: names none of its images, and protocol {drawn.name} draws them by name; give the names {how}.",
             recipe=make_right(),
         )
 

@@ -29,6 +29,7 @@ from vibench.scoring.foreign.recipes import make_right
 _IMAGE = re.compile(r".*\.(jpg|jpeg|png|bmp|tif|tiff|npy|pt)", re.IGNORECASE | re.DOTALL)
 _CITED = 12
 _BESIDE = "names file: "
+_NAME_THEM = "name them, one a line, with --names FILE, or "
 _PLAIN_PIDS = ("pids", "pid", "personids", "personid")
 """Names that say identity, whatever 'ids' and 'labels' beside them count."""
 _VISIBLE = {"visible", "vis", "rgb", "color", "colour", "v", "visible light", "vi"}
@@ -90,7 +91,10 @@ def recognise(named: Named, where: str, beside: Named | None = None) -> tuple[li
         raise _unknown(named, arrays, where, f"more than one array could be the features: {held}")
     if beside is not None:
         if len(sides) > 1:
-            raise UsageError(f"{where}: holds two sides, so that a file of names beside it cannot say which it is of.")
+            raise UsageError(
+                f"{where}: holds two sides, so that a file of names beside it cannot say which it is of; put the names "
+                f"into it, as {' and '.join(f'{side}_paths' for side in sides)}."
+            )
         taken = {_BESIDE + name: squeezed(array) for name, array in beside.arrays.items()}
         arrays |= taken
         for name in taken:
@@ -150,11 +154,13 @@ def _part(
         if chosen is not None:
             setattr(part, kind, fitting[chosen])
         used.update(fitting)
-    if part.names is None and part.pids is None:
-        said = [f"{one} {described(arrays[one])}" for one in (*texts, *fields.get(PIDS, ()))]
+    # Names of another number of images than there are rows: where labels would do, the file is wrong all the same.
+    others = [one for one in fields.get(NAMES, ()) if _are_names(arrays[one])]
+    if part.names is None and (part.pids is None or others):
+        said = [f"{one} {described(arrays[one])}" for one in others or (*texts, *fields.get(PIDS, ()))]
         short = f"{name} {described(arrays[name])} are the features, but {{}}"
         reason = f"{', '.join(said)} do not name its images" if said else "nothing here names its images"
-        raise _unknown(named, arrays, where, short.format(reason))
+        raise _unknown(named, arrays, where, short.format(reason), "" if said else _NAME_THEM)
     for one, array in arrays.items():
         if one not in used and side is None and array.ndim >= 2 and len(array) == rows and array.dtype.kind == "f":
             part.extras[one] = array
@@ -269,10 +275,10 @@ def described(array: np.ndarray) -> str:
     return f"({' x '.join(map(str, array.shape))} {'texts' if array.dtype.kind == 'U' else array.dtype})"
 
 
-def _unknown(named: Named, arrays: Mapping[str, np.ndarray], where: str, why: str) -> UsageError:
+def _unknown(named: Named, arrays: Mapping[str, np.ndarray], where: str, why: str, simpler: str = "") -> UsageError:
     held = [f"{name} {described(array)}" for name, array in arrays.items()]
     held += [f"{name} ({what})" for name, what in named.unread.items()]
     return UsageError(
-        f"{where}: {why}. It holds {cited(held, _CITED) or 'nothing'}; make a file that says what is what.",
+        f"{where}: {why}. It holds {cited(held, _CITED) or 'nothing'}; {simpler}make a file that says what is what.",
         recipe=make_right(),
     )
