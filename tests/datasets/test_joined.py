@@ -84,8 +84,18 @@ def test_what_a_member_lacks_is_said(joined: JoinedDataset, root: Path) -> None:
 def test_a_member_that_is_not_there_is_named(joined: JoinedDataset, root: Path) -> None:
     (root / "regdb-twin").unlink()
     for ask in (joined.index, joined.list_root, joined.version):
-        with pytest.raises(UsageError, match=r"holds no folder regdb-twin/; --root, or VIBENCH_DATA, is the folder"):
+        with pytest.raises(UsageError, match=r"holds no folder regdb-twin/; --root is the folder"):
             ask(root)
+
+
+def test_a_member_that_lies_deeper_is_named(joined: JoinedDataset, root: Path, regdb_twin: Path) -> None:
+    place = root / "regdb-twin"
+    place.unlink()
+    place.mkdir()
+    (place / "RegDB").symlink_to(regdb_twin)
+    # No --root leads to it and to the other data set.
+    with pytest.raises(UsageError, match=r"but .*/RegDB does; put that folder, or a link to it, in the place of"):
+        joined.list_root(root)
 
 
 def test_names_have_one_order() -> None:

@@ -31,6 +31,8 @@ def test_names_and_trials() -> None:
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"unknown data set 'sysu-mm1' \(did you mean 'sysu-mm01'"):
         get_dataset("sysu-mm1")
+    with pytest.raises(UsageError, match="'vibench train METHOD --dataset sysu-mm01 --dataset regdb' trains on them"):
+        get_dataset("sysu-mm01+regdb")
 
 
 def test_listing_imports_nothing_heavy() -> None:

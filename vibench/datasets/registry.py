@@ -193,7 +193,12 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def get_dataset(name: str) -> Dataset:
-    """The data set of that name; `UsageError` with a suggestion for an unknown one."""
+    """The data set of that name; `UsageError` with a suggestion for an unknown one, and for several in one name."""
+    if SEPARATOR in name:
+        each = " ".join(f"--dataset {part}" for part in name.split(SEPARATOR))
+        raise UsageError(
+            f"'{name}' is several data sets, and this takes one; 'vibench train METHOD {each}' trains on them all"
+        )
     try:
         return _DATASETS[name]
     except KeyError:
