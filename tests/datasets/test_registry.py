@@ -60,6 +60,10 @@ def test_version_tells_twins_apart(tmp_path: Path) -> None:
     (tmp_path / "truth" / "twin.json").write_text("{")
     with pytest.raises(UsageError, match=r"twin\.json does not tell .* vibench data twin"):
         get_dataset("sysu-mm01-twin").version(tmp_path)
+    for name, said in (("absent", "does not exist; pass .* --root"), (".", "but .*/data does; pass --root .*/data")):
+        (tmp_path / "data" / "cam1").mkdir(parents=True, exist_ok=True)
+        with pytest.raises(UsageError, match=said):
+            get_dataset("sysu-mm01-twin").version(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus"])

@@ -158,6 +158,10 @@ class Dataset:
             version = ""
         # It becomes part of records and of names of files.
         if not re.fullmatch(r"[a-z]+-s[0-9]{1,20}-r[0-9]{1,9}(-[a-z]+(-[a-z]+)?[1-3])?", version):
+            from vibench.datasets.listing import require_root
+
+            # Most often the root is another folder than was meant.
+            require_root(root, self.title, self.image_folders)
             raise UsageError(
                 f"{file} does not tell scale, seed and renderer of the twin; make {self.name} with vibench data twin"
             )
