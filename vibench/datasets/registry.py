@@ -76,6 +76,11 @@ class Dataset:
         frames: set[str] = self._layout().training_frames(Path(root))
         return frames
 
+    def listed_frames(self, root: Path, split: str) -> int:
+        """How many frames all tracklets of ``train`` or ``test`` have together; errors as `tracklets`."""
+        frames: int = self._layout().listed_frames(Path(root), split)
+        return frames
+
     def everybody(self, root: Path) -> list[tuple[int, int]]:
         """(pid, camera) of whom the lists of a data set of video name, once or more often; errors as `tracklets`."""
         pairs: list[tuple[int, int]] = self._layout().everybody(Path(root))
