@@ -37,6 +37,17 @@ def test_methods_asked_the_same_are_compared_best_first(tmp_path: Path) -> None:
     assert found["thumbnails"] == {}
 
 
+def test_methods_of_one_name_stand_apart(tmp_path: Path) -> None:
+    records = [make_record("mine", 0.4, source="features"), make_record("mine", 0.6, source="features")]
+    for record, shift in zip(records, (0, 4), strict=True):
+        write_record(tmp_path, record, [make_per_query(seed + shift) for seed in range(2)])
+    outcomes, _ = read_outcomes(find_records(tmp_path)[0], tmp_path / "page.html")
+    (board,) = build_boards(records, [])
+    found, _ = duel(board_lines(board, outcomes), board, None)
+    assert found is not None and found["names"] == [f"mine [{record.id}]" for record in records[::-1]]
+    assert found["ap"][0] != found["ap"][1]
+
+
 def test_one_method_and_methods_asked_otherwise_are_no_duel(tmp_path: Path) -> None:
     board, lines = lines_of(tmp_path / "one", make_record("agw"))
     assert duel(lines, board, None) == (None, "")
