@@ -21,7 +21,7 @@ from vibench.leaderboard.cells import board_title, row_name, score_text, variant
 from vibench.leaderboard.cost import CostKind, cost_kinds, cost_of, cost_tables
 from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import LEAKING, NOT_LEARNT, Row
-from vibench.protocols import load_protocol, protocol_names
+from vibench.protocols import Side, load_protocol, protocol_names
 from vibench.report.outcomes import Outcome
 from vibench.training.folder import RunFolder
 from vibench.training.log import read_log
@@ -249,13 +249,14 @@ def cmc_frame(lines: Sequence[Line]) -> pd.DataFrame:
 def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
     """Scores by query camera and by pairs of cameras for `cameras_chart`; kinds of a single column are left out."""
     rows: list[dict[str, Any]] = []
+    query = load_protocol(board.protocol).query if board.protocol in protocol_names() else None
     for line in measured_lines(lines):
         for place, kind in enumerate(("cameras", "pairs")):
             found = [getattr(outcome, kind) for outcome in line.outcomes]
             # A mean over seeds only where every seed has valid queries there.
             for key in sorted(set.intersection(*(set(scores) for scores in found))):
                 r1, mean_ap = np.mean([scores[key] for scores in found], axis=0)
-                label = _camera_name(key, board.protocol) if kind == "cameras" else f"{key[0]} → {key[1]}"
+                label = _camera_name(key, query) if kind == "cameras" else f"{key[0]} → {key[1]}"
                 rows.append(
                     {**line.mark, "camera": label, "place": (place, key), "r1": float(r1), "map": float(mean_ap)}
                 )
@@ -268,13 +269,9 @@ def cameras_frame(lines: Sequence[Line], board: Board) -> pd.DataFrame:
     return frame.assign(place=frame["place"].map(order))
 
 
-def _camera_name(camera: int, protocol: str) -> str:
+def _camera_name(camera: int, query: Side | None) -> str:
     """``camera 3``, and its modality where the protocol knows the camera among the queries'."""
-    if protocol in protocol_names():
-        query = load_protocol(protocol).query
-        if camera in query.cameras:
-            return f"camera {camera}, {query.modality}"
-    return f"camera {camera}"
+    return f"camera {camera}" + (f", {query.modality}" if query is not None and camera in query.cameras else "")
 
 
 def trials_frame(lines: Sequence[Line]) -> pd.DataFrame:
