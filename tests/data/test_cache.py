@@ -290,7 +290,7 @@ def test_a_broken_image_is_named(root: Path, folder: Path) -> None:
 def test_want_of_room_is_one_sentence(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(cache_build.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(VibenchError, match=r"needs 0\.0 GB more, but only 0\.0 GB are free; make room"):
+    with pytest.raises(VibenchError, match=r"needs 0\.\d MB more, but only 0\.0 MB are free; make room"):
         opened(root)
 
 
