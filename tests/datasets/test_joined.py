@@ -12,6 +12,7 @@ from vibench.datasets.joined import (
     CAMERAS,
     IDENTITIES,
     JoinedDataset,
+    first_test,
     joined_name,
     trained_identities,
     training_dataset,
@@ -109,6 +110,11 @@ def test_names_have_one_order() -> None:
         training_dataset("sysu-mm01+regdb-twin")
     with pytest.raises(UsageError, match=r"unknown data set 'regbd'.*did you mean"):
         training_dataset("sysu-mm01+regbd")
+
+
+def test_several_models_are_tested_where_there_are_splits_first() -> None:
+    assert first_test(NAME).name == "sysu-mm01-twin" and first_test(NAME, 10).name == "regdb-twin"
+    assert first_test("llcm", 10).name == first_test("llcm+hitsz-vcm", 2).name == "llcm"
 
 
 def test_they_lie_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tens
             raise TrainingInterrupted(f"{stopped}, or with all trials: vibench train --resume {folder}") from None
         if world.leads:
             _show(run)
-    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}", soft_wrap=True, markup=False)
+    out.print(f"next: vibench eval {folder} {_next_test(runs)}", soft_wrap=True, markup=False)
 
 
 def _specifications(
@@ -255,13 +255,13 @@ def _refuse_run_options(context: typer.Context) -> None:
             )
 
 
-def _next_test(run: RunFolder) -> str:
-    from vibench.datasets.joined import parts_of, training_dataset
+def _next_test(runs: tuple[RunFolder, ...]) -> str:
+    from vibench.datasets.joined import first_test
     from vibench.protocols import HEADLINE_PROTOCOLS
 
-    trained = training_dataset(run.description().dataset)
-    first, _ = parts_of(trained, run.path)[0]
-    where = "" if first == trained else f"--dataset {first.name} "
+    trained = runs[0].description().dataset
+    first = first_test(trained, len(runs))
+    where = "" if first.name == trained else f"--dataset {first.name} "
     return f"{where}--protocol {HEADLINE_PROTOCOLS[first.layout]}"
 
 

@@ -55,6 +55,15 @@ def training_dataset(name: str) -> Dataset:
     )
 
 
+def first_test(name: str, models: int = 1) -> Dataset:
+    """Of the data sets that were trained on under a name, the one to test first.
+
+    Several ``models``, one per train/test split, can be tested together only where there are splits.
+    """
+    parts = [part for part, _ in parts_of(training_dataset(name), Path())]
+    return max(parts, key=lambda part: part.trials) if models > 1 else parts[0]
+
+
 def parts_of(dataset: Dataset, root: Path) -> list[tuple[Dataset, Path]]:
     """Every data set in ``dataset`` with its own root: itself, where it is not several."""
     if not isinstance(dataset, JoinedDataset):
