@@ -87,9 +87,10 @@ def _thumbnails(
     if not queries.same(images.pids[rows], images.cameras[rows]):
         raise UsageError(f"the images in {root} are not the queries of the records")
     assert images.paths is not None
-    found = {}
+    found, files = {}, dataset.files(root)
     for query in sorted(wanted):
-        with Image.open(root / str(images.paths[rows[query]])) as image:
+        name = str(images.paths[rows[query]])
+        with Image.open(root / files.get(name, name)) as image:
             small = image.convert("RGB")
             small.thumbnail((_HEIGHT, _HEIGHT))
             content = io.BytesIO()
