@@ -178,6 +178,14 @@ def test_a_frame_of_two_tracklets_stays_the_name_of_the_one_that_begins_with_it(
     assert tests[0] == tests[1]
 
 
+def test_a_shortened_tracklet_leaves_frames_behind(hitsz_root: Path) -> None:
+    change(hitsz_root, "info/track_test_info.txt", "1 75 105 0009 3", "1 75 90 0009 3")
+    (problem,) = check_names(DATASET, hitsz_root).problems
+    assert problem.path == "info/track_test_info.txt" and problem.warning
+    said = "gives 15 of the 105 frames of info/test_name.txt to no tracklet (Test/0009/ir/D3/685.jpg and 14 more)"
+    assert problem.detail == said
+
+
 def test_a_list_in_capitals_is_named_too(hitsz_root: Path) -> None:
     change(hitsz_root, "info/train_name.txt", "0001M", "nobody")
     (hitsz_root / "info/train_name.txt").rename(hitsz_root / "info/TRAIN_NAME.TXT")

@@ -18,7 +18,7 @@ from vibench.datasets.hitsz_vcm import (
 from vibench.datasets.listing import Sample
 from vibench.datasets.report import Count, Problem
 from vibench.datasets.sysu_mm01 import read_skeleton
-from vibench.errors import UsageError
+from vibench.errors import UsageError, cited
 from vibench.modality import INFRARED, VISIBLE
 
 TRAINING_IDENTITIES = 500
@@ -47,7 +47,7 @@ def check(root: Path, samples: Sequence[Sample], synthetic: bool) -> tuple[list[
         file = named[min(named)] if named else "info"
         return _image_counts(root, samples, synthetic), [Problem("list", file, str(error))]
     problems = [Problem("list", file, sentence) for file, sentence in contradictions(lists)]
-    problems += frame_problems(lists, samples)
+    problems += [*loose_frames(lists), *frame_problems(lists, samples)]
     found = truth_counts(root, lists) if synthetic else list_counts(lists)
     return _image_counts(root, samples, synthetic) + found, problems
 
@@ -63,6 +63,20 @@ def frame_problems(lists: Lists, samples: Sequence[Sample]) -> list[Problem]:
             for path in sorted(found - listed)
         ),
     ]
+
+
+def loose_frames(lists: Lists) -> list[Problem]:
+    """Listed frames that are of no tracklet: as a shortened list leaves them, and perhaps the data set's authors."""
+    problems = []
+    for split, frames in lists.frames.items():
+        held = {frame for row in lists.tracklets[split] for frame in row.frames}
+        loose = [frame for frame in frames if frame not in held]
+        if loose:
+            said = (
+                f"gives {len(loose)} of the {len(frames)} frames of {NAMES[split]} to no tracklet ({cited(loose, 1)})"
+            )
+            problems.append(Problem("list", TRACKLETS[split], said, warning=True))
+    return problems
 
 
 def truth_counts(root: Path, lists: Lists) -> list[Count]:
