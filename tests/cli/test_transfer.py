@@ -43,6 +43,19 @@ def test_several_to_train_on_and_one_to_test_on(vibench: Run, data: Path, tmp_pa
     assert "tiny-s0-r2 split 1 → sysu-mm01-twin tiny-s0-r1 (synthetic data)" in page.read_text().replace("\n", " ")
 
 
+def test_what_is_next_of_a_model_per_split_works(vibench: Run, data: Path) -> None:
+    asked = ("--dataset", "regdb-twin", "--dataset", "sysu-mm01-twin", "--trial", "all")
+    begun = vibench("train", "baseline", *asked, *QUICK, "--out", "run")
+    told = vibench("doctor", "run")
+    for text in (begun.stdout, told.stdout):
+        for line in (line for line in text.splitlines() if line.startswith("next: vibench ")):
+            done = vibench(*line.removeprefix("next: vibench ").split())
+            assert done.returncode == 0, done.stderr
+    assert told.stdout.count("next: vibench ") == 2
+    unsaid = vibench("eval", "run", "--protocol", "regdb-v2t")
+    assert unsaid.returncode == 2 and "--dataset regdb-twin" in unsaid.stderr
+
+
 def test_what_cannot_be_is_refused_before_anything_is_written(vibench: Run, data: Path, tmp_path: Path) -> None:
     twice = vibench("train", "baseline", "--dataset", "llcm", "--dataset", "llcm")
     assert twice.returncode == 2 and "name each data set once" in twice.stderr

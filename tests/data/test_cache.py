@@ -141,7 +141,9 @@ def flip_byte(file: Path, position: int) -> None:
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "touch", "header", "index", "json", "no images", "no index"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flip", "touch", "header", "index", "json", "equal", "colours", "no images", "no index"]
+)
 def test_damage_is_noticed_and_repaired(root: Path, folder: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without a lucky draw among the sampled checksums.
     monkeypatch.setattr("vibench.data.cache._SAMPLED_CHUNKS", 0)
@@ -160,6 +162,8 @@ def test_damage_is_noticed_and_repaired(root: Path, folder: Path, damage: str, m
         flip_byte(index, 60)
     elif damage == "json":
         marker.write_text(marker.read_text()[:-20])
+    elif damage in ("equal", "colours"):
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), damage: [5]}))
     elif damage == "no images":
         images.unlink()
     else:
@@ -286,7 +290,7 @@ def test_a_broken_image_is_named(root: Path, folder: Path) -> None:
 def test_want_of_room_is_one_sentence(root: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(root)
     monkeypatch.setattr(cache_build.shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    with pytest.raises(VibenchError, match=r"needs 0\.0 GB more, but only 0\.0 GB are free; make room"):
+    with pytest.raises(VibenchError, match=r"needs 0\.\d MB more, but only 0\.0 MB are free; make room"):
         opened(root)
 
 

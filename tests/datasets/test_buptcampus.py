@@ -151,9 +151,11 @@ def test_the_check_finds_what_is_missing(bupt_root: Path) -> None:
     for at in (2, 1):
         (bupt_root / f"DATA/5/RGB/CQ1/5_RGB_CQ1_1_{at}.jpg").unlink()
     (bupt_root / "DATA/5/RGB/CQ1/5_RGB_CQ1_1_4.jpg").write_bytes(b"no image")
+    (bupt_root / "DATA/5/IR/CQ1/5_IR_CQ1_1_0.jpg").write_bytes(b"")
     report = check_dataset(DATASET, bupt_root, workers=1)
     assert {(problem.kind, problem.path) for problem in report.problems} == {
         ("missing", "DATA/5/RGB/CQ1/5_RGB_CQ1_1_2.jpg"),
         ("missing", "DATA/5/RGB/CQ1/5_RGB_CQ1_1_1.jpg"),
-        ("unreadable", "query/5/RGB/CQ1/5_RGB_CQ1_1_4.jpg"),
+        ("unreadable", "DATA/5/RGB/CQ1/5_RGB_CQ1_1_4.jpg"),
+        ("truncated", "DATA/5/IR/CQ1/5_IR_CQ1_1_0.jpg"),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -176,6 +178,26 @@ def test_a_frame_of_two_tracklets_stays_the_name_of_the_one_that_begins_with_it(
     assert tests[0] == tests[1]
 
 
+def test_a_shortened_tracklet_leaves_frames_behind(hitsz_root: Path) -> None:
+    change(hitsz_root, "info/track_test_info.txt", "1 75 105 0009 3", "1 75 90 0009 3")
+    (problem,) = check_names(DATASET, hitsz_root).problems
+    assert problem.path == "info/track_test_info.txt" and problem.warning
+    said = "gives 15 of the 105 frames of info/test_name.txt to no tracklet (Test/0009/ir/D3/685.jpg and 14 more)"
+    assert problem.detail == said
+
+
+def test_a_list_in_capitals_is_named_too(hitsz_root: Path) -> None:
+    change(hitsz_root, "info/train_name.txt", "0001M", "nobody")
+    (hitsz_root / "info/train_name.txt").rename(hitsz_root / "info/TRAIN_NAME.TXT")
+    assert [problem.path for problem in check_names(DATASET, hitsz_root).problems] == ["info/train_name.txt"]
+    (hitsz_root / "info").rename(hitsz_root / "INFO")
+    if (hitsz_root / "Info").exists():
+        pytest.skip("this file system does not tell cases apart")
+    (hitsz_root / "Info").mkdir()
+    (problem,) = check_names(DATASET, hitsz_root).problems
+    assert problem.path == "info" and "keep the right one" in problem.detail
+
+
 def test_an_identity_on_both_sides_is_refused(hitsz_root: Path) -> None:
     for file in (hitsz_root / "info").glob("t*_test_info.txt"):
         file.write_text(file.read_text().replace(" 0007 ", " 0001 "))
@@ -234,6 +256,7 @@ def test_the_check_counts_tracklets_and_decodes_every_frame(hitsz_root: Path) ->
     assert found["test visible tracklets of at least 12 frames"] == (5_099, 3)
     # Nothing is verified, and the lists are sound: other counts are no proof that anything is missing.
     assert report.complete and not report.problems
+    assert report.verdict == "complete by its own lists, but 10 of 10 counts are not those reported elsewhere"
     (hitsz_root / "Test/0009/ir/D3/610.jpg").write_bytes(b"no image")
     (hitsz_root / "Train/0002/ir/D2/9.jpg").write_bytes((hitsz_root / "Train/0002/ir/D2/505.jpg").read_bytes())
     report = check_dataset(DATASET, hitsz_root, workers=1)
@@ -254,3 +277,23 @@ def test_a_twin_is_no_copy_of_the_real_data(hitsz_root: Path) -> None:
     report = check_names(DATASET, hitsz_root)
     assert not report.complete
     assert [problem.path for problem in report.problems if not problem.warning] == ["truth/twin.json"]
+
+
+@pytest.mark.parametrize(("layout", "lists"), [("hitsz-vcm", "info/track_*_info.txt"), ("buptcampus", "t*.txt")])
+def test_a_twin_s_shortened_lists_are_told_from_its_truth(
+    layout: str, lists: str, hitsz_twin: Path, bupt_twin: Path, tmp_path: Path
+) -> None:
+    dataset = get_dataset(f"{layout}-twin")
+    root = shutil.copytree(hitsz_twin if dataset.layout == "hitsz-vcm" else bupt_twin, tmp_path / "twin")
+    whole = dataset.index(root)
+    assert not training_differences(dataset, root, whole) and not testing.test_differences(dataset, root, whole)
+    for file in [*root.glob(lists), *root.glob("gallery.txt")]:
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
+    queries = root / "info/query_IDX.txt"
+    if queries.exists():
+        count = len((root / "info/track_test_info.txt").read_text().splitlines())
+        queries.write_text(" ".join(word for word in queries.read_text().split() if int(word) <= count))
+    short = dataset.index(root)
+    for differences in (training_differences, testing.test_differences):
+        assert re.fullmatch(r"has lists of \d+ frames in place of \d+", differences(dataset, root, short))
+    assert not check_names(dataset, root).complete

@@ -12,6 +12,7 @@ from vibench.datasets.joined import (
     CAMERAS,
     IDENTITIES,
     JoinedDataset,
+    first_test,
     joined_name,
     trained_identities,
     training_dataset,
@@ -84,8 +85,18 @@ def test_what_a_member_lacks_is_said(joined: JoinedDataset, root: Path) -> None:
 def test_a_member_that_is_not_there_is_named(joined: JoinedDataset, root: Path) -> None:
     (root / "regdb-twin").unlink()
     for ask in (joined.index, joined.list_root, joined.version):
-        with pytest.raises(UsageError, match=r"holds no folder regdb-twin/; --root, or VIBENCH_DATA, is the folder"):
+        with pytest.raises(UsageError, match=r"holds no folder regdb-twin/; --root is the folder"):
             ask(root)
+
+
+def test_a_member_that_lies_deeper_is_named(joined: JoinedDataset, root: Path, regdb_twin: Path) -> None:
+    place = root / "regdb-twin"
+    place.unlink()
+    place.mkdir()
+    (place / "RegDB").symlink_to(regdb_twin)
+    # No --root leads to it and to the other data set.
+    with pytest.raises(UsageError, match=r"but .*/RegDB does; put that folder, or a link to it, in the place of"):
+        joined.list_root(root)
 
 
 def test_names_have_one_order() -> None:
@@ -99,6 +110,11 @@ def test_names_have_one_order() -> None:
         training_dataset("sysu-mm01+regdb-twin")
     with pytest.raises(UsageError, match=r"unknown data set 'regbd'.*did you mean"):
         training_dataset("sysu-mm01+regbd")
+
+
+def test_several_models_are_tested_where_there_are_splits_first() -> None:
+    assert first_test(NAME).name == "sysu-mm01-twin" and first_test(NAME, 10).name == "regdb-twin"
+    assert first_test("llcm", 10).name == first_test("llcm+hitsz-vcm", 2).name == "llcm"
 
 
 def test_they_lie_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

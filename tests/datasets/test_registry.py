@@ -31,6 +31,8 @@ def test_names_and_trials() -> None:
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"unknown data set 'sysu-mm1' \(did you mean 'sysu-mm01'"):
         get_dataset("sysu-mm1")
+    with pytest.raises(UsageError, match="'vibench train METHOD --dataset sysu-mm01 --dataset regdb' trains on them"):
+        get_dataset("sysu-mm01+regdb")
 
 
 def test_listing_imports_nothing_heavy() -> None:
@@ -62,6 +64,10 @@ def test_version_tells_twins_apart(tmp_path: Path) -> None:
         get_dataset("sysu-mm01-twin").version(tmp_path / "gone")
     with pytest.raises(UsageError, match=r"gone of SYSU-MM01 twin does not exist; .* that holds sysu-mm01-twin/"):
         get_dataset("sysu-mm01-twin").index(tmp_path / "gone")
+    for name, said in (("absent", "does not exist; pass .* --root"), (".", "but .*/data does; pass --root .*/data")):
+        (tmp_path / "data" / "cam1").mkdir(parents=True, exist_ok=True)
+        with pytest.raises(UsageError, match=said):
+            get_dataset("sysu-mm01-twin").version(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["sysu-mm01", "regdb", "llcm", "hitsz-vcm", "buptcampus"])

@@ -46,6 +46,18 @@ def test_a_row_of_zeros_has_cosine_zero() -> None:
     assert scores(rows, rows, "cosine").tolist() == [[0.0, 0.0], [0.0, 1.0]]
 
 
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize(("asked", "answers"), [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0), (1.0, 1.0)])
+def test_the_quick_scores_of_rows_of_zeros_keep_to_their_error(distance: str, asked: float, answers: float) -> None:
+    query, gallery = asked * example(4, 300), answers * example(9, 300, seed=1)
+    sides = (Rows(side.astype(np.float32), np.arange(len(side))) for side in (query, gallery))
+    comparison, whole = Comparison(*sides, distance), slice(0, 4)
+    block = comparison.block(whole, slice(0, 9))
+    quick = block.values * block.weights + block.offsets
+    exact = comparison.scores(whole) * block.slope + block.shift
+    assert bool(((quick - exact).abs() <= block.error).all())
+
+
 def test_integer_ties_are_exact() -> None:
     """Scaled by powers of two, and of small integers: equal in cosine to the last bit."""
     gallery = np.array([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0], [0.5, 1.0, 0.0], [-2.0, 1.0, 0.0]])

@@ -58,6 +58,10 @@ def test_corrupted_images_have_boards_of_their_own_behind_the_clean_one() -> Non
         "sysu-all-mixed-2-visible-seeded-tiny-s0-r1",
     ]
     assert [board.corruption for board in boards] == [asked[0], asked[3], asked[1], asked[2]]
+    # Whoever wrote records of other rules under one fingerprint: no board takes the place of another.
+    (rain,) = parse_corruptions("rain")
+    alike = [make_record("a", corruption=replace(rain, version=version)) for version in (1, 99)]
+    assert len({board.name for board in build_boards(alike, [])}) == 2
     assert "corrupted (mixed:1, visible images)" in board_title(boards[2])
     text = to_markdown(boards[2])
     assert "Every visible test image was corrupted: one of twenty types, severity 1, drawn by its name." in text

@@ -47,6 +47,13 @@ def test_misfits_are_named(state, network, tmp_path):
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 7])
+def test_numbers_that_are_no_weights_are_named(state, network, tmp_path, value):
+    torch.save({**state, "bn1.weight": torch.full((64,), value)}, tmp_path / "f.pth")
+    with pytest.raises(UsageError, match=r"it has NaN, infinite, whole or complex numbers in bn1\.weight\."):
+        load_pretrained(network, "resnet18", tmp_path / "f.pth")
+
+
 def test_many_missing_names_are_counted(network, tmp_path):
     torch.save({"fc.weight": torch.zeros(1)}, tmp_path / "f.pth")
     with pytest.raises(UsageError, match=r"lacks conv1.weight, .* and \d+ more"):

@@ -216,6 +216,9 @@ def test_starting_weights_have_their_positions_resized(tmp_path):
         ({"blocks.0.gamma": torch.zeros(2)}, "has the unknown blocks.0.gamma"),
         ({"norm.bias": torch.zeros(3)}, "has another shape of encoder.ln.bias"),
         ({"pos_embed": torch.zeros(1, 12, 64)}, "has another shape of encoder.pos_embedding"),
+        ({"pos_embed": torch.ones(1, 17, 64, dtype=torch.int64)}, "whole or complex numbers in encoder.pos_embedding"),
+        ({"pos_embed": torch.ones(1, 17, 64) * 1j}, "whole or complex numbers in encoder.pos_embedding"),
+        ({"class_token": torch.zeros(1, 1, 64)}, "holds class_token under two names"),
     ],
 )
 def test_misfits_are_named(change, sentence, tmp_path):

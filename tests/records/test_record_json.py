@@ -19,7 +19,7 @@ from vibench.runtime.memory import PeakMemory
 
 TEXT = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S")), min_size=1, max_size=20)
 SIZE = st.none() | st.integers(0, 2**50)
-SECONDS = st.none() | st.floats(0, 1e9)
+SECONDS = st.none() | st.just(0.0) | st.floats(1e-30, 1e30)
 
 
 @given(
@@ -100,6 +100,8 @@ def _broken(path: str, value: Any) -> str:
         ("run.seed", 1.5, "'seed'"),
         ("run.train_seconds", -1.0, "'train_seconds'"),
         ("run.train_seconds", 10**400, "range"),
+        ("run.train_seconds", 1.7e308, "'train_seconds' must be 0 or a number from 1e-30 to 1e30"),
+        ("profile.extraction_images_per_second", 5e-324, "must be 0 or a number from 1e-30 to 1e30"),
         ("profile.training_memory.resident", -5, "resident"),
         ("profile.colour", 1, "colour"),
         ("environment", "linux", "'environment'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def test_methods_asked_the_same_are_compared_best_first(tmp_path: Path) -> None:
     expected = np.round(1000 * (trials[0].ap + trials[1].ap) / 2)
     assert found["ap"][0] == found["ap"][1] == [*expected[:3], None]
     assert found["thumbnails"] == {}
+
+
+def test_methods_of_one_name_stand_apart(tmp_path: Path) -> None:
+    records = [make_record("mine", 0.4, source="features"), make_record("mine", 0.6, source="features")]
+    for record, shift in zip(records, (0, 4), strict=True):
+        write_record(tmp_path, record, [make_per_query(seed + shift) for seed in range(2)])
+    outcomes, _ = read_outcomes(find_records(tmp_path)[0], tmp_path / "page.html")
+    (board,) = build_boards(records, [])
+    found, _ = duel(board_lines(board, outcomes), board, None)
+    assert found is not None and found["names"] == [f"mine [{record.id}]" for record in records[::-1]]
+    assert found["ap"][0] != found["ap"][1]
 
 
 def test_one_method_and_methods_asked_otherwise_are_no_duel(tmp_path: Path) -> None:
@@ -86,6 +98,20 @@ def test_thumbnails_are_the_queries_that_differ_most(asked: tuple[Path, Images, 
         with Image.open(io.BytesIO(base64.b64decode(content))) as small:
             assert kind == "data:image/jpeg" and small.size == whole.size
             assert np.abs(np.asarray(small, np.float64) - np.asarray(whole.convert("RGB"), np.float64)).mean() < 8
+
+
+def test_thumbnails_of_files_that_are_spelled_otherwise(
+    asked: tuple[Path, Images, np.ndarray], sysu_twin: Path, tmp_path: Path
+) -> None:
+    folder, _, _ = asked
+    root = shutil.copytree(sysu_twin, tmp_path / "images" / "sysu-mm01-twin")
+    for camera in ("cam3", "cam6"):
+        (root / camera).rename(root / camera.upper())
+    records, _ = find_records(folder)
+    outcomes, _ = read_outcomes(records, folder / "page.html")
+    (board,) = build_boards(records.values(), [])
+    result, problem = duel(board_lines(board, outcomes), board, root.parent)
+    assert result is not None and not problem and result["thumbnails"]
 
 
 def test_other_images_are_no_thumbnails_and_it_says_why(asked: tuple[Path, Images, np.ndarray], tmp_path: Path) -> None:

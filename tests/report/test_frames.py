@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import altair as alt
@@ -245,6 +246,38 @@ def test_ids_are_fit_for_files_and_none_is_given_twice() -> None:
     found = identities(["AGW", "agw", "<b>", "...", "b", ""])
     assert found[:2] == ["agw", "agw-1x"] and found[2:4] == ["b", "nameless"]
     assert len(set(found)) == 6 and all(re.fullmatch(r"[a-z0-9-]+", one) for one in found)
+    assert identities(["A", "A-2X", "a"]) == ["a", "a-2x", "a-3x"]
+    long = identities(["m" * 300, "m" * 301])
+    assert len(set(long)) == 2 and all(len(one) < 160 for one in long)
+
+
+def test_rows_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    runs = [RunInfo(id=text, seed=0, recipe_sha256=text * 32, epochs=9) for text in ("aa", "bb")]
+    records = [make_record("agw", 0.5 + 0.1 * at, run=run) for at, run in enumerate(runs)]
+    board, lines = lines_of(tmp_path, *records, make_record("ddag", 0.3))
+    names = [f"agw [{records[1].id}]", f"agw [{records[0].id}]", "ddag"]
+    assert [line.name for line in measured_lines(lines)] == names
+    for frame in (cmc_frame(lines), cameras_frame(lines)):
+        assert list(dict.fromkeys(frame["name"])) == names
+    # Ids differ from board to board: over all of them, a method is its best row.
+    assert scores_frame(lines)["name"].tolist() == ["agw", "ddag"]
+    (one,) = ablation_boards([board], {})
+    assert sorted(ablation_frame(one)["variant"]) == sorted(names[:2])
+
+
+def test_curves_of_one_name_or_of_other_rules_are_told_apart(tmp_path: Path) -> None:
+    mixed = parse_corruptions("mixed:1-2")
+    older = [replace(one, version=99) for one in mixed]
+    records = [
+        replace(record, fingerprint=sha256_text(f"{one}"), run=replace(record.run, recipe_sha256=sha * 32))
+        for r1, sha, corruptions in ((0.5, "aa", mixed), (0.4, "bb", mixed), (0.3, "aa", older))
+        for one in corruptions
+        for record in [corrupted("agw", r1, one, sha)]
+    ]
+    frame = severity_frame(all_lines(tmp_path, *records))
+    curves = [part["r1"].round(1).tolist() for _, part in frame.groupby("name", sort=False)]
+    assert curves == [[50.5, 50.5], [40.5, 40.5], [30.5, 30.5]]
+    assert frame["name"].tolist()[::2] == [f"agw [{record.id}]" for record in records[::2]]
 
 
 def corrupted(method: str, r1: float, corruption: Corruption | None, checkpoint: str = "aa") -> Record:

@@ -103,5 +103,15 @@ def test_a_vision_transformer_of_nobody(tmp_path):
     assert "its names are those of a vision transformer, and of no method here" in said
 
 
+def test_another_size_is_advised_where_positions_do_not_fit(tmp_path):
+    state = official_state("pmt")
+    advice = "give its own with --set input.height=H"
+    smaller = {**state, "base.pos_embed": torch.ones(1).expand(1, 12, 768)}
+    assert advice in refusal("pmt", smaller, tmp_path)
+    del state["bottleneck.weight"]
+    said = refusal("pmt", state, tmp_path)
+    assert advice not in said and "missing: bottleneck.weight" in said
+
+
 def test_nothing_is_guessed_of_a_file_that_is_nobodys(tmp_path):
     assert "choose its method, --variant" in refusal("toy", {"a.weight": torch.zeros(3)}, tmp_path)

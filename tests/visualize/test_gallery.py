@@ -20,6 +20,7 @@ from vibench.errors import UsageError, VibenchWarning
 from vibench.files.npz import read_npz
 from vibench.pictures.figure import BLUE, GREY, VERMILION
 from vibench.protocols import load_protocol
+from vibench.scoring.trained import models_of_run
 from vibench.visualize.gallery import Gallery, visualize
 from vibench.visualize.pictured_run import PicturedRun, find_model, picture_run
 from vibench.visualize.queries import select_queries
@@ -188,6 +189,14 @@ def test_corrupted_images_are_shown_as_they_were_evaluated(run: PicturedRun, sys
         shown[str(found.images.modalities[row])][np.array_equal(found.pixels(row), run.pixels(row))] = True
     assert shown == {"visible": [True, False], "infrared": [False, True]}
     assert not np.array_equal(found.features.features, run.features.features)
+
+
+def test_the_title_names_the_data_set_of_the_test(sysu_run: Path, regdb_twin: Path, run: PicturedRun) -> None:
+    (model, *_) = models_of_run(sysu_run, regdb_twin, dataset="regdb-twin")
+    found = picture_run(model, load_protocol("regdb-v2t"), PictureRequest(), device="cpu", amp="off")
+    label = run.title.partition(" on ")[0]
+    assert found.title == f"{label} trained on sysu-mm01-twin, on regdb-twin, regdb-v2t, trial 1"
+    assert run.title == f"{label} on sysu-mm01-twin, sysu-all, trial 0"
 
 
 def test_the_cmc_figure_shows_the_evaluation(run: PicturedRun) -> None:

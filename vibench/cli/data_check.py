@@ -26,7 +26,7 @@ def check(
     """Prove a copy of a data set complete, or name what is missing, surplus, truncated or unreadable.
 
     Compares every published count, checks the id and idx files and decodes every image. Exits with 0 when the copy
-    is complete, 1 when it is not, 2 when there is no copy to check.
+    is complete as far as verified counts and its own lists tell, 1 when it is not, 2 when there is no copy to check.
 
     Example: vibench data check --dataset sysu-mm01 --root ~/SYSU-MM01 --json report.json
     """
@@ -76,4 +76,5 @@ def _show(report: CheckReport) -> None:
     for kind in dict.fromkeys(problem.kind for problem in hidden):
         paths = [problem.path for problem in hidden if problem.kind == kind]
         out.print(f"{len(paths)} {kind}: {escape(cited(paths, _CITED))}", soft_wrap=True)
-    out.print("[green]complete[/]" if report.complete else "[red]not complete[/]")
+    colour = "red" if not report.complete else "green" if report.verdict == "complete" else "yellow"
+    out.print(f"[{colour}]{report.verdict}[/]", soft_wrap=True)

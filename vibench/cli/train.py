@@ -197,7 +197,7 @@ def _train(runs: tuple[RunFolder, ...], world: World, *, root: Path | None, tens
         if world.leads:
             _show(run)
     moved = "" if root is None else f" --root {root}"
-    out.print(f"next: vibench eval {folder} {_next_test(runs[0])}{moved}", soft_wrap=True, markup=False)
+    out.print(f"next: vibench eval {folder} {_next_test(runs)}{moved}", soft_wrap=True, markup=False)
 
 
 def _specifications(
@@ -267,13 +267,13 @@ def _refuse_run_options(context: typer.Context) -> None:
             )
 
 
-def _next_test(run: RunFolder) -> str:
-    from vibench.datasets.joined import parts_of, training_dataset
+def _next_test(runs: tuple[RunFolder, ...]) -> str:
+    from vibench.datasets.joined import first_test
     from vibench.protocols import HEADLINE_PROTOCOLS
 
-    trained = training_dataset(run.description().dataset)
-    first, _ = parts_of(trained, run.path)[0]
-    where = "" if first == trained else f"--dataset {first.name} "
+    trained = runs[0].description().dataset
+    first = first_test(trained, len(runs))
+    where = "" if first.name == trained else f"--dataset {first.name} "
     return f"{where}--protocol {HEADLINE_PROTOCOLS[first.layout]}"
 
 

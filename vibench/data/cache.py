@@ -278,7 +278,7 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
         finished = parse_json(read_text(plan.marker))
         fingerprint, checksums = finished["fingerprint"], list(finished["crc32"])
         touched, index_sha256 = finished["images_mtime_ns"], finished["index_sha256"]
-        _ = finished["equal"], finished["colours"]
+        _ = tuple(map(tuple, finished["equal"])), [(*view, count) for *view, _, count in finished["colours"]]
     except FileNotFoundError:
         return "an earlier build was interrupted" if plan.journal.exists() else "no cache yet"
     except (OSError, ValueError, KeyError, TypeError):

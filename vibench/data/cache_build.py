@@ -254,7 +254,7 @@ def _require_room(plan: CachePlan) -> None:
     free = shutil.disk_usage(plan.folder).free
     if needed > free:
         raise VibenchError(
-            f"the image cache {plan.folder} needs {needed / 1e9:.1f} GB more, but only {free / 1e9:.1f} GB are free; "
+            f"the image cache {plan.folder} needs {needed / 1e6:,.1f} MB more, but only {free / 1e6:,.1f} MB are free; "
             "make room there, or set VIBENCH_CACHE to another folder"
         )
 

@@ -140,6 +140,13 @@ def training_frames(root: Path) -> set[str]:
     return {frame for one in read_lists(root)["train"] for frame in one.sampled}
 
 
+def listed_frames(root: Path, split: str) -> int:
+    """How many frames all tracklets of a split have together; errors as `read_lists`."""
+    lists = read_lists(root)
+    names = ("train",) if split == "train" else ("query", "gallery")
+    return sum(len(one.frames) for name in names for one in lists[name])
+
+
 def everybody(root: Path) -> list[tuple[int, int]]:
     """(pid, camera) of all listed tracklets; errors as `read_lists`."""
     return [(one.pid, one.camera) for rows in read_lists(root).values() for one in rows]

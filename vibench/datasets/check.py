@@ -64,7 +64,7 @@ def _checked_names(dataset: Dataset, root: Path) -> tuple[Listing, CheckReport]:
     counts, problems = _CHECKS[dataset.layout](root, listing.samples, dataset.synthetic)
     problems = [
         *(problem for problem in problems if problem.kind != "missing" or problem.path not in listing.empty),
-        *(Problem("truncated", image, "0 bytes") for image in listing.empty),
+        *(Problem("truncated", file, "0 bytes") for file in listing.empty.values()),
     ]
     problems += [
         Problem("ambiguous", image, f"{' and '.join(files)} are all this image; keep the right one of them")
@@ -109,6 +109,9 @@ def image_problems(
         said = finding.sentence + (": visible and infrared have changed places" if finding.exchanged else "")
         named = next(sample.path for sample, view in zip(whole, views, strict=True) if view == finding.views[0])
         problems.append(Problem("modality", named, said, warning=not finding.exchanged))
+    # Where a file lies is what helps to mend it.
+    located = dict(paths)
+    problems = [replace(problem, path=located[problem.path]) for problem in problems]
     return sorted(problems, key=lambda problem: problem.path)
 
 

@@ -18,7 +18,7 @@ from vibench.datasets.hitsz_vcm import (
 from vibench.datasets.listing import Sample
 from vibench.datasets.report import Count, Problem
 from vibench.datasets.sysu_mm01 import read_skeleton
-from vibench.errors import UsageError
+from vibench.errors import UsageError, cited
 from vibench.modality import INFRARED, VISIBLE
 
 TRAINING_IDENTITIES = 500
@@ -41,12 +41,15 @@ def check(root: Path, samples: Sequence[Sample], synthetic: bool) -> tuple[list[
     try:
         lists = read_lists(root)
     except UsageError as error:
-        places = {str(error).find(file.rpartition("/")[2]): file for file in _FILES}
-        file = places[min(place for place in places if place >= 0)]
+        # They may be spelled in another case, and where the folder is there twice, none is named.
+        said = str(error).casefold()
+        named = {place: file for file in _FILES if (place := said.find(file.rpartition("/")[2].casefold())) >= 0}
+        file = named[min(named)] if named else "info"
         return _image_counts(root, samples, synthetic), [Problem("list", file, str(error))]
     problems = [Problem("list", file, sentence) for file, sentence in contradictions(lists)]
-    problems += frame_problems(lists, samples)
-    return _image_counts(root, samples, synthetic) + ([] if synthetic else list_counts(lists)), problems
+    problems += [*loose_frames(lists), *frame_problems(lists, samples)]
+    found = truth_counts(root, lists) if synthetic else list_counts(lists)
+    return _image_counts(root, samples, synthetic) + found, problems
 
 
 def frame_problems(lists: Lists, samples: Sequence[Sample]) -> list[Problem]:
@@ -59,6 +62,30 @@ def frame_problems(lists: Lists, samples: Sequence[Sample]) -> list[Problem]:
             Problem("surplus", path, "in no list of frames; it is not used", warning=True)
             for path in sorted(found - listed)
         ),
+    ]
+
+
+def loose_frames(lists: Lists) -> list[Problem]:
+    """Listed frames that are of no tracklet: as a shortened list leaves them, and perhaps the data set's authors."""
+    problems = []
+    for split, frames in lists.frames.items():
+        held = {frame for row in lists.tracklets[split] for frame in row.frames}
+        loose = [frame for frame in frames if frame not in held]
+        if loose:
+            said = (
+                f"gives {len(loose)} of the {len(frames)} frames of {NAMES[split]} to no tracklet ({cited(loose, 1)})"
+            )
+            problems.append(Problem("list", TRACKLETS[split], said, warning=True))
+    return problems
+
+
+def truth_counts(root: Path, lists: Lists) -> list[Count]:
+    """The frames that the tracklets of a twin have: every one is of a tracklet."""
+    skeleton = read_skeleton(root / "truth" / "skeleton.csv")
+    images = {split: int(skeleton.loc[skeleton["split"] == split, "images"].sum()) for split in _KINDS}
+    return [
+        Count(f"frames of {_KINDS[split]} tracklets", images[split], sum(len(row.frames) for row in rows))
+        for split, rows in lists.tracklets.items()
     ]
 
 

@@ -139,6 +139,11 @@ def training_frames(root: Path) -> set[str]:
     return {frame for tracklet in counted(read_lists(root).tracklets["train"]) for frame in tracklet.sampled}
 
 
+def listed_frames(root: Path, split: str) -> int:
+    """How many frames all tracklets of a split have together; errors as `read_lists`."""
+    return sum(len(tracklet.frames) for tracklet in read_lists(root).tracklets[split])
+
+
 def everybody(root: Path) -> list[tuple[int, int]]:
     """(pid, camera) of all listed tracklets, of those that are too short as well; errors as `read_lists`."""
     return [(tracklet.pid, tracklet.camera) for rows in read_lists(root).tracklets.values() for tracklet in rows]

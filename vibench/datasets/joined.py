@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vibench.datasets.listing import Listing, Sample
+from vibench.datasets.listing import Listing, Sample, nearby_root
 from vibench.datasets.registry import SEPARATOR, Dataset, dataset_names, get_dataset
 from vibench.errors import UsageError
 
@@ -55,6 +55,15 @@ def training_dataset(name: str) -> Dataset:
     )
 
 
+def first_test(name: str, models: int = 1) -> Dataset:
+    """Of the data sets that were trained on under a name, the one to test first.
+
+    Several ``models``, one per train/test split, can be tested together only where there are splits.
+    """
+    parts = [part for part, _ in parts_of(training_dataset(name), Path())]
+    return max(parts, key=lambda part: part.trials) if models > 1 else parts[0]
+
+
 def parts_of(dataset: Dataset, root: Path) -> list[tuple[Dataset, Path]]:
     """Every data set in ``dataset`` with its own root: itself, where it is not several."""
     if not isinstance(dataset, JoinedDataset):
@@ -81,12 +90,20 @@ class JoinedDataset(Dataset):
         return Path(root) / member.name
 
     def require_members(self, root: Path) -> None:
-        """`UsageError` for a member that does not lie below the common root."""
+        """`UsageError` for a member that does not lie below the common root, or lies deeper in its folder."""
         for member in self.members:
-            if not self.member_root(root, member).is_dir():
+            place = self.member_root(root, member)
+            if not place.is_dir():
                 raise UsageError(
-                    f"{root}: holds no folder {member.name}/; --root, or VIBENCH_DATA, is the folder that holds all "
-                    "data sets that are trained on together by their names (links will do)"
+                    f"{root}: holds no folder {member.name}/; --root is the folder that holds all data sets that are "
+                    "trained on together by their names (links will do)"
+                )
+            # Alone, a data set is found where its own --root says.
+            nearby = nearby_root(place, member.image_folders)
+            if nearby is not None:
+                raise UsageError(
+                    f"{place} does not hold {member.title} itself, but {nearby} does; put that folder, or a link to "
+                    f"it, in the place of {place}"
                 )
 
     def member_trial(self, member: Dataset, trial: int | None) -> int | None:

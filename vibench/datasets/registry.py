@@ -74,6 +74,11 @@ class Dataset:
         frames: set[str] = self._layout().training_frames(Path(root))
         return frames
 
+    def listed_frames(self, root: Path, split: str) -> int:
+        """How many frames all tracklets of ``train`` or ``test`` have together; errors as `tracklets`."""
+        frames: int = self._layout().listed_frames(Path(root), split)
+        return frames
+
     def everybody(self, root: Path) -> list[tuple[int, int]]:
         """(pid, camera) of whom the lists of a data set of video name, once or more often; errors as `tracklets`."""
         pairs: list[tuple[int, int]] = self._layout().everybody(Path(root))
@@ -153,10 +158,11 @@ class Dataset:
             if "harder" in truth:
                 version += f"-{truth['harder'].replace(':', '')}"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._require_root(root)
             version = ""
         # It becomes part of records and of names of files.
         if not re.fullmatch(r"[a-z]+-s[0-9]{1,20}-r[0-9]{1,9}(-[a-z]+(-[a-z]+)?[1-3])?", version):
+            # Most often the root is another folder than was meant.
+            self._require_root(root)
             raise UsageError(
                 f"{file} does not tell scale, seed and renderer of the twin; name the folder that 'vibench data twin' "
                 "has made with --root, or make it anew"
@@ -198,7 +204,12 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def get_dataset(name: str) -> Dataset:
-    """The data set of that name; `UsageError` with a suggestion for an unknown one."""
+    """The data set of that name; `UsageError` with a suggestion for an unknown one, and for several in one name."""
+    if SEPARATOR in name:
+        each = " ".join(f"--dataset {part}" for part in name.split(SEPARATOR))
+        raise UsageError(
+            f"'{name}' is several data sets, and this takes one; 'vibench train METHOD {each}' trains on them all"
+        )
     try:
         return _DATASETS[name]
     except KeyError:

@@ -55,6 +55,14 @@ class CheckReport:
             problem.warning for problem in self.problems
         )
 
+    @property
+    def verdict(self) -> str:
+        """``complete`` or ``not complete``; and what the first does not rule out."""
+        unsure = sum(not count.agrees for count in self.counts)
+        if not self.complete or not unsure:
+            return "complete" if self.complete else "not complete"
+        return f"complete by its own lists, but {unsure} of {len(self.counts)} counts are not those reported elsewhere"
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON-able values."""
         return {"complete": self.complete, **asdict(self)}

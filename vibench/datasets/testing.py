@@ -56,7 +56,7 @@ def test_differences(dataset: Dataset, root: Path, index: SampleIndex, trial: in
         parts = regdb_apart(dataset, root, "test", test, trial or 1)
     elif dataset.video:
         wanted = set(dataset.tracklets(root))
-        parts = [*twin_apart(dataset, root), *names_apart(wanted, set(test["path"]), len(wanted), "tracklets")]
+        parts = [*twin_apart(dataset, root, "test"), *names_apart(wanted, set(test["path"]), len(wanted), "tracklets")]
     else:
         parts = [identities_apart(int(test["pid"].nunique()), len(llcm.read_test_ids(root)))]
         training = int((index["split"] == "train").sum())

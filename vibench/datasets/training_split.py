@@ -41,7 +41,7 @@ def training_differences(dataset: Dataset, root: Path, index: SampleIndex, trial
         found = regdb_apart(dataset, root, "train", training, trial or 1)
     elif dataset.video:
         wanted = dataset.training_frames(root)
-        found = [*twin_apart(dataset, root), *names_apart(wanted, set(training["path"]), len(wanted))]
+        found = [*twin_apart(dataset, root, "train"), *names_apart(wanted, set(training["path"]), len(wanted))]
     else:
         found = _of_llcm(root, index, training)
     return " and ".join(part for part in found if part)
@@ -133,9 +133,13 @@ def _of_llcm(root: Path, index: SampleIndex, training: SampleIndex) -> list[str]
     return parts
 
 
-def twin_apart(dataset: Dataset, root: Path) -> list[str]:
-    """That a copy of video is a twin's: it agrees with its own lists, and no verified count gives it away."""
-    return [f"is that of a twin (--dataset {dataset.name}-twin)"] if dataset.is_twin(root) else []
+def twin_apart(dataset: Dataset, root: Path, split: str) -> list[str]:
+    """What a copy of video that agrees with its own lists is found out by: it is a twin's, or not the whole twin."""
+    if not dataset.synthetic:
+        return [f"is that of a twin (--dataset {dataset.name}-twin)"] if dataset.is_twin(root) else []
+    skeleton, listed = skeleton_of(dataset, root), dataset.listed_frames(root, split)
+    frames = int(skeleton.loc[skeleton["split"] == split, "images"].sum())
+    return [f"has lists of {listed} frames in place of {frames}"] if listed != frames else []
 
 
 def names_apart(wanted: set[str], found: set[str], whole: int, what: str = "images") -> list[str]:

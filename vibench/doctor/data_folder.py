@@ -82,7 +82,9 @@ def diagnose_data(path: Path, dataset: Dataset, root: Path) -> Diagnosis:
     odd = [count for count in report.counts if not count.agrees]
     for count in report.counts[:6]:
         diagnosis.note(count.quantity, f"{count.found}" if count.agrees else f"{count.found} of {count.expected}")
-    diagnosis.note("names and lists", "complete; pixels were not looked at" if report.complete else "not complete")
+    diagnosis.note(
+        "names and lists", f"{report.verdict}; pixels were not looked at" if report.complete else report.verdict
+    )
     differing = [f"{one.quantity} {one.found}, not {one.expected}" for one in odd if one.verified]
     kinds = Counter(problem.kind for problem in report.problems)
     for kind in kinds:

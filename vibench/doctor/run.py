@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from vibench.datasets.registry import SEPARATOR, get_dataset
+from vibench.datasets.joined import first_test
+from vibench.datasets.registry import get_dataset
 from vibench.doctor.checkpoint import checkpoint_findings, show_checkpoint
 from vibench.doctor.diagnosis import Claims, Diagnosis, Finding, options, shell
 from vibench.doctor.training_log import judge_log
@@ -52,11 +53,17 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
     if sound and all(run.checkpoint_path.is_file() for run in runs):
         name = runs[0].description().dataset
         # Of several trained on together, one is to be named to test on.
-        tested = name.split(SEPARATOR)[0]
+        try:
+            tested = first_test(name, len(runs)).name
+        except UsageError:
+            tested = name
+        trial = runs[0].description().trial if len(runs) > 1 else None
         target = options(("--dataset", tested if tested != name else None))
         protocol, moved = HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL"), options(("--root", claims.root))
         diagnosis.actions.append(shell("eval", path, *target, "--protocol", protocol, *moved))
-        diagnosis.actions.append(shell("extract", path, *target, *moved, "-o", "features.npz"))
+        diagnosis.actions.append(
+            shell("extract", path, *target, *options(("--trial", trial)), *moved, "-o", "features.npz")
+        )
     return diagnosis
 
 

@@ -157,8 +157,9 @@ class Comparison:
     def __init__(self, query: Rows, gallery: Rows, distance: str) -> None:
         """Raises `VibenchError` where squared lengths exceed float64."""
         self._query, self._gallery, self._cosine = query, gallery, distance == "cosine"
+        # Of rows of zeros alone, any length will do whose inverse is a number in float32 too.
         self._longest_query, self._longest = (
-            max(float(side.squares.max().sqrt()), 1e-150) for side in (query, gallery)
+            max(float(side.squares.max().sqrt()), 1e-150) if side.squares.any() else 1.0 for side in (query, gallery)
         )
         squares = torch.cat([query.squares, gallery.squares])
         within = bool(((squares == 0) | ((squares > _SHORTEST) & (squares < 1 / _SHORTEST))).all())

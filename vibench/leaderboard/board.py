@@ -70,8 +70,8 @@ class _Key(NamedTuple):
     @property
     def digest(self) -> str:
         """What tells it from other boards of its stem."""
-        told = sha256_text(f"{self.fingerprint} {self.trained_on}") if self.trained_on else self.fingerprint
-        return told[:8]
+        more = " ".join(filter(None, (self.trained_on, str(self.corruption or ""))))
+        return (sha256_text(f"{self.fingerprint} {more}") if more else self.fingerprint)[:8]
 
     @property
     def order(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,11 @@ def _behind_prefix(state: dict[str, Tensor], network: nn.Module, source: str, re
     if rivals:
         several = ", ".join(map(repr, (prefix, *rivals)))
         raise UsageError(f"--pretrained: {source} holds several networks, behind {several}; save one by itself.")
-    found = {reading.rename(name[len(prefix) :]): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    names = {name: reading.rename(name[len(prefix) :]) for name in state if name.startswith(prefix)}
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        raise UsageError(f"--pretrained: {source} holds {cited(twice)} under two names; save one network by itself.")
+    found = {ours: state[name] for name, ours in names.items()}
     outside = [name for name in state if not name.startswith(prefix)]
     if outside:
         warnings.warn(
@@ -87,12 +92,16 @@ def _check_names_and_shapes(
     missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
     surplus = [name for name in given if name not in wanted]
     shapes = [name for name in given if name in wanted and given[name].shape != wanted[name].shape]
+    weights = {name: given[name] for name in given if name in wanted and wanted[name].is_floating_point()}
+    numbers = [name for name, of in weights.items() if not of.is_floating_point() or not of.float().isfinite().all()]
     if missing:
         problems.append(f"lacks {cited(missing)}")
     if surplus:
         problems.append(f"has the unknown {cited(surplus)}")
     if shapes:
         problems.append(f"has another shape of {cited(shapes)}")
+    if numbers:
+        problems.append(f"has NaN, infinite, whole or complex numbers in {cited(numbers)}")
     if problems:
         raise UsageError(
             f"--pretrained: {source} does not fit torchvision's {architecture}: it {', and it '.join(problems)}."

@@ -53,9 +53,9 @@ def reading(grid: tuple[int, int]) -> Reading:
 
 def _with_positions(grid: tuple[int, int], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found = state.get(POSITIONS)
-    if found is None or found.ndim != 3:
+    if found is None or found.ndim != 3 or not found.is_floating_point():
         return dict(state)
-    return {**state, POSITIONS: resize_positions(found, grid)}
+    return {**state, POSITIONS: resize_positions(found.float(), grid)}
 
 
 def resize_positions(positions: Tensor, grid: tuple[int, int]) -> Tensor:

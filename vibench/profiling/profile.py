@@ -226,8 +226,8 @@ def _problem(profile: Profile) -> str:
         if not text or not text.isprintable():
             return f"'{name}' must be a printable text, not {text!r}."
     for name, value in _numbers(dataclasses.asdict(profile)):
-        if not 0 <= value < math.inf:
-            return f"'{name}' must not be negative or infinite, but is {value!r}."
+        if value != 0 and not 1e-30 <= value <= 1e30:
+            return f"'{name}' must be 0 or a number from 1e-30 to 1e30, but is {value!r}."
         if name.endswith(".median") and value == 0:
             return f"'{name}' must be above 0."
     if profile.embedding and [batch.images for batch in profile.embedding.batches[:1]] != [1]:

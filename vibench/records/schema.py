@@ -347,6 +347,7 @@ def _cost_problem(record: Record) -> str:
     }
     times = {name: getattr(record.run, name) for name in _VOLATILE_RUN}
     for name, value in {**cost, **memory, **times}.items():
-        if isinstance(value, (int, float)) and not 0 <= value < math.inf:
-            return f"'{name}' must not be negative or infinite, but is {value!r}."
+        # Nothing was ever measured so, and sums and inverses of it would leave the numbers.
+        if isinstance(value, (int, float)) and value != 0 and not 1e-30 <= value <= 1e30:
+            return f"'{name}' must be 0 or a number from 1e-30 to 1e30, but is {value!r}."
     return ""

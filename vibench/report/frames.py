@@ -7,12 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vibench.leaderboard.ablations import AblationBoard
+from vibench.leaderboard.ablations import AblationBoard, AblationLine
 from vibench.leaderboard.board import Board
 from vibench.leaderboard.cells import board_title, row_name, score_text, variant_text
 from vibench.leaderboard.cost import CostKind, cost_kinds, cost_of, cost_tables
@@ -46,11 +47,13 @@ class Line:
     """The records that the row's numbers come from, by seed; none of a published row."""
     folded: tuple[Line, ...] = ()
     """The single runs of a row over several seeds, and earlier ones that it leaves out."""
+    told: str = ""
+    """What tells it from another line of the same name."""
 
     @property
     def name(self) -> str:
         """Of the row, as boards name it."""
-        return row_name(self.row)
+        return _told(row_name(self.row), self.told)
 
     @property
     def records(self) -> str:
@@ -77,9 +80,15 @@ def board_lines(board: Board, outcomes: Mapping[str, Outcome]) -> list[Line]:
 
 
 def measured_lines(lines: Iterable[Line]) -> list[Line]:
-    """Those that hold a rank and come from records, best rank-1 first."""
+    """Those of a board that hold a rank and come from records, best rank-1 first; equal names have a record's id."""
     found = [line for line in lines if line.rank is not None and line.outcomes]
+    counts = Counter(line.name for line in found)
+    found = [replace(line, told=line.outcomes[0].id) if counts[line.name] > 1 else line for line in found]
     return sorted(found, key=lambda line: -line.row.scores["r1"].value)
+
+
+def _told(name: str, by: str) -> str:
+    return f"{name} [{by}]" if by else name
 
 
 def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
@@ -155,20 +164,26 @@ def severity_frame(lines: Sequence[Line]) -> pd.DataFrame:
     # A model that finds nobody any more at some severity has learnt all the same.
     measured = [line for line in lines if line.outcomes and not set(line.row.obstacles) - {NOT_LEARNT}]
     clean = {_models_of(line): line for line in measured if line.board.corruption is None}
-    curves: dict[tuple[str, tuple[object, ...]], dict[int, Line]] = {}
+    curves: dict[tuple[str, tuple[int, int], tuple[object, ...]], dict[int, Line]] = {}
     for line in measured:
         corruption = line.board.corruption
         if corruption is not None and corruption.severity is not None:
             draw = "" if line.board.draw in ("none", "seeded") else f", {line.board.draw} draw"
             setting = f"{_setting(line.board)}{draw}: {replace(corruption, severity=None).label}"
-            curves.setdefault((setting, _models_of(line)), {})[corruption.severity] = line
+            # Of other rules, or another seed, an image is corrupted otherwise.
+            rules = corruption.version, corruption.seed
+            curves.setdefault((setting, rules, _models_of(line)), {})[corruption.severity] = line
     rows = []
-    for at, ((setting, models), curve) in enumerate(curves.items()):
+    drawn = {key: next(iter(curve.values())) for key, curve in curves.items() if len(curve) > 1}
+    counts = Counter((setting, line.name) for (setting, *_), line in drawn.items())
+    for at, (key, first) in enumerate(drawn.items()):
+        setting, _, models = key
+        curve, told = curves[key], first.outcomes[0].id if counts[setting, first.name] > 1 else ""
         mean = float(np.mean([line.row.scores["r1"].value for line in curve.values()]))
         start = {0: clean[models]} if models in clean else {}
-        for severity, line in sorted({**start, **curve}.items() if len(curve) > 1 else ()):
+        for severity, line in sorted({**start, **curve}.items()):
             about = {"setting": setting, "severity": severity, "map": line.row.scores["map"].value}
-            rows.append({**line.mark, **about, "mean": mean, "curve": at})
+            rows.append({**line.mark, "name": _told(line.name, told), **about, "mean": mean, "curve": at})
     columns = ["setting", "name", "severity", "r1", "map", "records", "mean", "curve"]
     frame = pd.DataFrame(rows, columns=columns).sort_values(["setting", "mean"], ascending=[True, False], kind="stable")
     place = frame.drop_duplicates("curve").groupby("setting").cumcount()
@@ -251,12 +266,12 @@ def cameras_frame(lines: Sequence[Line]) -> pd.DataFrame:
 
 def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
     """The variants of one method for `ablation_chart`. Printed numbers never stand beside those of a twin."""
-    rows = []
+    rows, counts = [], Counter(_variant(ablation, line) for line in ablation.lines)
     for line in ablation.lines:
-        row = line.printed or line.measured
-        assert row is not None, "a line has one of the two"
-        # The method stands in the title; a rival in its paper's tables keeps its own name.
-        name = variant_text(row) if row.variant and row.method == ablation.method else row_name(row)
+        name = _variant(ablation, line)
+        if counts[name] > 1:
+            # Bars of one name would lie upon one another.
+            name = _told(name, next(row.records[0] for row in (line.measured, line.printed) if row))
         for source, one in (("measured", line.measured), ("printed", line.printed)):
             if one is not None and "r1" in one.scores:
                 score, spread = one.scores["r1"], one.scores["r1"].deviation or 0.0
@@ -264,6 +279,13 @@ def ablation_frame(ablation: AblationBoard) -> pd.DataFrame:
                 rows.append((name, source, score.value, score_text(score), *ends, one.evidence))
     frame = pd.DataFrame(rows, columns=["variant", "source", "r1", "r1_text", "low", "high", "records"])
     return frame.assign(room=1.45 * frame["high"].max())
+
+
+def _variant(ablation: AblationBoard, line: AblationLine) -> str:
+    """The method stands in the title; a rival in its paper's tables keeps its own name."""
+    row = line.printed or line.measured
+    assert row is not None, "a line has one of the two"
+    return variant_text(row) if row.variant and row.method == ablation.method else row_name(row)
 
 
 def training_frames(curves: Iterable[Curve], outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str], pd.DataFrame]:
@@ -292,8 +314,10 @@ def identities(names: Iterable[str]) -> list[str]:
     """What is fit for ids of the page and for files, none twice: small letters, digits and hyphens."""
     found: dict[str, None] = {}
     for name in names:
-        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "nameless"
-        found[plain if plain not in found else f"{plain}-{len(found)}x"] = None
+        # The names of files have an end.
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower())[:150].strip("-") or "nameless"
+        others = (f"{plain}-{number}x" for number in count(len(found)))
+        found[plain if plain not in found else next(other for other in others if other not in found)] = None
     return list(found)
 
 

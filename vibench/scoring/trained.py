@@ -14,7 +14,7 @@ from vibench.corruption import Corruption
 from vibench.data.cache import ImageCache, open_cache, shared_images, shared_images_note
 from vibench.data.corruption.cache import caches_by_modality
 from vibench.datasets.index import SampleIndex, test_rows, training_rows
-from vibench.datasets.joined import JoinedDataset, parts_of, trained_identities, training_dataset
+from vibench.datasets.joined import JoinedDataset, first_test, parts_of, trained_identities, training_dataset
 from vibench.datasets.registry import Dataset, dataset_root, get_dataset
 from vibench.datasets.testing import test_differences
 from vibench.distributed.world import ALONE, World
@@ -284,7 +284,7 @@ def _on_dataset(models: list[TrainedModel], name: str | None) -> list[TrainedMod
         if isinstance(trained, JoinedDataset):
             raise UsageError(
                 f"{models[0].path}: was trained on {trained.title} together; say which data set to evaluate on with "
-                f"--dataset {trained.members[0].name}."
+                f"--dataset {first_test(trained.name, len(models)).name}."
             )
         return models
     return [replace(model, target=get_dataset(name)) for model in models]

@@ -55,9 +55,10 @@ def what_it_is(state: Mapping[str, Tensor], path: Path, asked: Fit) -> str:
     if best.fitting > asked.fitting and best.fitting > _MOST * len(state):
         return f"its names are rather those of {how} ({best.fitting} of {len(state)} fit)"
     if any(_TRANSFORMER.search(name) for name in state):
-        if asked.fitting > _MOST * len(state):
+        if asked.fitting <= _MOST * len(state):
+            return "its names are those of a vision transformer, and of no method here"
+        if any(_TRANSFORMER.search(name) for name in asked.problems["of another shape"]):
             return "a transformer fits images of one size: give its own with --set input.height=H --set input.width=W"
-        return "its names are those of a vision transformer, and of no method here"
     return ""
 
 

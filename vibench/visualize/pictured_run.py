@@ -61,10 +61,11 @@ class PicturedRun:
 
     @property
     def title(self) -> str:
-        """Method, data set, protocol and trial."""
+        """Method, what it was trained on where that is another data set, data set, protocol and trial."""
         checkpoint = self.model.checkpoint
         label = f"{self.method.title} {checkpoint.variant}".strip()
-        return f"{label} on {checkpoint.dataset}, {self.protocol.name}, trial {self.trial.number}"
+        label += f" trained on {checkpoint.dataset}," if self.model.transferred else ""
+        return f"{label} on {self.model.dataset.name}, {self.protocol.name}, trial {self.trial.number}"
 
     @cached_property
     def queries(self) -> np.ndarray:

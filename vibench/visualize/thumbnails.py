@@ -6,6 +6,7 @@ import base64
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from vibench.datasets.index import test_rows
@@ -20,7 +21,7 @@ _HEIGHT = 64
 
 
 def query_images(record: Record, root: Path) -> Images:
-    """The images below ``root`` that the first trial of a record asks for, in the order of its outcomes.
+    """The images that the first trial of a record asks for, in the order of its outcomes, as files below ``root``.
 
     Raises `UsageError` where ``root`` is no folder or another version of the data set.
     """
@@ -35,7 +36,10 @@ def query_images(record: Record, root: Path) -> Images:
     trial = draw_trials(protocol, images, protocol.resolve_draw(None), split=split or 1)[0]
     rows = images.ordered(trial.query)
     assert images.paths is not None
-    return Images(images.pids[rows], images.cameras[rows], images.modalities[rows], images.paths[rows])
+    # A frame of a tracklet, or a file that is spelled otherwise, has another name than its image.
+    files = dataset.files(root)
+    paths = np.array([files.get(name, name) for name in images.paths[rows].tolist()], dtype=np.str_)
+    return Images(images.pids[rows], images.cameras[rows], images.modalities[rows], paths)
 
 
 def thumbnail(path: Path) -> str:

@@ -98,6 +98,16 @@ def test_of_several_splits_all_images_of_the_modality_are_there(tmp_path: Path) 
     assert set(cache.index["pid"]) == set(mini.REGDB_PIDS) and set(cache.index["modality"]) == {"visible"}
 
 
+def test_of_video_every_frame_of_a_test_tracklet_is_there(hitsz_twin: Path, tmp_path: Path) -> None:
+    dataset = get_dataset("hitsz-vcm-twin")
+    clean = open_cache(dataset, hitsz_twin, 32, 16, folder=tmp_path, workers=1)
+    cache = open_corrupted(clean, dataset, OCCLUSION, "infrared", workers=1)
+    rows = clean.index[clean.index["modality"] == "infrared"]
+    tracklets = dataset.tracklets(hitsz_twin)
+    frames = {frame for path in rows["path"] for frame in tracklets.get(path, ())}
+    assert set(cache.index["path"]) == frames and not any(frame.startswith("Train/") for frame in frames)
+
+
 def test_one_person_cannot_be_occluded_by_another(clean: ImageCache) -> None:
     alone = replace(clean, index=clean.index.assign(pid=6))
     with pytest.raises(UsageError, match="needs images of two people"):

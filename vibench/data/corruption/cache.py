@@ -72,13 +72,17 @@ def open_corrupted(
 ) -> ImageCache:
     """The corrupted test images of one modality, from the image cache of a data set; built where there are none yet.
 
-    Of a data set with several train/test splits these are all images of the modality. Every image is corrupted by its
+    Of a data set with several train/test splits these are all images of the modality, of one of video all frames that
+    are looked at in test tracklets. Every image is corrupted by its
     name alone, so that it does not matter how many processes build. Somebody who occludes comes from these images too.
     Built anew when the image cache, the corruption or a library that decides about pixels is another one.
 
     Raises `UsageError` where a library is missing, and as `vibench.data.cache.open_cache`.
     """
-    tested = np.ones(len(cache.index), dtype=bool) if dataset.trials > 1 else cache.index["split"].to_numpy() == "test"
+    split = cache.index["split"].to_numpy()
+    # Of a test tracklet, the frames behind the first are unused rows.
+    tested = np.ones(len(split), dtype=bool) if dataset.trials > 1 else split == "test"
+    tested |= dataset.video & (split == "unused")
     rows = np.flatnonzero(tested & (cache.index["modality"].to_numpy() == modality))
     if not len(rows):
         raise UsageError(f"{cache.folder}: holds no {modality} test image that could be corrupted.")

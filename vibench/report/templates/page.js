@@ -212,7 +212,7 @@
     },
     BibTeX() {
       const names = shownRows().flatMap((row) => [textOf(row[place.method]), textOf(row[place.method]).split(/[ ,]/)[0]]);
-      const entries = new Set(names.map((name) => data.bibtex[name]).filter(Boolean));
+      const entries = new Set(names.filter((name) => Object.hasOwn(data.bibtex, name)).map((name) => data.bibtex[name]).filter(Boolean));
       return ["papers.bib", [...entries].join("\n\n") || "% No entry is known of the papers of these rows.\n"];
     },
   };
