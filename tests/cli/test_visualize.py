@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.report.conftest import cache_folder, sysu_run  # noqa: F401
+from tests.visualize.conftest import cache_folder, sysu_run  # noqa: F401
 from vibench.cli.main import app
 from vibench.errors import UsageError
 

@@ -77,6 +77,7 @@ from vibench.scoring.score import score_features
 from vibench.sweep.expansion import expand
 from vibench.sweep.plan import read_plan
 from vibench.training.checkpoint import Checkpoint, load_method, save_checkpoint
+from vibench.training.curves import read_curves
 from vibench.training.folder import InputFile, RunDescription, RunFolder, Timing
 from vibench.training.log import EpochReport, TrainingLog, read_log
 from vibench.training.official import import_official
@@ -505,8 +506,9 @@ def _read_log(folder: Path) -> None:
     rows = read_log(folder / "log.csv")
     TrainingLog(folder / "log.csv", 1)
     assert not rows or rows[-1]["total"] is not None
-    _frames, problems = training_frames(folder, {})
+    curves, problems = read_curves(folder)
     assert not problems, problems
+    training_frames(curves, {})
 
 
 def _write_cache(folder: Path) -> None:
