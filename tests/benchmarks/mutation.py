@@ -45,6 +45,8 @@ OPERATORS = (
 )
 SILENT = ("raise", "warn", "progress", "print")
 """What begins a statement whose words no test needs to know."""
+_LONGEST = 900.0
+"""Seconds of the tests of one mutant."""
 KILLED, SURVIVED, HUNG = "killed", "survived", "hung"
 
 
@@ -260,12 +262,18 @@ def main() -> None:
     for number in range(options.workers):
         copies.put(copy_repository(options.out / f"copy-{number}"))
 
+    for part in {mutant.part: parts[mutant.part] for mutant in left}.values():
+        # Tests that fail by themselves would kill every mutant.
+        status = run_tests(options.out / "copy-0", part.arguments(part.files()[0]), _LONGEST)
+        if status != 0:
+            sys.exit(f"{part.name}: its tests do not pass as they are (pytest ends with {status})")
+
     def work(mutant: Mutant) -> None:
         if time.monotonic() >= deadline:
             return
         copy = copies.get()
         try:
-            result = try_out(mutant, parts[mutant.part], copy, 900.0)
+            result = try_out(mutant, parts[mutant.part], copy, _LONGEST)
         finally:
             copies.put(copy)
         found.append(result)
