@@ -20,13 +20,12 @@ import numpy as np
 import torch
 
 from vibench.data.heatmaps import find_heatmaps, heatmaps_of
-from vibench.data.normalise import normalise
 from vibench.errors import UsageError
 from vibench.evaluation.metrics import cmc_curve
 from vibench.evaluation.ranked_list import RankedList
 from vibench.files.places import keeping
 from vibench.methods.base import Method
-from vibench.methods.pictures import pictures_of
+from vibench.methods.pictures import network_input, pictures_of
 from vibench.modality import MODALITIES
 from vibench.pictures.cmc import cmc_figure
 from vibench.pictures.distances import PairDistances, distance_histograms
@@ -172,7 +171,7 @@ class Gallery:
         return query, match
 
     def _inputs(self, pair: Pair) -> list[torch.Tensor]:
-        return [normalise(torch.from_numpy(shown.pixels[None]).to(self.run.device)) for shown in pair.both]
+        return [network_input(self.run.method, shown) for shown in pair.both]
 
     def _ranked(self, group: str, lists: Iterable[RankedList]) -> Figure:
         run = self.run
