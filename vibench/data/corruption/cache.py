@@ -73,9 +73,9 @@ def open_corrupted(
     """The corrupted test images of one modality, from the image cache of a data set; built where there are none yet.
 
     Of a data set with several train/test splits these are all images of the modality, of one of video all frames that
-    are looked at in test tracklets. Every image is corrupted by its
-    name alone, so that it does not matter how many processes build. Somebody who occludes comes from these images too.
-    Built anew when the image cache, the corruption or a library that decides about pixels is another one.
+    are looked at in test tracklets. Every image is corrupted by its name alone, so that it does not matter how many
+    processes build. Somebody who occludes comes from these images too. Built anew when the image cache, the corruption
+    or a library that decides about pixels is another one.
 
     Raises `UsageError` where a library is missing, and as `vibench.data.cache.open_cache`.
     """
