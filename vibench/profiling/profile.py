@@ -17,6 +17,7 @@ from vibench.files.json_table import read_json, without_none
 from vibench.files.toml import parse_table
 from vibench.files.writing import write_json
 from vibench.profiling.latency import Duration
+from vibench.records.schema import figure_problem
 from vibench.runtime.environment import Environment
 from vibench.runtime.memory import PeakMemory
 
@@ -226,8 +227,8 @@ def _problem(profile: Profile) -> str:
         if not text or not text.isprintable():
             return f"'{name}' must be a printable text, not {text!r}."
     for name, value in _numbers(dataclasses.asdict(profile)):
-        if value != 0 and not 1e-30 <= value <= 1e30:
-            return f"'{name}' must be 0 or a number from 1e-30 to 1e30, but is {value!r}."
+        if problem := figure_problem(name, value):
+            return problem
         if name.endswith(".median") and value == 0:
             return f"'{name}' must be above 0."
     if profile.embedding and [batch.images for batch in profile.embedding.batches[:1]] != [1]:

@@ -347,7 +347,16 @@ def _cost_problem(record: Record) -> str:
     }
     times = {name: getattr(record.run, name) for name in _VOLATILE_RUN}
     for name, value in {**cost, **memory, **times}.items():
-        # Nothing was ever measured so, and sums and inverses of it would leave the numbers.
-        if isinstance(value, (int, float)) and value != 0 and not 1e-30 <= value <= 1e30:
-            return f"'{name}' must be 0 or a number from 1e-30 to 1e30, but is {value!r}."
+        if isinstance(value, (int, float)) and (problem := figure_problem(name, value)):
+            return problem
     return ""
+
+
+def figure_problem(name: str, value: float) -> str:
+    """What makes a time, a size or a count impossible, as the rest of a sentence; empty for a sound one.
+
+    Nothing was ever measured beyond these bounds, and sums and inverses of it would leave the numbers.
+    """
+    if value == 0 or 1e-30 <= value <= 1e30:
+        return ""
+    return f"'{name}' must be 0 or a number from 1e-30 to 1e30, but is {value!r}."
