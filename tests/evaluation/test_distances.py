@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vibench.errors import VibenchError
 from vibench.evaluation import distances
-from vibench.evaluation.distances import DISTANCES, Comparison, Matrix, Rows
+from vibench.evaluation.distances import DISTANCES, Comparison, Matrix, Rows, product_error, span_product
 
 
 def example(rows: int, columns: int = 16, seed: int = 0) -> np.ndarray:
@@ -89,3 +89,15 @@ def test_somebody_elses_scores_come_to_lie_between_minus_one_and_one() -> None:
     assert matrix.block(slice(0, 2), slice(0, 2)).values.tolist() == [[0.0, 0.0], [-1.0, 0.25]]
     assert matrix.block(slice(0, 2), slice(1, 2)).values.tolist() == [[0.0], [0.25]]
     assert matrix.exact(slice(0, 2), torch.tensor([1]), torch.tensor([0])).tolist() == [-4.0]
+
+
+@pytest.mark.parametrize("width", [4, 5, 11])
+def test_products_in_tiles_and_spans_are_the_products(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distances, "_TILE", 3)
+    monkeypatch.setattr(distances, "_SPAN", 4)
+    generator = torch.Generator().manual_seed(0)
+    sides = (torch.randn(size, width, generator=generator, dtype=torch.float64) for size in (8, 3 * 8 + 1))
+    query, gallery = (torch.nn.functional.normalize(side, dim=1) for side in sides)
+    found = span_product(query.float(), gallery.float())
+    assert found.dtype == torch.float32
+    assert float((found - query @ gallery.T).abs().max()) <= product_error(width, torch.float32)
