@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.visualize.conftest import cache_folder, sysu_run  # noqa: F401
+from tests.caches import cache_folder  # noqa: F401
+from tests.training.toy_runs import sysu_run  # noqa: F401
 from vibench.cli.main import app
 from vibench.errors import UsageError
 

@@ -13,7 +13,6 @@ import torch
 
 import vibench
 from tests.training import toy
-from tests.training.toy_runs import train_toy, train_toy_trials
 from vibench.data.cache import open_cache
 from vibench.data.normalise import normalise
 from vibench.datasets.registry import get_dataset
@@ -35,16 +34,6 @@ SYSU = ("sysu-all", "sysu-all-multi", "sysu-indoor", "sysu-indoor-multi")
 CPU = torch.device("cpu")
 FP32 = Precision("fp32", "cpu")
 SETTINGS = ("batches_per_epoch=2", "schedule.epochs=2", "identities=4", "sampler.images=2")
-
-
-@pytest.fixture(scope="module")
-def sysu_run(sysu_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_toy("sysu-mm01-twin", sysu_twin, tmp_path_factory.mktemp("runs") / "sysu", SETTINGS)
-
-
-@pytest.fixture(scope="module")
-def regdb_runs(regdb_twin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_toy_trials(regdb_twin, tmp_path_factory.mktemp("runs") / "regdb", SETTINGS)
 
 
 @pytest.fixture(scope="module")
