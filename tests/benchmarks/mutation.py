@@ -179,15 +179,15 @@ def sampled(part: Part, per_100_lines: float, seed: int) -> list[Mutant]:
 
 
 def copy_repository(target: Path) -> Path:
-    """A copy of all files that git knows, with what the tests look for beside them."""
-    if not target.exists():
-        listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=REPOSITORY, text=True).split("\0")
-        for name in filter(None, listed):
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(REPOSITORY / name, target / name)
-        shared = REPOSITORY.parent / "shared"
-        if shared.exists() and not (target.parent / "shared").exists():
-            (target.parent / "shared").symlink_to(shared)
+    """A fresh copy of all files that git knows, with what the tests look for beside them."""
+    shutil.rmtree(target, ignore_errors=True)
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=REPOSITORY, text=True).split("\0")
+    for name in filter(None, listed):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REPOSITORY / name, target / name)
+    shared = REPOSITORY.parent / "shared"
+    if shared.exists() and not (target.parent / "shared").exists():
+        (target.parent / "shared").symlink_to(shared)
     return target
 
 
