@@ -127,6 +127,7 @@ def render_report(
         # Where a person finds the sources of printed numbers.
         addresses = {name: paper.address for name, paper in published.papers.items()}
         links |= {name: address for name, address in addresses.items() if address.startswith("https://")}
+    cited = {line.row.method: line.row for line in every}
     # What the table shows at first: the data set of the largest board, if possible measured and real.
     first = max(boards, key=lambda board: (board.measured > 0, not board.synthetic, len(board.rows)), default=None)
     html = _html(
@@ -135,7 +136,7 @@ def render_report(
             "forms": {"duel": form(duel_chart)} | {one.form: form(one.chart, *one.arguments) for one in figures},
             "charts": {one.id: (one.form, one.columns) for one in figures},
             "duels": {part.id: part.duel for part in parts if part.duel},
-            "bibtex": {line.row.method: bibtex(bibliography([line.row], published)) for line in every if published},
+            "bibtex": {name: bibtex(bibliography([row], published)) for name, row in cited.items() if published},
             "dataset": dataset_text(first) if first else "",
         },
         summary=_summary(len(boards), outcomes),
