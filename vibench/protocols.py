@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -203,14 +204,20 @@ def load_protocol(name: str | Path) -> Protocol:
     text = str(name)
     if text.endswith(".toml"):
         return _read(Path(name), text)
-    if text not in protocol_names():
+    return _shipped(text)
+
+
+@lru_cache
+def _shipped(name: str) -> Protocol:
+    """Of that name; read once, because nobody changes the files of vibench while it runs."""
+    if name not in protocol_names():
         raise UsageError(
-            f"unknown protocol '{text}'{suggestion(text, protocol_names())}; "
+            f"unknown protocol '{name}'{suggestion(name, protocol_names())}; "
             f"there are {', '.join(protocol_names())}, and paths to files that end in .toml."
         )
-    protocol = _read(protocols_folder() / f"{text}.toml", f"protocols/{text}.toml")
-    if protocol.name != text:
-        raise UsageError(f"protocols/{text}.toml: 'name' must be '{text}' like the file, not '{protocol.name}'.")
+    protocol = _read(protocols_folder() / f"{name}.toml", f"protocols/{name}.toml")
+    if protocol.name != name:
+        raise UsageError(f"protocols/{name}.toml: 'name' must be '{name}' like the file, not '{protocol.name}'.")
     return protocol
 
 
