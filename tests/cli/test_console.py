@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def evaluation(sysu_twin: Path, tmp_path: Path) -> tuple[str, ...]:
 def shell(line: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """A line of bash in which ``$VIBENCH`` is the command."""
     return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line.replace("$VIBENCH", f"{sys.executable} -m vibench")],
+        ["bash", "-o", "pipefail", "-c", line.replace("$VIBENCH", f"{quote(sys.executable)} -m vibench")],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
         capture_output=True,
