@@ -150,6 +150,7 @@ def plan_toml(
                 *(f"pretrained = {_text(start)}" for start in _start(scale, row, starts)),
                 f"seeds = {left}",
                 f"trials = {list(budget.trials)}",
+                f"draws = {_texts(budget.draws)}",
                 f"set = {_texts(settings)}",
                 f"query_modes = {_texts(row.query_modes)}",
                 f"test_attributes = {_texts(row.test_attributes)}",

@@ -22,6 +22,8 @@ class Budget:
     seeds: tuple[int, ...]
     trials: tuple[int, ...] = ()
     """Of a data set with several splits."""
+    draws: tuple[str, ...] = ("seeded",)
+    """Of the galleries."""
 
     @property
     def steps(self) -> int:
@@ -97,6 +99,7 @@ def _scaled_schedule(own: Recipe, epochs: int) -> tuple[str, ...]:
     return tuple(settings)
 
 
+BOTH_DRAWS = ("seeded", "official")
 CLIPPED = ("optimizer.clip_grad_norm=5.0",)
 """Warm-ups that take papers thousands of steps take dozens here; leaderboards/README.md has the curves that decided."""
 
@@ -112,7 +115,7 @@ SCALES = {
             precision="bf16",
             identities=8,
             images=4,
-            budgets={SYSU: Budget(20, 20, (0, 1, 2)), REGDB: Budget(10, 20, (0,), trials=(1,))},
+            budgets={SYSU: Budget(20, 20, (0, 1, 2), draws=BOTH_DRAWS), REGDB: Budget(10, 20, (0,), trials=(1,))},
             common=CLIPPED,
         ),
         Scale(
@@ -123,7 +126,7 @@ SCALES = {
             width=48,
             identities=4,
             images=4,
-            budgets={SYSU: Budget(40, 50, (0, 1, 2)), REGDB: Budget(40, 50, (0,), trials=(1,))},
+            budgets={SYSU: Budget(40, 50, (0, 1, 2), draws=BOTH_DRAWS), REGDB: Budget(40, 50, (0,), trials=(1,))},
             common=CLIPPED,
             common_backbone=True,
         ),
