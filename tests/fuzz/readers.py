@@ -61,11 +61,11 @@ from vibench.methods.recipe_file import read_recipe_file
 from vibench.nn.pretrained import load_pretrained
 from vibench.profiling.profile import read_profile, write_profile
 from vibench.protocols import load_protocol
+from vibench.records.camera_scores import camera_scores, pair_scores
 from vibench.records.recomputation import disagreements
 from vibench.records.record_json import from_json, to_json
 from vibench.records.store import read_per_query, read_record, record_path, write_record
 from vibench.report.frames import training_frames
-from vibench.report.outcomes import camera_scores, pair_scores
 from vibench.runtime.environment import Environment
 from vibench.scaffold.new_method import parse_name
 from vibench.scoring.auxiliary import auxiliary_sizes

@@ -21,10 +21,10 @@ from vibench.evaluation.images import Images, images_of
 from vibench.evaluation.result import PerQuery
 from vibench.leaderboard.board import build_boards
 from vibench.protocols import load_protocol
+from vibench.records.outcomes import read_outcomes
 from vibench.records.store import find_records, write_record
 from vibench.report.duels import duel
 from vibench.report.frames import board_lines
-from vibench.report.outcomes import read_outcomes
 
 
 def test_methods_asked_the_same_are_compared_best_first(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_methods_of_one_name_stand_apart(tmp_path: Path) -> None:
     records = [make_record("mine", 0.4, source="features"), make_record("mine", 0.6, source="features")]
     for record, shift in zip(records, (0, 4), strict=True):
         write_record(tmp_path, record, [make_per_query(seed + shift) for seed in range(2)])
-    outcomes, _ = read_outcomes(find_records(tmp_path)[0], tmp_path / "page.html")
+    outcomes, _ = read_outcomes(find_records(tmp_path)[0])
     (board,) = build_boards(records, [])
     found, _ = duel(board_lines(board, outcomes), board, None)
     assert found is not None and found["names"] == [f"mine [{record.id}]" for record in records[::-1]]
@@ -57,7 +57,7 @@ def test_one_method_and_methods_asked_otherwise_are_no_duel(tmp_path: Path) -> N
         trials = [replace(trial, pid=trial.pid + shift) for trial in map(make_per_query, range(2))]
         write_record(tmp_path / "two", record, trials)
     found, _ = find_records(tmp_path / "two")
-    outcomes, _ = read_outcomes(found, tmp_path / "page.html")
+    outcomes, _ = read_outcomes(found)
     (board,) = build_boards(found.values(), [])
     assert duel(board_lines(board, outcomes), board, None) == (None, "")
 
@@ -83,7 +83,7 @@ def asked(sysu_twin: Path, tmp_path: Path) -> tuple[Path, Images, np.ndarray]:
 def test_thumbnails_are_the_queries_that_differ_most(asked: tuple[Path, Images, np.ndarray], sysu_twin: Path) -> None:
     folder, images, rows = asked
     found, _ = find_records(folder)
-    outcomes, problems = read_outcomes(found, folder / "page.html")
+    outcomes, problems = read_outcomes(found)
     assert not problems
     (board,) = build_boards(found.values(), [])
     result, problem = duel(board_lines(board, outcomes), board, sysu_twin.parent)
@@ -108,7 +108,7 @@ def test_thumbnails_of_files_that_are_spelled_otherwise(
     for camera in ("cam3", "cam6"):
         (root / camera).rename(root / camera.upper())
     records, _ = find_records(folder)
-    outcomes, _ = read_outcomes(records, folder / "page.html")
+    outcomes, _ = read_outcomes(records)
     (board,) = build_boards(records.values(), [])
     result, problem = duel(board_lines(board, outcomes), board, root.parent)
     assert result is not None and not problem and result["thumbnails"]
@@ -117,7 +117,7 @@ def test_thumbnails_of_files_that_are_spelled_otherwise(
 def test_other_images_are_no_thumbnails_and_it_says_why(asked: tuple[Path, Images, np.ndarray], tmp_path: Path) -> None:
     folder, _, _ = asked
     found, _ = find_records(folder)
-    outcomes, _ = read_outcomes(found, folder / "page.html")
+    outcomes, _ = read_outcomes(found)
     (board,) = build_boards(found.values(), [])
     result, problem = duel(board_lines(board, outcomes), board, tmp_path)
     assert result is not None and result["thumbnails"] == {}

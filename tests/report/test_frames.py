@@ -22,6 +22,7 @@ from vibench.leaderboard.board import Board, build_boards
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.published import load_published
 from vibench.leaderboard.rank import plain
+from vibench.records.outcomes import Outcome, read_outcomes
 from vibench.records.schema import Record, RunInfo
 from vibench.records.store import record_path
 from vibench.report.charts import form
@@ -44,14 +45,13 @@ from vibench.report.frames import (
     titles,
     training_frames,
 )
-from vibench.report.outcomes import Outcome, read_outcomes
 from vibench.runtime.environment import Environment
 from vibench.training.curves import read_curves
 
 
 def outcomes_of(folder: Path, *records: Record) -> dict[str, Outcome]:
     put(folder, *records)
-    found, problems = read_outcomes({record_path(folder, one): one for one in records}, folder / "report.html")
+    found, problems = read_outcomes({record_path(folder, one): one for one in records})
     assert not problems
     return found
 

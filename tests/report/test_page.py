@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -25,7 +26,8 @@ from vibench.errors import UsageError
 from vibench.leaderboard.published import load_published
 from vibench.records.record_json import from_json, to_json
 from vibench.records.schema import Record
-from vibench.report.write import displayable, render_report, write_report
+from vibench.records.store import record_path
+from vibench.report.write import displayable, relative_link, render_report, write_report
 
 VOID = {"meta", "input"}
 
@@ -330,3 +332,16 @@ def test_what_cannot_be_shown_is_not_shown_outside_of_the_data_either(tmp_path: 
 
 def test_characters_that_turn_the_direction_of_text_are_not_shown() -> None:
     assert displayable("a\u202eb\x00c\ud800") == "a\ufffdb\ufffdc\ufffd"
+
+
+def test_links_lead_from_the_page_to_the_record(tmp_path: Path) -> None:
+    target = record_path(tmp_path / "my boards #1", make_record("<b>'\"&"))
+    for page in (tmp_path / "report.html", tmp_path / "deep" / "er" / "report.html", target.with_name("x.html")):
+        link = relative_link(target, page)
+        assert (page.parent / unquote(link)).resolve() == target.resolve()
+        assert "#" not in link and " " not in link
+
+
+def test_a_folder_cannot_pose_as_a_scheme(tmp_path: Path) -> None:
+    link = relative_link(tmp_path / "javascript:alert(1)" / "a.json", tmp_path / "report.html")
+    assert link.startswith("./") and ":" not in link

@@ -54,6 +54,13 @@ class ComparedSteps:
     variant: str = ""
     """Of vibench's method."""
 
+    @property
+    def sentence(self) -> str:
+        """How near the training is to the authors' code."""
+        differences = ", ".join(f"{KINDS[kind]} {figure}" for kind, figure in figures(self.largest).items())
+        steps = f"{len(self.epochs)} steps on {self.dataset}"
+        return f"{self.script}: {steps}, largest relative differences in float64: {differences}"
+
 
 @dataclass(frozen=True)
 class Parity:

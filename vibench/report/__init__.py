@@ -1,5 +1,5 @@
 """The HTML page of all boards with its charts.
 
-Start with `write`: `outcomes` reads what the page needs of the records, `frames` and `tables` turn boards into data,
-`figures` say which `charts` stand where, and ``templates/`` show it all with the `libraries` of the page.
+Start with `write`: `frames` and `tables` turn boards into data, `figures` say which `charts` stand where, and
+``templates/`` show it all with the `libraries` of the page.
 """

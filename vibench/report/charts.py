@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -50,9 +50,8 @@ def timeline_chart(protocols: tuple[str, ...]) -> alt.LayerChart:
     first = "sysu-all" if "sysu-all" in protocols else protocols[0]
     axis, scale = alt.Axis(format="d", tickMinStep=1), alt.Scale(padding=30, zero=False, nice=False)
     tooltip = tip("name", "year", "r1_text", "information", "source")
-    chart = _stairs(
-        "information", "best", "protocol", alt.X("year:Q", title="year", axis=axis, scale=scale), 45, tooltip
-    )
+    x = alt.X("year:Q", title="year", axis=axis, scale=scale)
+    chart = _stairs("information", "best", "protocol", x, 45, tooltip)
     return _chosen(chart, "protocol", protocols, first, "protocol ")
 
 
@@ -62,8 +61,8 @@ def cost_chart(heading: str, logarithmic: bool) -> alt.LayerChart:
     Columns: name, information, cost, r1, front, label, side (left | right: of the label, at its point), size and
     parameters (M, as a number and a text), records.
     """
-    kind: Literal["log", "linear"] = "log" if logarithmic else "linear"
-    x = alt.X("cost:Q", title=heading, scale=alt.Scale(type=kind, zero=False, padding=24))
+    scale = alt.Scale(type="log" if logarithmic else "linear", zero=False, padding=24)
+    x = alt.X("cost:Q", title=heading, scale=scale)
     size = alt.Size("size:Q", legend=None, scale=alt.Scale(range=[40, 420]))
     tooltip = tip("name", "information", "parameters", r1=".2f", cost=",.4~g")
     return _stairs("information", "front", "information", x, size, tooltip)
@@ -172,9 +171,9 @@ def _chosen(chart: Any, field: str, values: tuple[str, ...], first: str, name: s
     return chart.add_params(choice).transform_filter(f"datum.{field} == {field}")
 
 
-def zoom(*axes: Literal["x", "y"]) -> alt.Parameter:
-    """Shift and the wheel zoom along the axes, dragging moves, a double click shows all again."""
-    return alt.selection_interval("zoom", bind="scales", encodings=axes or ("x", "y"), zoom="wheel![event.shiftKey]")
+def zoom() -> alt.Parameter:
+    """Shift and the wheel zoom, dragging moves, a double click shows all again."""
+    return alt.selection_interval("zoom", bind="scales", encodings=("x", "y"), zoom="wheel![event.shiftKey]")
 
 
 def picked(field: str) -> tuple[alt.Parameter, alt.OpacityValue]:
@@ -207,6 +206,5 @@ def form(chart: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
 def filled(spec: Mapping[str, Any], columns: Mapping[str, Sequence[Any]], palette: Mapping[str, str]) -> dict[str, Any]:
     """A form with its data by columns, as a file shows it: of fixed width, on the surface of a palette."""
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    whole = {**spec, "config": {**config(palette), "background": palette["surface"]}}
-    datasets = {**spec.get("datasets", {}), "frame": rows}
-    return {**whole, "datasets": datasets, "width": 640, "padding": 8}
+    own = {"config": {**config(palette), "background": palette["surface"]}, "width": 640, "padding": 8}
+    return {**spec, **own, "datasets": {**spec.get("datasets", {}), "frame": rows}}

@@ -12,8 +12,8 @@ import numpy as np
 
 from vibench.errors import UsageError
 from vibench.leaderboard.board import Board
+from vibench.records.outcomes import Queries
 from vibench.report.frames import Line, measured_lines
-from vibench.report.outcomes import Queries
 from vibench.visualize.thumbnails import query_images, thumbnail
 
 MOST_METHODS = 40

@@ -69,9 +69,7 @@ def board_figures(board: Board, lines: Sequence[Line], key: str) -> Iterator[Fig
     """Charts of one board, as far as there is something to draw; ``key`` begins their ids."""
     for number, cost in enumerate(frames.cost_frames(lines, board)):
         title = f"Rank-1 against {cost.kind.heading}" + (f" ({cost.device})" if cost.device else "")
-        note = (
-            "Bubbles grow with the parameters of testing. The staircase joins what nothing of equal information beats."
-        )
+        note = "Bubbles grow with parameters in testing. The staircase joins what nothing of equal information beats."
         arguments = (cost.kind.heading, cost.logarithmic)
         yield Figure(f"{key}-cost-{cost.kind.name}-{number}", title, charts.cost_chart, cost.frame, arguments, note)
     if len(frame := frames.cmc_frame(lines)):

@@ -19,7 +19,7 @@ from vibench.leaderboard.cells import board_title, row_name, score_text, variant
 from vibench.leaderboard.cost import CostKind, cost_kinds, cost_of, cost_tables
 from vibench.leaderboard.rank import Rank
 from vibench.leaderboard.row import LEAKING, NOT_LEARNT, Row
-from vibench.report.outcomes import Outcome
+from vibench.records.outcomes import Outcome
 from vibench.training.curves import Curve
 
 MOST_CURVES, CURVE_RANKS = 14, 20
@@ -63,7 +63,9 @@ class Line:
     @property
     def mark(self) -> dict[str, Any]:
         """What every mark of a chart says of it; it has a rank-1."""
-        return {"name": self.name, "r1": self.row.scores["r1"].value, "records": self.records}
+        r1 = self.row.scores["r1"]
+        about = {"name": self.name, "source": self.row.source, "records": self.records}
+        return {**about, "r1": r1.value, "r1_text": score_text(r1)}
 
 
 def board_lines(board: Board, outcomes: Mapping[str, Outcome]) -> list[Line]:
@@ -97,14 +99,10 @@ def scores_frame(lines: Sequence[Line]) -> pd.DataFrame:
     for line in (line for line in lines if "r1" in line.row.scores):
         rank = f"none: {', '.join(line.row.obstacles)}" if line.rank is None else str(line.rank)
         about = {"protocol": _setting(line.board), "ranked": line.rank is not None, "rank": rank}
-        rows.append({**line.mark, **_printed(line), **about})
+        rows.append({**line.mark, **about})
     columns = ["name", "source", "records", "r1", "r1_text", "protocol", "ranked", "rank"]
     frame = pd.DataFrame(rows, columns=columns).sort_values(["ranked", "r1"], ascending=False, kind="stable")
     return frame.drop_duplicates(["name", "protocol"])
-
-
-def _printed(line: Line) -> dict[str, str]:
-    return {"source": line.row.source, "r1_text": score_text(line.row.scores["r1"])}
 
 
 def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
@@ -119,7 +117,7 @@ def timeline_frame(lines: Sequence[Line]) -> pd.DataFrame:
         comparable = line.section != LEAKING and not set(line.row.obstacles) - _STAYS_COMPARABLE
         about = {"information": information, "best": comparable and information in ("none", "unknown")}
         year = int((line.row.published or line.row).date[:4])
-        rows.append({**line.mark, **_printed(line), **about, "protocol": line.board.protocol, "year": year})
+        rows.append({**line.mark, **about, "protocol": line.board.protocol, "year": year})
     if not rows:
         return pd.DataFrame()
     frame = pd.DataFrame(rows).drop_duplicates(["protocol", "name", "r1", "year"])
@@ -252,9 +250,8 @@ def cameras_frame(lines: Sequence[Line]) -> pd.DataFrame:
             for key in sorted(set.intersection(*(set(scores) for scores in found))):
                 r1, mean_ap = np.mean([scores[key] for scores in found], axis=0)
                 label = f"camera {key}" if kind == "cameras" else f"{key[0]} → {key[1]}"
-                rows.append(
-                    {**line.mark, "camera": label, "place": (place, key), "r1": float(r1), "map": float(mean_ap)}
-                )
+                about = {"camera": label, "place": (place, key), "r1": float(r1), "map": float(mean_ap)}
+                rows.append({**line.mark, **about})
     frame = pd.DataFrame(rows, columns=["name", "camera", "place", "r1", "map", "records"])
     for sort, most in ((0, math.inf), (1, MOST_PAIRS)):
         chosen = frame["place"].str[0] == sort

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vibench.errors import UsageError
 from vibench.leaderboard.catalogue import registered_methods
 from vibench.leaderboard.cost import COSTS, cost_of
-from vibench.methods.parity import KINDS, Parity, figures, read_parity
+from vibench.methods.parity import Parity, read_parity
 from vibench.methods.recipe_file import RecipeFile
 from vibench.report.frames import Line, identities
 
@@ -25,15 +25,6 @@ class MethodPart:
     parity: Parity | None
     """None where no authors' code was compared."""
     measured: tuple[Line, ...]
-
-    @property
-    def compared(self) -> list[str]:
-        """How near training is to the authors' code, a sentence per comparison."""
-        return [
-            f"{steps.script}: {len(steps.epochs)} steps on {steps.dataset}, largest relative differences in float64: "
-            + ", ".join(f"{KINDS[kind]} {figure}" for kind, figure in figures(steps.largest).items())
-            for steps in (self.parity.steps.values() if self.parity else ())
-        ]
 
     def costs(self, line: Line) -> str:
         """What a row has cost, in words."""

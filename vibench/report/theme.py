@@ -52,8 +52,6 @@ def config(palette: Mapping[str, str]) -> dict[str, Any]:
         "text": {"fill": ink, "fontSize": 11},
         "mark": {"color": palette["series-1"]},
         "rule": {"color": muted},
-        "tick": {"color": ink},
-        "boxplot": {"median": {"color": ink}},
         "range": {
             "category": [palette[role] for role in SERIES],
             **{name: [palette["heat-low"], palette["heat-high"]] for name in ("heatmap", "ramp")},

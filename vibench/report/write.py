@@ -7,12 +7,14 @@ hashes, and nothing else; Vega interprets expressions instead of compiling them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from vibench.errors import UsageError
 from vibench.files.places import keeping, require_folder, require_writable
@@ -25,12 +27,12 @@ from vibench.leaderboard.certainty import certainty_of
 from vibench.leaderboard.consensus import ablation_rows, published_rows
 from vibench.leaderboard.profiles import FOLDER, READING, read_profile_tables
 from vibench.leaderboard.published import Published
+from vibench.records.outcomes import Outcome, read_outcomes
 from vibench.records.store import find_records
 from vibench.report.duels import duel
 from vibench.report.frames import board_lines, titles, training_frames
 from vibench.report.libraries import page_scripts, page_styles, policy, require_libraries, write_chart
 from vibench.report.methods import method_parts
-from vibench.report.outcomes import Outcome, read_outcomes, relative_link
 from vibench.report.tables import table
 from vibench.runtime.progress import Progress, silent
 from vibench.training.curves import read_curves
@@ -92,7 +94,7 @@ def render_report(
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{folder}: is no folder of {what}; name one with {option}.")
     records, problems = find_records(leaderboards)
-    outcomes, unread = read_outcomes(records, page)
+    outcomes, unread = read_outcomes(records)
     # A missing per-query file has been reported with its record.
     reported = {problem.partition(":")[0] for problem in problems}
     problems += [problem for problem in unread if problem.partition(":")[0] not in reported]
@@ -122,7 +124,7 @@ def render_report(
         *(one for part in parts for one in part.figures),
         *(one for part in of_method.values() for one in part),
     ]
-    links = {name: outcome.link for name, outcome in outcomes.items()}
+    links = {name: relative_link(outcome.path, page) for name, outcome in outcomes.items()}
     if published:
         # Where a person finds the sources of printed numbers.
         addresses = {name: paper.address for name, paper in published.papers.items()}
@@ -146,7 +148,8 @@ def render_report(
         methods=methods,
         of_method=of_method,
         profiles=profiles,
-        profile_link=lambda name: relative_link(leaderboards / FOLDER / name, page),
+        link=lambda path: relative_link(path, page),
+        profile_folder=leaderboards / FOLDER,
     )
     return Rendered(html, tuple(figures), len(boards), len(outcomes), (*problems, *unreadable, *unsound))
 
@@ -172,6 +175,13 @@ def write_report(
             keep(path, partial(write_chart, figure=figure))
             advance(1)
     return rendered, tuple(files)
+
+
+def relative_link(target: Path, page: Path) -> str:
+    """The URL of a file relative to the page's folder."""
+    steps = Path(os.path.relpath(target.resolve(), page.resolve().parent)).as_posix()
+    # A leading "./" keeps a folder named "javascript:..." from being read as a scheme.
+    return quote(steps if steps.startswith("../") else f"./{steps}")
 
 
 def _summary(boards: int, outcomes: Mapping[str, Outcome]) -> str:

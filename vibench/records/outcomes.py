@@ -1,12 +1,10 @@
-"""The records of a leaderboards folder with what the page needs beside them."""
+"""Records together with what their per-query files tell: scores by camera, and of every query."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
@@ -38,8 +36,8 @@ class Outcome:
     id: str
     """Of the record, which takes a moment to compute."""
     record: Record
-    link: str
-    """URL of the JSON file relative to the page."""
+    path: Path
+    """Of its JSON file."""
     cameras: Mapping[int, Scores]
     """By query camera."""
     pairs: Mapping[tuple[int, int], Scores]
@@ -47,11 +45,8 @@ class Outcome:
     queries: Queries | None
 
 
-def read_outcomes(records: Mapping[Path, Record], page: Path) -> tuple[dict[str, Outcome], list[str]]:
-    """The outcome of every record by id, with links from where ``page`` will lie; ``records`` by path.
-
-    Also returns a sentence for every per-query file that cannot be read.
-    """
+def read_outcomes(records: Mapping[Path, Record]) -> tuple[dict[str, Outcome], list[str]]:
+    """The outcome of every record by id, and a sentence for every per-query file that cannot be read."""
     outcomes: dict[str, Outcome] = {}
     problems: list[str] = []
     for path, record in records.items():
@@ -61,16 +56,9 @@ def read_outcomes(records: Mapping[Path, Record], page: Path) -> tuple[dict[str,
         except UsageError as error:
             problems.append(str(error))
         found = camera_scores(trials), pair_scores(trials), _queries(trials) if trials else None
-        outcome = Outcome(record.id, record, relative_link(path, page), *found)
+        outcome = Outcome(record.id, record, path, *found)
         outcomes[outcome.id] = outcome
     return outcomes, problems
-
-
-def relative_link(target: Path, page: Path) -> str:
-    """The URL of a file relative to the page's folder."""
-    steps = Path(os.path.relpath(target.resolve(), page.resolve().parent)).as_posix()
-    # A leading "./" keeps a folder named "javascript:..." from being read as a scheme.
-    return quote(steps if steps.startswith("../") else f"./{steps}")
 
 
 def _queries(trials: Sequence[PerQuery]) -> Queries:
