@@ -110,21 +110,7 @@ def plan_toml(
 
     ``starts``: what each backbone starts from, if anything.
     """
-    lines = [
-        "[sweep]",
-        f"out = {_text(out)}",
-        f"leaderboards = {_text(leaderboards)}",
-        'pretrained = "none"',
-        "profile = true",
-        "retries = 1",
-        "",
-        "[roots]",
-        *(f"{name} = {_text(root)}" for name, root in roots.items()),
-        "",
-        "[executor]",
-        'kind = "local"',
-        f"workers = {workers}",
-    ]
+    lines = head(out, leaderboards, roots, workers, profile=True)
     # One seed of everything first, so that a board that is interrupted holds every method.
     sysu, regdb = scale.budgets[SYSU], scale.budgets[REGDB]
     blocks = (
@@ -135,28 +121,59 @@ def plan_toml(
         (SYSU, between_rows(), sysu.seeds[1:]),
     )
     for dataset, rows, seeds in blocks:
-        budget = scale.budgets[dataset]
         for row in rows:
             settings = scale.settings(row.method, row.variant, dataset)
             sha256 = recipe_sha256(load_recipe(row.method, row.variant, dataset, settings))
             left = [seed for seed in seeds if (sha256, seed) not in finished]
-            if not left:
-                continue
-            lines += [
-                "",
-                "[[jobs]]",
-                f"methods = {_texts([row.name])}",
-                f"datasets = {_texts([dataset])}",
-                *(f"pretrained = {_text(start)}" for start in _start(scale, row, starts)),
-                f"seeds = {left}",
-                f"trials = {list(budget.trials)}",
-                f"draws = {_texts(budget.draws)}",
-                f"set = {_texts(settings)}",
-                f"query_modes = {_texts(row.query_modes)}",
-                f"test_attributes = {_texts(row.test_attributes)}",
-                f"features = {_texts(row.features)}",
-            ]
+            if left:
+                lines += job(scale, row, dataset, left, starts)
     return "\n".join(lines) + "\n"
+
+
+def head(out: str, leaderboards: str, roots: Mapping[str, str], workers: int, *, profile: bool) -> list[str]:
+    """The lines of a plan before its jobs."""
+    return [
+        "[sweep]",
+        f"out = {_text(out)}",
+        f"leaderboards = {_text(leaderboards)}",
+        'pretrained = "none"',
+        f"profile = {str(profile).lower()}",
+        "retries = 1",
+        "",
+        "[roots]",
+        *(f"{name} = {_text(root)}" for name, root in roots.items()),
+        "",
+        "[executor]",
+        'kind = "local"',
+        f"workers = {workers}",
+    ]
+
+
+def job(
+    scale: Scale,
+    row: Row,
+    dataset: str,
+    seeds: Sequence[int],
+    starts: Mapping[str, str],
+    protocols: Sequence[str] = (),
+) -> list[str]:
+    """The lines of a plan for the runs of a row, evaluated under ``protocols``, by default all of the data set."""
+    budget = scale.budgets[dataset]
+    return [
+        "",
+        "[[jobs]]",
+        f"methods = {_texts([row.name])}",
+        f"datasets = {_texts([dataset])}",
+        *(f"pretrained = {_text(start)}" for start in _start(scale, row, starts)),
+        f"seeds = {list(seeds)}",
+        f"trials = {list(budget.trials)}",
+        f"protocols = {_texts(protocols)}",
+        f"draws = {_texts(budget.draws if not protocols else budget.draws[:1])}",
+        f"set = {_texts(scale.settings(row.method, row.variant, dataset))}",
+        f"query_modes = {_texts(row.query_modes)}",
+        f"test_attributes = {_texts(row.test_attributes)}",
+        f"features = {_texts(row.features)}",
+    ]
 
 
 def _start(scale: Scale, row: Row, starts: Mapping[str, str]) -> list[str]:
