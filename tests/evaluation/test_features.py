@@ -109,3 +109,12 @@ def test_unusable_files(tmp_path: Path) -> None:
 def test_check_features_in_memory() -> None:
     with pytest.raises(UsageError, match=r"^here: 'features' must be float32, not float16"):
         check_features(replace(Features(VALUES, NAMES), features=VALUES.astype("f2")), "here")
+    extras = {"parts": np.array([None] * len(VALUES), dtype=object)}
+    with pytest.raises(UsageError, match="^here: 'parts' holds Python objects"):
+        check_features(Features(VALUES, NAMES, extras=extras), "here")
+
+
+def test_the_file_holds_what_was_given_and_nothing_else(tmp_path: Path) -> None:
+    write_features(tmp_path / "a.npz", Features(VALUES, NAMES, extras={"parts": VALUES}))
+    with np.load(tmp_path / "a.npz") as file:
+        assert file.files == ["features", "paths", "parts"]

@@ -101,7 +101,8 @@ def write_features(path: Path, features: Features) -> None:
     if features.meta:
         arrays["meta"] = np.array(canonical_json(features.meta))
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        # 'allow_pickle' would be one more array to NumPy before 2.1.
+        np.savez(handle, **arrays)  # type: ignore[arg-type]
 
 
 def named_feature(features: Features, name: str) -> Features:
@@ -123,7 +124,8 @@ def check_features(features: Features, where: str) -> None:
     """Raise `UsageError`, beginning with ``where``, unless the features can be evaluated.
 
     Refused: features of another rank or type than (N, D) floating point, no row or column at all, NaN or infinite
-    values, arrays of another length, repeated names, neither names nor all three labels, an unknown modality.
+    values, arrays of another length or of Python objects, repeated names, neither names nor all three labels, an
+    unknown modality.
     """
     values = features.features
     if values.ndim != 2 or 0 in values.shape:
@@ -137,6 +139,9 @@ def check_features(features: Features, where: str) -> None:
         for name, column in (columns | features.extras).items()
         if column is not None
     }
+    for name, extra in features.extras.items():
+        if extra.dtype.hasobject:
+            raise UsageError(f"{where}: '{name}' holds Python objects, which no features file can; give it numbers.")
     for name, length in lengths.items():
         if length != rows:
             raise UsageError(f"{where}: '{name}' has {length} entries but 'features' has {rows} rows.")
