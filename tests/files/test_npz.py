@@ -49,3 +49,26 @@ def test_a_mapped_array_is_as_long_as_it_says(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(ValueError):
             open_npy(path)
+
+
+def test_arrays_are_those_that_numpy_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = {
+        "fortran": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        "big_endian": np.arange(5, dtype=">i2"),
+        "texts": np.array(["night", "day"]),
+        "scalar": np.array(7),
+        "empty": np.zeros((0, 3), np.float32),
+        "nameless": np.array([], dtype=str),
+        "pairs": np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
+        "flags": np.array([True, False]),
+    }
+    np.savez_compressed(tmp_path / "a.npz", **arrays)
+    # In several pieces, and the last one short.
+    monkeypatch.setattr(npz, "_PIECE", 7)
+    found = read_npz(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as expected:
+        assert list(found) == expected.files
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, expected[name])
+            assert (array.dtype, array.flags.f_contiguous) == (expected[name].dtype, expected[name].flags.f_contiguous)
+            assert array.flags.writeable

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import sys
 import types
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -86,8 +87,7 @@ def parse_table(cls: type[T], table: dict[str, Any], where: str) -> T:
     """
     if not isinstance(table, dict):
         raise UsageError(f"{where}: must be a table, not {shown(table)}.")
-    hints = get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints, fields = _fields(cls)
     for key in table:
         if key not in fields:
             known = tuple(fields)
@@ -107,14 +107,23 @@ def parse_table(cls: type[T], table: dict[str, Any], where: str) -> T:
         raise UsageError(f"{where}: {error}") from None
 
 
+@cache
+def _fields(cls: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """Type and description of every field, by its name."""
+    return get_type_hints(cls), {field.name: field for field in dataclasses.fields(cls)}
+
+
 def _value(kind: Any, value: Any, where: str, key: str) -> Any:
     """``value`` converted to the annotated type ``kind``."""
     if kind is Any:
         return value
-    wrong = UsageError(f"{where}: '{key}' must be {_expectation(kind)}, not {shown(value)}.")
+
+    def wrong() -> UsageError:
+        return UsageError(f"{where}: '{key}' must be {_expectation(kind)}, not {shown(value)}.")
+
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
-            raise wrong
+            raise wrong()
         return parse_table(kind, value, _inside(where, key))  # type: ignore[arg-type]
     if kind in _SCALARS:
         # bool is a subclass of int in Python, not in TOML.
@@ -122,7 +131,7 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             fits = True
         if not fits:
-            raise wrong
+            raise wrong()
         if kind is str or kind is bool:
             return value
         if not abs(value) <= (_LARGEST_NUMBER if isinstance(value, int) else sys.float_info.max):
@@ -144,19 +153,19 @@ def _value(kind: Any, value: Any, where: str, key: str) -> Any:
         for part in parts:
             with contextlib.suppress(UsageError):
                 return _value(part, value, where, key)
-        raise wrong
+        raise wrong()
     if origin is tuple:
         if not isinstance(value, list):
-            raise wrong
+            raise wrong()
         if arguments[-1] is Ellipsis:
             arguments = (arguments[0],) * len(value)
         if len(value) != len(arguments):
-            raise wrong
+            raise wrong()
         pairs = zip(arguments, value, strict=True)
         return tuple(_value(part, item, where, f"{key}[{at}]") for at, (part, item) in enumerate(pairs))
     if origin is dict:
         if not isinstance(value, dict):
-            raise wrong
+            raise wrong()
         inner = _inside(where, key)
         return {name: _value(arguments[1], item, inner, name) for name, item in value.items()}
     raise TypeError(f"{where}: no rule to read '{key}' as {kind}")
