@@ -110,7 +110,7 @@ def test_check_features_in_memory() -> None:
     with pytest.raises(UsageError, match=r"^here: 'features' must be float32, not float16"):
         check_features(replace(Features(VALUES, NAMES), features=VALUES.astype("f2")), "here")
     extras = {"parts": np.array([None] * len(VALUES), dtype=object)}
-    with pytest.raises(UsageError, match="^here: 'parts' holds Python objects"):
+    with pytest.raises(UsageError, match=r"^here: 'parts' holds Python objects"):
         check_features(Features(VALUES, NAMES, extras=extras), "here")
 
 

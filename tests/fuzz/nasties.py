@@ -78,7 +78,7 @@ def _npz_of_names(*headers: bytes) -> bytes:
     """The same arrays under all names that readers ask for."""
     names = (
         *("features", "paths", "scores", "query_paths", "gallery_paths", "heatmaps", "keypoints", "known"),
-        *("trial0_ap", "trial0_pid"),
+        *("ap", "pid", "trial0_inp"),
     )
     return _zip({f"{name}.npy": headers[at % len(headers)] for at, name in enumerate(names)})
 

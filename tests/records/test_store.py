@@ -6,7 +6,8 @@ import contextlib
 import multiprocessing
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.records.made import make_per_query, make_record
 from vibench.errors import UsageError
+from vibench.evaluation.result import PerQuery
 from vibench.leaderboard.board import build_boards
 from vibench.leaderboard.render import write_boards
 from vibench.records.record_json import record_dict
@@ -216,14 +218,63 @@ def test_outcomes_of_another_size_do_not_belong(tmp_path: Path) -> None:
     record = make_record()
     short = [replace(outcome, ap=outcome.ap[:3]) for outcome in OUTCOMES]
     path = write_record(tmp_path, record, short)
-    with pytest.raises(UsageError, match=r"does not belong to its record \(array 'trial0_ap' is float64 \(3,\)"):
+    with pytest.raises(UsageError, match=r"does not belong to its record \(array 'ap' of trial 0 is float64 \(3,\)"):
         read_per_query(path, record)
     write_record(tmp_path, record, [replace(outcome, first_hit=outcome.ap) for outcome in OUTCOMES])
-    with pytest.raises(UsageError, match="'trial0_first_hit' is float64"):
+    with pytest.raises(UsageError, match="'first_hit' of trial 0 is float64"):
         read_per_query(path, record)
     cameras = [replace(outcome, gallery_camera=np.array([1, 2])) for outcome in OUTCOMES]
     write_record(tmp_path, record, cameras)
-    with pytest.raises(UsageError, match="no array 'trial0_camera_ap'"):
+    with pytest.raises(UsageError, match="no array 'camera_ap' of trial 0"):
+        read_per_query(path, record)
+
+
+SEEING = tuple(
+    replace(
+        outcome,
+        gallery_camera=np.array([1, 2]),
+        camera_ap=np.stack([outcome.ap, outcome.ap / 2], axis=1),
+        camera_first_hit=np.stack([outcome.first_hit, outcome.first_hit], axis=1),
+    )
+    for outcome in OUTCOMES
+)
+"""With scores by gallery camera."""
+
+
+def _assert_same(one: Sequence[PerQuery], other: Sequence[PerQuery]) -> None:
+    for ours, theirs in zip(one, other, strict=True):
+        for field in fields(PerQuery):
+            np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
+
+
+def test_trials_lie_together_in_one_array_and_older_files_are_read(tmp_path: Path) -> None:
+    record = make_record()
+    path = write_record(tmp_path, record, SEEING)
+    _assert_same(read_per_query(path, record), SEEING)
+    with np.load(path.with_suffix(".npz")) as file:
+        together = dict(file)
+    assert together["ap"].shape == (2, 4) and together["camera_ap"].shape == (2, 4, 2)
+    apart = {f"trial{at}_{name}": array[at] for name, array in together.items() for at in range(2)}
+    np.savez_compressed(path.with_suffix(".npz"), **apart)
+    _assert_same(read_per_query(path, record), SEEING)
+
+
+def test_trials_of_other_sizes_lie_apart(tmp_path: Path) -> None:
+    record = make_record()
+    (first, second) = record.trials
+    record = replace(record, trials=(first, replace(second, queries=3)))
+    whole, cut = SEEING[0], {field.name: getattr(SEEING[1], field.name)[:3] for field in fields(PerQuery)}
+    outcomes = (whole, replace(PerQuery(**cut), gallery_camera=whole.gallery_camera))
+    _assert_same(read_per_query(write_record(tmp_path, record, outcomes), record), outcomes)
+
+
+def test_one_trial_too_many_does_not_belong(tmp_path: Path) -> None:
+    record = make_record()
+    path = write_record(tmp_path, record, OUTCOMES)
+    with np.load(path.with_suffix(".npz")) as file:
+        arrays = {name: np.concatenate([array, array[:1]]) for name, array in file.items()}
+    np.savez(path.with_suffix(".npz"), **arrays)
+    with pytest.raises(UsageError, match="no array 'ap' of trial 0"):
         read_per_query(path, record)
 
 

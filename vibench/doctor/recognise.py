@@ -129,7 +129,7 @@ def _archive(path: Path, claims: Claims, progress: Progress) -> Diagnosis:
     if arrays and len(arrays) == len(names):
         if are_scores(arrays):
             return diagnose_scores(path, claims)
-        if any(name.startswith("trial") and name.endswith("_first_hit") for name in arrays):
+        if any(name == "first_hit" or (name.startswith("trial") and name.endswith("_first_hit")) for name in arrays):
             return _outcomes(path, claims)
         return diagnose_features(path, claims, progress)
     if any(name.rpartition("/")[2] == "data.pkl" for name in names):

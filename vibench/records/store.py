@@ -72,12 +72,7 @@ def write_record(folder: Path, record: Record, per_query: Sequence[PerQuery]) ->
     if len(per_query) != len(record.trials):
         raise ValueError(f"{len(record.trials)} trials but {len(per_query)} per-query outcomes")
     path = record_path(folder, record)
-    arrays = {
-        _array_name(trial, name): array
-        for trial, outcome in zip(record.trials, per_query, strict=True)
-        for name in _SHAPES
-        if (array := getattr(outcome, name)) is not None
-    }
+    arrays = _arrays(record, per_query)
     # Scores of one id may differ in the last digit from device to device: JSON and npz must be of one writer.
     with alone(path.parent):
         with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as handle:
@@ -156,13 +151,29 @@ def read_per_query(path: Path, record: Record) -> tuple[PerQuery, ...]:
     path = Path(path).with_suffix(".npz")
     arrays = read_npz(path)
     outcomes = []
-    for trial in record.trials:
+    for at, trial in enumerate(record.trials):
         of_trial = {name: arrays[key] for name in _SHAPES if (key := _array_name(trial, name)) in arrays}
+        for name in set(_SHAPES) & set(arrays):
+            if arrays[name].ndim and len(arrays[name]) == len(record.trials):
+                of_trial[name] = arrays[name][at]
         problem = _misfit(of_trial, trial)
         if problem:
             raise UsageError(f"{path}: does not belong to its record ({problem}); evaluate again.")
         outcomes.append(PerQuery(**of_trial))
     return tuple(outcomes)
+
+
+def _arrays(record: Record, per_query: Sequence[PerQuery]) -> dict[str, np.ndarray]:
+    """What the file holds: arrays with an axis of trials before the others, ``trialT_NAME`` where shapes differ."""
+    arrays = {}
+    for name in _SHAPES:
+        columns = [getattr(outcome, name) for outcome in per_query]
+        if len({np.shape(column) for column in columns}) == 1 and columns[0] is not None:
+            arrays[name] = np.stack(columns)
+        else:
+            named = zip(record.trials, columns, strict=True)
+            arrays |= {_array_name(trial, name): column for trial, column in named if column is not None}
+    return arrays
 
 
 def _array_name(trial: TrialScore, name: str) -> str:
@@ -173,7 +184,7 @@ def _misfit(arrays: dict[str, np.ndarray], trial: TrialScore) -> str:
     """Why the arrays cannot be the outcome of a trial; empty where they can."""
     absent = [name for name in _SHAPES if name not in arrays]
     if absent and (absent != list(_LATER)):
-        return f"it has no array '{_array_name(trial, absent[0])}'"
+        return f"it has no array '{absent[0]}' of trial {trial.trial}"
     sizes = {"Q": trial.queries}
     if not absent:
         sizes["K"] = arrays["gallery_camera"].size
@@ -181,7 +192,7 @@ def _misfit(arrays: dict[str, np.ndarray], trial: TrialScore) -> str:
         shape = tuple(sizes[axis] for axis in _SHAPES[name])
         kinds = "f" if name in _FRACTIONS else "iu"
         if array.shape != shape or array.dtype.kind not in kinds:
-            return f"array '{_array_name(trial, name)}' is {array.dtype} {array.shape}, not of shape {shape}"
+            return f"array '{name}' of trial {trial.trial} is {array.dtype} {array.shape}, not of shape {shape}"
     return ""
 
 

@@ -100,10 +100,12 @@ def render_report(
     problems += [problem for problem in unread if problem.partition(":")[0] not in reported]
     printed = [*published_rows(published), *ablation_rows(published)] if published else []
     # Boards of real data, then twins; of each, those with measured rows first, and the larger ones.
+    certainty = certainty_of(leaderboards, records)
     boards = sorted(
-        build_boards(records.values(), printed, certainty=certainty_of(leaderboards, records)),
+        build_boards(records.values(), printed, certainty=certainty),
         key=lambda board: (board.synthetic, not board.measured, -len(board.rows)),
     )
+    certainty.keep()
     every, parts, ids = [], [], {}
     for board, (key, title) in zip(boards, titles(boards).items(), strict=True):
         lines = board_lines(board, outcomes)

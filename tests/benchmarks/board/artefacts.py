@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vibench.files.writing import atomic_path
 from vibench.leaderboard.profiles import FOLDER
-from vibench.records.store import find_records, record_path
+from vibench.records.store import find_records, read_per_query, write_record
 from vibench.training.folder import InputFile, RunFolder
 
 BACKBONES = "runs/backbones"
@@ -17,15 +17,19 @@ BACKBONES = "runs/backbones"
 
 
 def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
-    """Copy the records of ``protocols`` with their per-query outcomes between leaderboards folders; how many."""
+    """Write the records of ``protocols`` with their per-query outcomes into another leaderboards folder; how many.
+
+    Scores by gallery camera are two thirds of an outcome; they stay with the seeded draw.
+    """
     records, _ = find_records(board)
     count = 0
     for path, record in records.items():
         if record.protocol in protocols:
-            target = record_path(kept, record)
-            # The JSON last: a record on disk always has its per-query outcomes.
-            for suffix in (".npz", ".json"):
-                _copy(path.with_suffix(suffix), target.with_suffix(suffix))
+            outcomes = read_per_query(path, record)
+            if record.draw == "official":
+                blind = {"gallery_camera": None, "camera_ap": None, "camera_first_hit": None}
+                outcomes = tuple(dataclasses.replace(outcome, **blind) for outcome in outcomes)
+            write_record(kept, record, outcomes)
             count += 1
     return count
 
