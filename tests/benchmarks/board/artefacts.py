@@ -7,6 +7,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+import numpy as np
+
+from vibench.evaluation.result import PerQuery
 from vibench.files.writing import atomic_path
 from vibench.leaderboard.profiles import FOLDER
 from vibench.records.store import find_records, read_per_query, write_record
@@ -19,7 +22,8 @@ BACKBONES = "runs/backbones"
 def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
     """Write the records of ``protocols`` with their per-query outcomes into another leaderboards folder; how many.
 
-    Scores by gallery camera are two thirds of an outcome; they stay with the seeded draw.
+    Scores by gallery camera, which only breakdowns and charts read, are two thirds of an outcome: they stay with the
+    seeded draw, in float32.
     """
     records, _ = find_records(board)
     count = 0
@@ -29,9 +33,16 @@ def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
             if record.draw == "official":
                 blind = {"gallery_camera": None, "camera_ap": None, "camera_first_hit": None}
                 outcomes = tuple(dataclasses.replace(outcome, **blind) for outcome in outcomes)
+            else:
+                outcomes = tuple(_lighter(outcome) for outcome in outcomes)
             write_record(kept, record, outcomes)
             count += 1
     return count
+
+
+def _lighter(outcome: PerQuery) -> PerQuery:
+    scores = None if outcome.camera_ap is None else outcome.camera_ap.astype(np.float32)
+    return dataclasses.replace(outcome, camera_ap=scores)
 
 
 def finished_runs(kept: Path) -> set[tuple[str, int | None]]:
