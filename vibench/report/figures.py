@@ -39,8 +39,9 @@ class Figure:
     @property
     def columns(self) -> dict[str, list[Any]]:
         """The frame as JSON has it: five decimals, None for what is not known."""
-        rounded = self.frame.round(5).astype(object).where(self.frame.notna(), None)
-        return {str(name): rounded[name].tolist() for name in rounded}
+        rounded = self.frame.round(5)
+        # NaN alone differs from itself.
+        return {str(name): [one if one == one else None for one in rounded[name].tolist()] for name in rounded}
 
 
 def overview_figures(lines: Sequence[Line]) -> Iterator[Figure]:
