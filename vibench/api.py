@@ -45,6 +45,8 @@ def evaluate(
     name: str = "features",
     device: str = "cpu",
     gallery: str | Path | None = None,
+    names: str | Path | None = None,
+    root: str | Path | None = None,
     allow_incomplete: bool = False,
 ) -> Record:
     """Evaluate features, in memory or in a file, under one protocol.
@@ -61,6 +63,8 @@ def evaluate(
         name: Method name in the record.
         device: ``auto``, ``cpu`` or ``cuda``; the scores are the same on each.
         gallery: File of the gallery images, where that of ``features`` holds the queries alone.
+        names: File that names the images of ``features``, where these do not.
+        root: Folder of the data set, where its lists are needed to know the images.
         allow_incomplete: Evaluate although images are missing; the record says so.
 
     Raises:
@@ -77,9 +81,16 @@ def evaluate(
     if isinstance(features, Features):
         read = FeaturesFiles([features], [], [])
     else:
-        galleries = [] if gallery is None else [Path(gallery)]
-        read = read_features_files([Path(features)], rules.protocols, galleries=galleries, dataset=dataset)
+        galleries, named = ([Path(file)] if file is not None else [] for file in (gallery, names))
+        read = read_features_files([Path(features)], rules.protocols, galleries=galleries, names=named, dataset=dataset)
     (scored,) = score_features(
-        read.features, rules, name=name, dataset=dataset, digests=read.digests, notes=read.notes, device=device
+        read.features,
+        rules,
+        name=name,
+        dataset=dataset,
+        digests=read.digests,
+        notes=read.notes,
+        root=Path(root) if root is not None else None,
+        device=device,
     )
     return scored.record

@@ -102,7 +102,7 @@ def test_the_extracted_file_scores_as_the_run_does(sysu_run: Path, sysu_scored: 
 
 
 def test_features_that_do_not_say_it_are_of_the_version_of_their_twin_s_copy(
-    sysu_run: Path, sysu_twin: Path, sysu_scored: list[Scored]
+    sysu_run: Path, sysu_twin: Path, sysu_scored: list[Scored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (model,) = models_of_run(sysu_run)
     _, extraction = model.extract(CPU, FP32)
@@ -112,7 +112,8 @@ def test_features_that_do_not_say_it_are_of_the_version_of_their_twin_s_copy(
     trained = sysu_scored[0].record
     assert mine.record.dataset_version == trained.dataset_version != ""
     assert mine.record.fingerprint == trained.fingerprint
-    (nobody_knows,) = score_features([features], rules, root=sysu_twin / "gone", **about)
+    monkeypatch.setenv("VIBENCH_DATA", str(sysu_twin / "gone"))
+    (nobody_knows,) = score_features([features], rules, **about)
     assert nobody_knows.record.dataset_version == ""
 
 

@@ -231,3 +231,9 @@ def dataset_root(name: str, root: Path | None = None) -> Path:
         return Path(root)
     folder = Path(os.environ.get("VIBENCH_DATA") or "data")
     return folder if SEPARATOR in name else folder / name
+
+
+def require_root(root: Path | None) -> None:
+    """Raise `UsageError` where a ``root`` was named that is no folder: only the default place may be absent."""
+    if root is not None and not Path(root).is_dir():
+        raise UsageError(f"--root {root}: there is no such folder; name the data set's, or leave the option out.")

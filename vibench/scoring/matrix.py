@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vibench.datasets.registry import dataset_root, get_dataset
+from vibench.datasets.registry import dataset_root, get_dataset, require_root
 from vibench.errors import UsageError, suggestion
 from vibench.evaluation.evaluate import evaluate_features
 from vibench.files.digests import sha256_file
@@ -45,6 +45,7 @@ def score_matrices(
     information = declared_information(information)
     check_rules(rules)
     known = get_dataset(dataset or rules.protocols[0].dataset)
+    require_root(root)
     permutations = permutations_of(rules, root)
     place = resolve_device(device)
     read = [read_scores_file(file) for file in files]

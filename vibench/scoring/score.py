@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vibench.data.attributes import ATTRIBUTES
 from vibench.datasets.index import SampleIndex
-from vibench.datasets.registry import Dataset, dataset_root, get_dataset
+from vibench.datasets.registry import Dataset, dataset_root, get_dataset, require_root
 from vibench.distributed.world import ALONE, World
 from vibench.errors import UsageError
 from vibench.evaluation.distances import DistanceFunction
@@ -227,6 +227,7 @@ def score_features(
     if rules.mask_same_location:
         raise UsageError("--mask-same-location: features are fixed, so there is nothing to mask; leave the option out.")
     check_clean(rules.protocols, "features")
+    require_root(root)
     place = resolve_device(device)
     if rules.feature:
         features = [named_feature(found, rules.feature) for found in features]

@@ -18,6 +18,7 @@ from tests.scoring.foreign.dumps import Dump, sysu
 from vibench.cli.main import app, main
 from vibench.datasets.registry import get_dataset
 from vibench.datasets.sysu_mm01 import sysu_skeleton
+from vibench.datasets.testing import images_of_tests
 from vibench.errors import UsageError
 from vibench.evaluation.features import Features, read_features
 from vibench.records.store import read_records
@@ -241,3 +242,19 @@ def test_vibenchs_own_files_are_read_as_before(dump: Dump, tmp_path: Path, nativ
     found = vibench.evaluate(tmp_path / "f.npz", "sysu-indoor")
     assert found.mean == native.mean and found.notes == native.notes
     assert read_features(tmp_path / "f.npz").paths == tuple(dump.names.tolist())
+
+
+def test_from_python_names_lie_in_a_file_of_their_own(dump: Dump, tmp_path: Path, native: Any) -> None:
+    np.savez(tmp_path / "f.npz", features=dump.values)
+    (tmp_path / "names.txt").write_text("\n".join(dump.names.tolist()) + "\n")
+    found = vibench.evaluate(tmp_path / "f.npz", "sysu-indoor", names=tmp_path / "names.txt")
+    assert found.mean == native.mean
+
+
+def test_from_python_the_copy_of_the_data_is_named(sysu_twin: Path, tmp_path: Path) -> None:
+    names = np.array(images_of_tests(get_dataset("sysu-mm01-twin"), sysu_twin)[1]["path"])
+    np.savez(tmp_path / "f.npz", features=np.eye(len(names), dtype=np.float32), paths=names)
+    found = vibench.evaluate(tmp_path / "f.npz", "sysu-indoor", dataset="sysu-mm01-twin", root=sysu_twin)
+    assert found.dataset_version.startswith("tiny-")
+    with pytest.raises(UsageError, match=r"--root .*elsewhere: there is no such folder"):
+        vibench.evaluate(tmp_path / "f.npz", "sysu-indoor", dataset="sysu-mm01-twin", root=tmp_path / "elsewhere")
