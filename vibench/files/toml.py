@@ -87,7 +87,7 @@ def parse_table(cls: type[T], table: dict[str, Any], where: str) -> T:
     """
     if not isinstance(table, dict):
         raise UsageError(f"{where}: must be a table, not {shown(table)}.")
-    hints, fields = _fields(cls)
+    hints, fields = _fields(cls)  # type: ignore[arg-type]
     for key in table:
         if key not in fields:
             known = tuple(fields)

@@ -77,7 +77,7 @@ def write_record(folder: Path, record: Record, per_query: Sequence[PerQuery]) ->
     with alone(path.parent):
         with atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as handle:
             # numpy dates every member 1980-01-01: the same arrays give the same bytes.
-            np.savez_compressed(handle, **arrays)
+            np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
         write_text(path, to_json(record))
     return path
 
