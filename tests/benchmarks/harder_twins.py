@@ -5,7 +5,7 @@
 For every property of ``vibench data twin --harder`` and each of its levels, the methods and what their papers start
 from train on such a twin by the settings of the board (`tests.benchmarks.gpu_board --scale cpu`), one seed, and are
 evaluated under sysu-all. What FOLDER holds is not done again. The plain twin, level 0, is the committed board's.
-``--keep`` writes ``harder.csv`` and, for each paper, ``pictures/harder-METHOD.png`` into a leaderboards folder.
+``--keep`` writes ``harder/differences.csv`` and, for each paper, ``harder/METHOD.png`` into a leaderboards folder.
 """
 
 from __future__ import annotations
@@ -119,9 +119,9 @@ def figure(table: pd.DataFrame, paper: str) -> dict[str, Any]:
 def keep(out: Path, kept: Path) -> None:
     """Write the table, and a picture for each paper, into a leaderboards folder."""
     table = differences(out, kept)
-    write_text(kept / "harder.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(kept / "harder" / "differences.csv", table.to_csv(index=False, lineterminator="\n"))
     for paper in sorted(set(table["method"])):
-        with atomic_path(kept / "pictures" / f"harder-{paper}.png") as temporary:
+        with atomic_path(kept / "harder" / f"{paper}.png") as temporary:
             temporary.write_bytes(vl_convert.vegalite_to_png(figure(table, paper), scale=1.5))
     print(table.to_string(index=False))
 

@@ -14,6 +14,7 @@ import pytest
 
 from vibench.errors import UsageError, VibenchError, VibenchWarning
 from vibench.files import writing
+from vibench.files.lock import take
 from vibench.files.places import keeping, require_folder, require_writable
 from vibench.files.writing import atomic_path, write_text
 
@@ -43,6 +44,19 @@ def test_a_trial_leaves_nothing_behind(folder: Path, place: str) -> None:
     require_writable(Path(place), "--json")
     assert listed(folder) == before and (folder / "file").read_text() == "old"
     write_text(Path(place), "new")
+
+
+def test_what_a_killed_trial_has_left_is_removed_and_a_living_one_stays(folder: Path) -> None:
+    for name in ("dead", "alive"):
+        (folder / f".vibench-{name}.part" / "deep").mkdir(parents=True)
+    handle = os.open(folder / ".vibench-alive.part", os.O_RDONLY)
+    try:
+        assert take(handle, wait=False)
+        require_folder(folder / "new" / "deeper", "--out")
+    finally:
+        os.close(handle)
+    assert [path.name for path in folder.iterdir() if path.name.endswith(".part")] == [".vibench-alive.part"]
+
 
 
 @pytest.mark.parametrize("place", ["folder", "a/b", ".", "folder/sub"])

@@ -56,12 +56,15 @@ def test_cuts_part_what_is_sure(case: tuple[list[int], Better]) -> None:
     order = by_order(scores)
     found = ranks(len(scores), better)
     cuts = sure_cuts([found[row] for row in order])
+
+    def sure(at: int) -> bool:
+        return all(found[above].high < found[below].low for above in order[:at] for below in order[at:])
+
     for at in range(1, len(order)):
-        sure = all(found[above].high < found[below].low for above in order[:at] for below in order[at:])
         # Where every pair is sure, so is the cut.
-        assert sure or not all((above, below) in better for above in order[:at] for below in order[at:])
-        settled = all(rank.low == rank.high for rank in (found[order[at - 1]], found[order[at]]))
-        assert (at in cuts) == (sure and not settled)
+        assert sure(at) or not all((above, below) in better for above in order[:at] for below in order[at:])
+        # Two rows that stand alone are not parted from one another.
+        assert (at in cuts) == (sure(at) and not (sure(at - 1) and sure(at + 1)))
         # Rows of one range, unless it is a single place, are never parted.
         assert at not in cuts or found[order[at - 1]] != found[order[at]]
 

@@ -55,7 +55,11 @@ def records_table(records: Sequence[Record]) -> Table:
         table.add_row(
             f"{record.protocol}\n[dim]{draw}, {count}[/]{how}",
             f"{trial.valid_queries}/{trial.queries}\n[dim]{trial.gallery}[/]",
-            *(f"{100 * record.mean[metric]:.2f}\n[dim]{100 * record.std[metric]:.2f}[/]" for metric in METRICS),
+            # One trial has no spread.
+            *(
+                f"{100 * record.mean[metric]:.2f}" + (f"\n[dim]{100 * record.std[metric]:.2f}[/]" if count > 1 else "")
+                for metric in METRICS
+            ),
         )
     return table
 
