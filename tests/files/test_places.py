@@ -58,7 +58,6 @@ def test_what_a_killed_trial_has_left_is_removed_and_a_living_one_stays(folder: 
     assert [path.name for path in folder.iterdir() if path.name.endswith(".part")] == [".vibench-alive.part"]
 
 
-
 @pytest.mark.parametrize("place", ["folder", "a/b", ".", "folder/sub"])
 def test_a_folder_may_exist_or_not(folder: Path, place: str) -> None:
     before = listed(folder)

@@ -154,9 +154,8 @@ class Record:
         Timings, hardware, date and notes do not enter, and scores enter rounded to nine decimals: repeating the
         same evaluation, on whichever device, gives the same id.
         """
-        content = dataclasses.asdict(self)
-        for key in _VOLATILE:
-            del content[key]
+        names = [field.name for field in dataclasses.fields(self) if field.name not in _VOLATILE]
+        content = {name: _rounded(getattr(self, name)) for name in names}
         for key in _VOLATILE_RUN:
             del content["run"][key]
         for key in ("feature", "test_attributes", "corruption"):
@@ -166,7 +165,7 @@ class Record:
         for key in ("compiled", "training_precision", "recipe", "incomplete", "trained_on"):
             if not content["run"][key]:
                 del content["run"][key]
-        return sha256_text(canonical_json(_rounded(content)))[:12]
+        return sha256_text(canonical_json(content))[:12]
 
     @property
     def galleries(self) -> tuple[tuple[int, int, int, str], ...]:
@@ -260,8 +259,11 @@ def effective_information(own: str, query_mode: str, rerank: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
+    """As JSON has it, numbers to nine decimals."""
     if isinstance(value, float):
         return round(value, 9)
+    if dataclasses.is_dataclass(value):
+        return {field.name: _rounded(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
