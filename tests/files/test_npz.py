@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +74,17 @@ def test_arrays_are_those_that_numpy_reads(tmp_path: Path, monkeypatch: pytest.M
             np.testing.assert_array_equal(array, expected[name])
             assert (array.dtype, array.flags.f_contiguous) == (expected[name].dtype, expected[name].flags.f_contiguous)
             assert array.flags.writeable
+
+
+def test_an_array_that_ends_early_is_refused(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "<f8", "fortran_order": False, "shape": (1000,)})
+    declared = len(content.getvalue()) + 8000
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        # Its check sum is right, and it has ten numbers where it says a thousand.
+        archive.writestr("a.npy", content.getvalue() + np.arange(10.0).tobytes())
+    whole = (tmp_path / "a.npz").read_bytes()
+    at = whole.index(b"PK\x01\x02") + 24
+    (tmp_path / "a.npz").write_bytes(whole[:at] + declared.to_bytes(4, "little") + whole[at + 4 :])
+    with pytest.raises(UsageError, match=r"is no readable \.npz file of plain arrays"):
+        read_npz(tmp_path / "a.npz")

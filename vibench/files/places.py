@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -13,16 +12,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from vibench.errors import UsageError, VibenchError, VibenchWarning
-from vibench.files.lock import take
-from vibench.files.writing import atomic_path, require_regular
+from vibench.files.writing import atomic_path, require_regular, scratch_folder
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENFILE, errno.EMFILE)
 """What goes wrong with a place that was well chosen."""
 _EXPLAINED = 3
 """Results that a sentence says everything of, where several could not be written."""
-
-_TRIAL = ".vibench-"
-"""How the names of folders begin that are made to see whether they can be."""
 
 Written = TypeVar("Written")
 
@@ -138,40 +133,8 @@ def _try(folder: Path, name: str) -> None:
         _write_and_remove(folder / name)
     else:
         # Missing folders are made in one of the trial's own, so that no other process sees them come and go.
-        with _trial_in(above) as trial:
+        with scratch_folder(above, ".vibench-") as trial:
             _write_and_remove(trial / folder.relative_to(above) / name)
-
-
-@contextmanager
-def _trial_in(above: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards, as are those that killed processes have left: nobody has these locked."""
-    while True:
-        trial = Path(tempfile.mkdtemp(prefix=_TRIAL, suffix=".part", dir=above))
-        # Until it is locked, another process may take it for a rest and remove it.
-        with suppress(FileNotFoundError):
-            handle = os.open(trial, os.O_RDONLY)
-            _locked(handle, wait=True)
-            if trial.exists():
-                break
-            os.close(handle)
-    try:
-        for rest in [path for path in above.glob(f"{_TRIAL}*.part") if path != trial]:
-            with suppress(OSError):
-                other = os.open(rest, os.O_RDONLY)
-                if _locked(other):
-                    shutil.rmtree(rest, ignore_errors=True)
-                os.close(other)
-        yield trial
-    finally:
-        shutil.rmtree(trial, ignore_errors=True)
-        os.close(handle)
-
-
-def _locked(handle: int, wait: bool = False) -> bool:
-    try:
-        return take(handle, wait)
-    except OSError:  # a file system without locks
-        return False
 
 
 class _Tried(Exception):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,12 +65,40 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=_SUFFIX, dir=target.parent) as name:
+    with scratch_folder(target.parent, f".{target.name}.") as scratch:
         # A folder inside, because temporary folders are private and a new folder is as readable as any other.
-        temporary = Path(name) / target.name
+        temporary = scratch / target.name
         temporary.mkdir()
         yield temporary
         temporary.rename(target)
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a new private folder in ``parent``, whose name begins with ``prefix``; it is gone when the block ends.
+
+    So are those that killed processes have left: nobody has these locked.
+    """
+    while True:
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, suffix=_SUFFIX, dir=parent))
+        # Until it is locked, another process may take it for a rest and remove it.
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(scratch, os.O_RDONLY)
+            _lock(handle, wait=True)
+            if scratch.exists():
+                break
+            os.close(handle)
+    try:
+        for rest in [path for path in parent.iterdir() if _begins_with(path.name, prefix) and path != scratch]:
+            with contextlib.suppress(OSError):
+                other = os.open(rest, os.O_RDONLY)
+                if _lock(other):
+                    shutil.rmtree(rest, ignore_errors=True)
+                os.close(other)
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
 
 
 def _begin_file(target: Path) -> tuple[int, Path]:
@@ -101,8 +130,12 @@ def _remove_rests(target: Path, own: Path) -> None:
 
 def _is_temporary(name: str, target: Path) -> bool:
     """Whether a file is called as `atomic_path` calls its temporary files for ``target``."""
-    prefix = f".{target.name}."
-    # What mkstemp puts between holds no dot: a file "x" must not take the rests of a file "x.json" for its own.
+    return _begins_with(name, f".{target.name}.")
+
+
+def _begins_with(name: str, prefix: str) -> bool:
+    """Whether a temporary file or folder was made with this prefix."""
+    # What is put between holds no dot: a file "x" must not take the rests of a file "x.json" for its own.
     return name.startswith(prefix) and name.endswith(_SUFFIX) and "." not in name[len(prefix) : -len(_SUFFIX)]
 
 
