@@ -13,36 +13,36 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import altair as alt
 import pandas as pd
 import vl_convert
+from rich.console import Console
 
 from tests.benchmarks.board.artefacts import kept_backbones
 from tests.benchmarks.board.backbone import common_starts
 from tests.benchmarks.board.contests import Ranking
 from tests.benchmarks.board.rows import BASELINES, Row, head, job
 from tests.benchmarks.board.scale import SCALES, SYSU
+from tests.benchmarks.board.versus import compared_map
+from tests.benchmarks.gpu_board import train_and_evaluate as run_plan
 from vibench.datasets.twin.harder import KINDS, LEVELS, Harder
 from vibench.datasets.twin.make import make_twin
 from vibench.files.writing import atomic_path, write_text
-from vibench.records.comparison import compare
-from vibench.records.schema import Record
 from vibench.records.selection import Runs
 from vibench.records.store import find_records
 from vibench.report.theme import LIGHT, config
-from vibench.sweep.expansion import expand
-from vibench.sweep.local import LocalExecutor, local_slots
-from vibench.sweep.plan import LocalTable, read_plan
-from vibench.sweep.run import run_sweep
+from vibench.sweep.plan import read_plan
 
 PAPERS = ("ddag", "cal", "pose")
 """Whose steps gain nothing on the plain twin."""
 PROTOCOL = "sysu-all"
-SCALE = SCALES["cpu"]
 SEED = 0
+_BOARD = SCALES["cpu"]
+SCALE = replace(_BOARD, budgets={SYSU: replace(_BOARD.budgets[SYSU], draws=("seeded",))})
 
 
 def train_and_evaluate(
@@ -55,46 +55,40 @@ def train_and_evaluate(
     for name in dict.fromkeys(one for paper in PAPERS for one in (paper, BASELINES[paper])):
         lines += job(SCALE, Row(name), SYSU, [SEED], starts, [PROTOCOL])
     write_text(place / "plan.toml", "\n".join(lines) + "\n")
-    plan = read_plan(place / "plan.toml")
-    assert isinstance(plan.executor, LocalTable)
-    executor = LocalExecutor(plan, local_slots(plan.executor, "cpu"))
-    run_sweep(plan, expand(plan), executor, stop=stop, say=lambda line: print(f"{harder}: {line}", flush=True))
+    print(harder, flush=True)
+    run_plan(read_plan(place / "plan.toml"), Console(width=140), stop)
 
 
 def differences(out: Path, kept: Path) -> pd.DataFrame:
     """A row per property, level and paper of which both sides are there: mAP in percent, and their difference.
 
-    The interval is the 95 % bootstrap interval over identities (`vibench compare`).
+    The interval is the 95 % bootstrap interval over identities (`vibench compare`). Level 0 is the same for all.
     """
-    folders = {(kind, level): out / f"{kind}{level}" / "leaderboards" for kind in KINDS for level in LEVELS}
-    folders |= {(kind, 0): kept for kind in KINDS}
+    plain = _papers(kept)
     rows = []
-    for (kind, level), folder in sorted(folders.items()):
-        stored = {
-            path: record
-            for path, record in find_records(folder)[0].items()
-            if (record.dataset, record.protocol, record.draw, record.run.seed) == (SYSU, PROTOCOL, "seeded", SEED)
-        }
-        for paper in PAPERS:
-            found = _compared(stored, paper)
-            about = {"property": kind, "level": level, "method": paper, "against": BASELINES[paper]}
-            rows += [{**about, **found}] if found else []
+    for kind in sorted(KINDS):
+        of_level = {0: plain} | {level: _papers(out / f"{kind}{level}" / "leaderboards") for level in LEVELS}
+        rows += [{"property": kind, "level": level, **row} for level, found in of_level.items() for row in found]
     return pd.DataFrame(rows)
 
 
-def _compared(stored: Mapping[Path, Record], paper: str) -> dict[str, float]:
-    sides = []
-    for name in (paper, BASELINES[paper]):
-        records = Ranking(name).of(stored)
-        if not records:
-            return {}
-        sides.append(Runs(name, records))
-    result = compare(sides, breakdown=False)
-    gap = next(one for one in result.pairs[0].differences if one.metric == "map")
-    ours, theirs = (100 * side.mean("map") for side in result.sides)
-    low, high = (100 * end for end in gap.interval)
-    found = {"mAP": ours, "against mAP": theirs, "difference": 100 * gap.difference, "low": low, "high": high}
-    return {name: round(value, 2) for name, value in found.items()}
+def _papers(folder: Path) -> list[dict[str, Any]]:
+    """A row per paper of which a leaderboards folder holds both sides."""
+    stored = {
+        path: record
+        for path, record in find_records(folder)[0].items()
+        if (record.dataset, record.protocol, record.draw, record.run.seed) == (SYSU, PROTOCOL, "seeded", SEED)
+    }
+    rows = []
+    for paper in PAPERS:
+        sides = [Runs(name, Ranking(name).of(stored)) for name in (paper, BASELINES[paper])]
+        if all(side.records for side in sides):
+            (ours, theirs), gap = compared_map(sides)
+            figures = (ours.mean("map"), theirs.mean("map"), gap.difference, *gap.interval)
+            percent = [round(100 * figure, 2) for figure in figures]
+            named = dict(zip(("mAP", "against mAP", "difference", "low", "high"), percent, strict=True))
+            rows.append({"method": paper, "against": BASELINES[paper], **named})
+    return rows
 
 
 def figure(table: pd.DataFrame, paper: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -140,3 +141,10 @@ def test_the_longest_names_fit_a_terminal_of_80_columns() -> None:
     text = console.export_text()
     assert all(words in text for words in ("sysu-indoor-c-as-scripted", "elastic-transform:3", "2208/3803", "mINP"))
     assert "visible and infrared images corrupted" in " ".join(text.split()) and "…" not in text
+
+
+def test_one_trial_has_no_spread() -> None:
+    for count in (1, 2):
+        console = Console(width=80, record=True, quiet=False, file=io.StringIO())
+        console.print(records_table([make_record("agw", 0.5, trial_count=count)]))
+        assert len(re.findall(r"\d\.\d\d", console.export_text())) == 6 * count

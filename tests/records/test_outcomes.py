@@ -8,15 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from tests.records.made import make_per_query, make_record
-from tests.report.scenes import put
 from vibench.records.outcomes import read_outcomes
 from vibench.records.store import record_path, write_record
 
 
 def test_a_moved_record_is_found_and_its_missing_outcome_reported(tmp_path: Path) -> None:
     record = make_record()
-    put(tmp_path, record)
-    path = record_path(tmp_path, record)
+    path = write_record(tmp_path, record, [make_per_query(seed) for seed in range(2)])
     moved = tmp_path / "records" / "elsewhere" / path.name
     moved.parent.mkdir()
     path.rename(moved)

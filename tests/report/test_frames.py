@@ -155,7 +155,7 @@ def test_what_is_measured_again_stands_in_the_year_of_its_paper() -> None:
     published = load_published()
     record = make_record("agw", 0.48, **REAL)
     boards = build_boards([record], published_rows(published))
-    links = {record.id: Outcome(record.id, record, "", {}, {}, None)}
+    links = {record.id: Outcome(record, Path(), {}, {}, None)}
     frame = timeline_frame([line for board in boards for line in board_lines(board, links)])
     years = frame[(frame["name"] == "agw") & (frame["protocol"] == "sysu-all")].groupby("source")["year"].unique()
     assert record.created[:4] == "2025" and years["trained"].tolist() == years["published"].tolist()

@@ -27,7 +27,7 @@ from vibench.files.safetensors import is_safetensors
 from vibench.files.torch_file import TorchFileError
 from vibench.files.unreadable import unreadable_kind
 from vibench.files.weights import find_weights, read_content
-from vibench.records.store import LARGEST_RECORD
+from vibench.records.store import LARGEST_RECORD, holds_outcomes
 from vibench.runtime.progress import Progress, silent
 from vibench.scoring.foreign.containers import read_container
 from vibench.scoring.foreign.keys import known_key
@@ -129,7 +129,7 @@ def _archive(path: Path, claims: Claims, progress: Progress) -> Diagnosis:
     if arrays and len(arrays) == len(names):
         if are_scores(arrays):
             return diagnose_scores(path, claims)
-        if any(name == "first_hit" or (name.startswith("trial") and name.endswith("_first_hit")) for name in arrays):
+        if holds_outcomes(arrays):
             return _outcomes(path, claims)
         return diagnose_features(path, claims, progress)
     if any(name.rpartition("/")[2] == "data.pkl" for name in names):

@@ -33,8 +33,6 @@ class Queries:
 class Outcome:
     """One record, where it lies, and what its per-query file adds, which may be unreadable."""
 
-    id: str
-    """Of the record, which takes a moment to compute."""
     record: Record
     path: Path
     """Of its JSON file."""
@@ -43,6 +41,11 @@ class Outcome:
     pairs: Mapping[tuple[int, int], Scores]
     """By query and gallery camera; empty, too, for older records, which do not tell gallery cameras apart."""
     queries: Queries | None
+
+    @property
+    def id(self) -> str:
+        """Of the record."""
+        return self.record.id
 
 
 def read_outcomes(records: Mapping[Path, Record]) -> tuple[dict[str, Outcome], list[str]]:
@@ -56,8 +59,7 @@ def read_outcomes(records: Mapping[Path, Record]) -> tuple[dict[str, Outcome], l
         except UsageError as error:
             problems.append(str(error))
         found = camera_scores(trials), pair_scores(trials), _queries(trials) if trials else None
-        outcome = Outcome(record.id, record, path, *found)
-        outcomes[outcome.id] = outcome
+        outcomes[record.id] = Outcome(record, path, *found)
     return outcomes, problems
 
 

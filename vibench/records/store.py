@@ -152,10 +152,13 @@ def read_per_query(path: Path, record: Record) -> tuple[PerQuery, ...]:
     arrays = read_npz(path)
     outcomes = []
     for at, trial in enumerate(record.trials):
-        of_trial = {name: arrays[key] for name in _SHAPES if (key := _array_name(trial, name)) in arrays}
-        for name in set(_SHAPES) & set(arrays):
-            if arrays[name].ndim and len(arrays[name]) == len(record.trials):
-                of_trial[name] = arrays[name][at]
+        of_trial: dict[str, np.ndarray] = {}
+        for name in _SHAPES:
+            together, apart = arrays.get(name), arrays.get(_array_name(trial, name))
+            if together is not None and together.ndim and len(together) == len(record.trials):
+                of_trial[name] = together[at]
+            elif apart is not None:
+                of_trial[name] = apart
         problem = _misfit(of_trial, trial)
         if problem:
             raise UsageError(f"{path}: does not belong to its record ({problem}); evaluate again.")
@@ -174,6 +177,11 @@ def _arrays(record: Record, per_query: Sequence[PerQuery]) -> dict[str, np.ndarr
             named = zip(record.trials, columns, strict=True)
             arrays |= {_array_name(trial, name): column for trial, column in named if column is not None}
     return arrays
+
+
+def holds_outcomes(names: Iterable[str]) -> bool:
+    """Whether an archive with arrays of these names is a per-query outcome."""
+    return any(name == "first_hit" or re.fullmatch(r"trial\d+_first_hit", name) for name in names)
 
 
 def _array_name(trial: TrialScore, name: str) -> str:

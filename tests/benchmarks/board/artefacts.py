@@ -22,22 +22,22 @@ BACKBONES = "runs/backbones"
 def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
     """Write the records of ``protocols`` with their per-query outcomes into another leaderboards folder; how many.
 
-    Scores by gallery camera, which only breakdowns and charts read, are two thirds of an outcome: they stay with the
-    seeded draw, in float32.
+    Scores by gallery camera are most of an outcome. They stay with the seeded draw, in float32: without them breakdowns
+    and charts by camera are empty, and the chance level of mAP is that of one share of matches for all queries.
     """
     records, _ = find_records(board)
     count = 0
     for path, record in records.items():
         if record.protocol in protocols:
             outcomes = read_per_query(path, record)
-            if record.draw == "official":
-                blind = {"gallery_camera": None, "camera_ap": None, "camera_first_hit": None}
-                outcomes = tuple(dataclasses.replace(outcome, **blind) for outcome in outcomes)
-            else:
-                outcomes = tuple(_lighter(outcome) for outcome in outcomes)
-            write_record(kept, record, outcomes)
+            lighter = _blind if record.draw == "official" else _lighter
+            write_record(kept, record, [lighter(outcome) for outcome in outcomes])
             count += 1
     return count
+
+
+def _blind(outcome: PerQuery) -> PerQuery:
+    return dataclasses.replace(outcome, gallery_camera=None, camera_ap=None, camera_first_hit=None)
 
 
 def _lighter(outcome: PerQuery) -> PerQuery:

@@ -168,7 +168,7 @@ def job(
         f"seeds = {list(seeds)}",
         f"trials = {list(budget.trials)}",
         f"protocols = {_texts(protocols)}",
-        f"draws = {_texts(budget.draws if not protocols else budget.draws[:1])}",
+        f"draws = {_texts(budget.draws)}",
         f"set = {_texts(scale.settings(row.method, row.variant, dataset))}",
         f"query_modes = {_texts(row.query_modes)}",
         f"test_attributes = {_texts(row.test_attributes)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,8 @@ from tests.benchmarks.board.contests import CONTESTS, Contest
 from tests.benchmarks.board.scale import SYSU
 from vibench.files.writing import write_text
 from vibench.records.comparison import compare
+from vibench.records.differences import Difference
+from vibench.records.paired_outcomes import Side
 from vibench.records.selection import Runs, Wanted, select
 from vibench.records.store import find_records
 
@@ -49,10 +52,14 @@ def versus_baselines(leaderboards: Path, protocol: str = "sysu-all") -> pd.DataF
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
-def _row(contest: Contest, sides: list[Runs]) -> tuple[object, ...]:
+def compared_map(sides: Sequence[Runs]) -> tuple[tuple[Side, ...], Difference]:
+    """Two sides as they were read, and the difference of their mAP."""
     result = compare(sides, breakdown=False)
-    ours, theirs = result.sides
-    gap = next(one for one in result.pairs[0].differences if one.metric == "map")
+    return result.sides, next(one for one in result.pairs[0].differences if one.metric == "map")
+
+
+def _row(contest: Contest, sides: list[Runs]) -> tuple[object, ...]:
+    (ours, theirs), gap = compared_map(sides)
     low, high = gap.interval
     return (
         contest.first.label,
