@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -17,6 +18,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+
+if sys.dont_write_bytecode:
+    # A hundred processes would compile the same modules, each anew. Nothing is written beside the sources.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(REPOSITORY / ".pytest_cache" / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and the libraries' own objects stay: looking through them for garbage again takes minutes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +73,11 @@ def vibench(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedPro
 def _tiny_twin(layout: str, factory: pytest.TempPathFactory) -> Path:
     from vibench.datasets.twin.make import make_twin
 
-    return make_twin(layout, "tiny", 0, factory.mktemp("twins") / f"{layout}-twin", workers=1)
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # One for all workers: whoever comes second waits for the first.
+        folder = folder.parent
+    return make_twin(layout, "tiny", 0, folder / "twins" / f"{layout}-twin", workers=1)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Command lines in processes that need not import PyTorch anew: one process imports it and forks a child for each.
 
-A child is a process of its own, with its own folder, environment, streams and end. It begins where any other would
-begin to import vibench, of which nothing is loaded before.
+A child is a process of its own, with its own folder, environment, streams and end. It begins where any other has
+imported what most commands need, and ends without taking apart what it never made.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib
 import json
 import os
@@ -16,13 +18,20 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIBRARIES = ("numpy", "pandas", "scipy.io", "torch", "torch._dynamo", "torch.optim", "PIL.Image", "tabulate", "typer")
-"""What commands import. Modules of rich, which look at the environment, are not among them."""
-READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "LD_")
+OURS = (
+    *("vibench.cli.main", "vibench.cli.records_table", "vibench.datasets.llcm", "vibench.datasets.regdb"),
+    *("vibench.datasets.sysu_mm01", "vibench.leaderboard.render", "vibench.leaderboard.terminal"),
+    *("vibench.scoring.trained", "vibench.scoring.score", "vibench.training.run"),
+)
+"""What commands import, without rich's own command line, which looks at the environment."""
+READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "LD_", "TYPER_", "_TYPER_")
 """Beginnings of the names of variables that an interpreter or a library reads when it starts."""
 
 
@@ -58,23 +67,35 @@ class Warm:
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """``vibench ARGUMENTS``, as `subprocess.run` does it with its output captured; raises its `TimeoutExpired`."""
+        return self.run_together(arguments, cwd, [environment], timeout)
+
+    def run_together(
+        self, arguments: Sequence[str], cwd: Path, environments: Sequence[Mapping[str, str]], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """The same command line in several processes at once, one for each environment, writing to the same streams.
+
+        The status is that of the first that failed, in their order.
+        """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
-            wanted = json.dumps({"arguments": list(arguments), "cwd": str(cwd), "environment": dict(environment)})
+            wanted = json.dumps(
+                {"arguments": list(arguments), "cwd": str(cwd), "environments": [*map(dict, environments)]}
+            )
             socket.send_fds(self._socket, [_padded(len(wanted.encode()))], [out.fileno(), error.fileno()])
             self._socket.sendall(wanted.encode())
-            child = self._answer()
+            children = [self._answer() for _ in environments]
             late = not select.select([self._socket], [], [], timeout)[0]
             if late:
-                os.kill(child, signal.SIGKILL)
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
             # Read in any case, so that the next command does not take it for its own.
-            status = self._answer()
+            statuses = [self._answer() for _ in environments]
             if late:
                 raise subprocess.TimeoutExpired(list(arguments), timeout)
             texts = []
             for stream in (out, error):
                 stream.seek(0)
                 texts.append(stream.read().decode())
-        return subprocess.CompletedProcess(list(arguments), status, *texts)
+        return subprocess.CompletedProcess(list(arguments), next(filter(None, statuses), 0), *texts)
 
     def _answer(self) -> int:
         return int(self._socket.recv(_ANSWER, socket.MSG_WAITALL))
@@ -88,8 +109,11 @@ class Warm:
 
 def serve(number: int) -> list[str] | None:
     """Fork a child for every command line that the socket brings; in a child, its arguments, at the end None."""
-    for library in LIBRARIES:
+    for library in (*LIBRARIES, *OURS):
         importlib.import_module(library)
+    # Else every child looks through what the libraries made, and copies the pages on which it counts.
+    gc.collect()
+    gc.freeze()
     with socket.socket(fileno=number) as channel:
         while True:
             head, streams, *_ = socket.recv_fds(channel, _ANSWER, 2)
@@ -99,25 +123,40 @@ def serve(number: int) -> list[str] | None:
             while len(body) < int(head):
                 body += channel.recv(int(head) - len(body))
             wanted = json.loads(body)
-            child = os.fork()
-            if child == 0:
-                for stream, place in zip(streams, (1, 2), strict=True):
-                    os.dup2(stream, place)
-                    os.close(stream)
-                os.chdir(wanted["cwd"])
-                os.environ.clear()
-                os.environ.update(wanted["environment"])
-                arguments: list[str] = wanted["arguments"]
-                return arguments
+            children = []
+            for environment in wanted["environments"]:
+                children.append(os.fork())
+                if children[-1] == 0:
+                    for stream, place in zip(streams, (1, 2), strict=True):
+                        os.dup2(stream, place)
+                        os.close(stream)
+                    os.chdir(wanted["cwd"])
+                    os.environ.clear()
+                    os.environ.update(environment)
+                    arguments: list[str] = wanted["arguments"]
+                    return arguments
+                channel.sendall(_padded(children[-1]))
             for stream in streams:
                 os.close(stream)
-            channel.sendall(_padded(child))
-            _, status = os.waitpid(child, 0)
-            channel.sendall(_padded(os.waitstatus_to_exitcode(status)))
+            # All at once, for a client waits for the first answer as long as for the last.
+            statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+            channel.sendall(b"".join(map(_padded, statuses)))
 
 
 if __name__ == "__main__":
     wanted_arguments = serve(int(sys.argv[1]))
     if wanted_arguments is not None:
         sys.argv = ["vibench", *wanted_arguments]
-        runpy.run_module("vibench", run_name="__main__", alter_sys=True)
+        status = 1
+        try:
+            runpy.run_module("vibench", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+        except BaseException:
+            traceback.print_exc()
+        # As an interpreter ends, but for the half second in which it would free all modules.
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)

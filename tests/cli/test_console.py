@@ -28,6 +28,8 @@ ASCII = (
     {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""},
 )
 
+LATIN = {"PYTHONIOENCODING": "latin-1", "COLUMNS": "30", "TERM": "dumb", "NO_COLOR": "1"}
+
 
 @pytest.fixture
 def evaluation(sysu_twin: Path, tmp_path: Path) -> tuple[str, ...]:
@@ -73,19 +75,17 @@ def test_letters_that_the_terminal_lacks_are_replaced(
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "variables"),
     [
-        ("methods",),
-        ("methods", "agw"),
-        ("protocols", "sysu-all"),
-        ("leaderboard", "--protocol", "sysu-all"),
-        ("leaderboard", "--conflicts"),
-        ("eval", "--help"),
-        ("no-such-command",),
+        (("methods",), ASCII[1]),
+        (("methods", "agw"), LATIN),
+        (("protocols", "sysu-all"), ASCII[1]),
+        (("leaderboard", "--protocol", "sysu-all"), LATIN),
+        (("leaderboard", "--conflicts"), ASCII[1]),
+        (("eval", "--help"), ASCII[1]),
+        (("eval", "--help"), LATIN),
+        (("no-such-command",), LATIN),
     ],
-)
-@pytest.mark.parametrize(
-    "variables", [ASCII[1], {"PYTHONIOENCODING": "latin-1", "COLUMNS": "30", "TERM": "dumb", "NO_COLOR": "1"}]
 )
 def test_every_kind_of_output_survives_any_terminal(
     vibench: Vibench, command: tuple[str, ...], variables: dict[str, str]
@@ -99,8 +99,16 @@ def test_scores_are_whole_on_a_narrow_terminal(vibench: Vibench, evaluation: tup
     assert vibench(*evaluation, COLUMNS="30").stdout.split() == vibench(*evaluation, COLUMNS="80").stdout.split()
 
 
-@pytest.mark.parametrize("command", ["methods", "leaderboard --audits", "eval --help", "--version", "protocols"])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("command", "unbuffered"),
+    [
+        ("methods", ""),
+        ("leaderboard --audits", ""),
+        ("leaderboard --audits", "1"),
+        ("eval --help", "1"),
+        ("--version", ""),
+    ],
+)
 def test_a_reader_who_has_had_enough_is_no_error(tmp_path: Path, command: str, unbuffered: str) -> None:
     for reader in ("head -1", "true"):
         result = shell(f"$VIBENCH {command} | {reader}", tmp_path, PYTHONUNBUFFERED=unbuffered)

@@ -43,6 +43,11 @@ def test_the_whole_path_and_what_the_device_finds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_path_of_a_method_that_ranks_by_itself(tmp_path: Path) -> None:
+    assert "1 passed" in on_device(tmp_path, "-m", "slow", HERE)
+
+
+@pytest.mark.slow
 def test_the_tests_that_ask_for_a_gpu(tmp_path: Path) -> None:
     report = on_device(tmp_path, "-m", "gpu", "tests", *(word for one in NOT_HERE for word in ("--deselect", one)))
     assert "passed" in report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import vibench
@@ -46,8 +47,14 @@ def describe_environment(device: str = "cpu") -> Environment:
         gpu=torch.cuda.get_device_name(device) if on_gpu else "",
         cpu=cpu_model(),
         deterministic=what_is_deterministic(),
-        git=git_commit(Path(vibench.__file__).resolve().parent),
+        git=_own_commit(),
     )
+
+
+@cache
+def _own_commit() -> str:
+    # Asked once: what runs is what was imported, whatever is checked out meanwhile.
+    return git_commit(Path(vibench.__file__).resolve().parent)
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _MOST_DEFAULT_WORKERS = 32
+_WORTH_PROCESSES = 2.0
+"""Seconds of work, above which processes are worth their start."""
 
 
 def default_workers() -> int:
@@ -45,6 +48,9 @@ def map_in_processes(
 ) -> Generator[tuple[Task, Result], None, None]:
     """Yield (task, function(task)) as tasks complete, in no fixed order; one worker works in this process.
 
+    With ``workers`` None, this process works alone as long as the last task says that little is left, and then
+    hands the rest to as many as there are cores.
+
     ``function``, tasks and results must be picklable; the function's module should be quick to import, as every
     worker imports it afresh. An exception in a worker is raised here and cancels what has not started.
 
@@ -54,14 +60,19 @@ def map_in_processes(
     """
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} worker processes are too few; use 1 or more")
-    workers = min(workers or default_workers(), len(tasks))
-    if workers <= 1:
-        for task in tasks:
-            yield task, function(task)
+    wanted = min(workers or default_workers(), len(tasks))
+    left = 0.0
+    while tasks and (wanted <= 1 or (workers is None and left < _WORTH_PROCESSES)):
+        start = time.perf_counter()
+        result = function(tasks[0])
+        left = (len(tasks) - 1) * (time.perf_counter() - start)
+        yield tasks[0], result
+        tasks = tasks[1:]
+    if not tasks:
         return
     # Forking a process that has run torch threads can dead-lock its child, hence spawn.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(min(wanted, len(tasks)), mp_context=context, initializer=_begin_worker)
     try:
         futures = {pool.submit(function, task): task for task in tasks}
         for future in as_completed(futures):

@@ -61,9 +61,10 @@ _BETWEEN = (
     *_steps("cm-ssft:shl", Ranking("cm-ssft", query_mode="single"), Ranking("cm-ssft:shl-spl-moa-pa-re")),
     Contest(Ranking("cm-ssft"), Ranking("cm-ssft", query_mode="single")),
     *_steps("cal:baseline", Ranking("cal:tca")),
-    *_steps("cal:tca", Ranking("cal")),
+    *_steps("cal:tca", Ranking("cal:kd1"), Ranking("cal:kd2"), Ranking("cal")),
     *_steps("mmd", *(Ranking("paenet", attributes=source) for source in ("const", "shuffle", "gt"))),
-    *_steps("pose:baseline", Ranking("pose", feature="id"), Ranking("pose:peb-pose")),
+    *_steps("mmd", Ranking("paenet:pae"), Ranking("paenet:pae", attributes="gt"), Ranking("paenet:aal")),
+    *_steps("pose:baseline", Ranking("pose", feature="id"), Ranking("pose:peb"), Ranking("pose:peb-pose")),
     *_steps("pose:peb-pose", Ranking("pose")),
     *_steps("baseline", Ranking("ddag:b-p"), Ranking("ddag:b-g")),
 )

@@ -50,7 +50,12 @@ class Row:
 ABLATIONS = (
     Row("cal:baseline"),
     Row("cal:tca", features=("", "parts")),
+    Row("cal:kd1", features=("", "parts")),
+    Row("cal:kd2", features=("", "parts")),
+    Row("paenet:pae", test_attributes=("pred", "gt")),
+    Row("paenet:aal"),
     Row("pose:baseline"),
+    Row("pose:peb"),
     Row("pose:peb-pose"),
     Row("ddag:b-p"),
     Row("ddag:b-g"),

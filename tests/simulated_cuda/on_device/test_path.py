@@ -55,7 +55,10 @@ def settings(*more: str) -> list[str]:
     return [word for value in values for word in ("--set", value)]
 
 
-@pytest.mark.parametrize(("method", "precision"), [("baseline", "off"), ("ddag", "bf16"), ("cm-ssft", "fp16")])
+@pytest.mark.parametrize(
+    ("method", "precision"),
+    [("baseline", "off"), ("ddag", "bf16"), pytest.param("cm-ssft", "fp16", marks=pytest.mark.slow)],
+)
 def test_train_extract_evaluate_profile(
     method: str, precision: str, sysu_twin: Path, place: Path, vibench: Vibench, capfd: pytest.CaptureFixture[str]
 ) -> None:

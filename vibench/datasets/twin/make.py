@@ -6,7 +6,6 @@ and keeps what belongs into the truth of finished images, so that an interrupted
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import zipfile
@@ -30,14 +29,13 @@ from vibench.errors import UsageError
 from vibench.files.lock import take
 from vibench.files.reading import parse_json, read_text
 from vibench.files.writing import atomic_path, write_json
-from vibench.runtime.parallel import default_workers, map_in_processes
+from vibench.runtime.parallel import map_in_processes
 from vibench.runtime.progress import Progress, silent
 
 _SMALLEST = (32, 16)
 _JOBS = ".jobs"
 _BEGUN = f"{_JOBS}/twin.json"
 """Of an unfinished twin: what `PROVENANCE` will say."""
-_IMAGES_WORTH_A_PROCESS = 400
 _IMAGES_PER_JOB = 200
 
 
@@ -217,8 +215,6 @@ def _render_all(
     for start in range(0, len(shots), _IMAGES_PER_JOB):
         rows = tuple(range(start, min(start + _IMAGES_PER_JOB, len(shots))))
         jobs.append(_Job(root, rows, tuple(shots[row] for row in rows), renderer))
-    if workers is None:
-        workers = min(default_workers(), math.ceil(len(shots) / _IMAGES_WORTH_A_PROCESS))
     keypoints: np.ndarray | None = None
     masks: np.ndarray | None = None
     with (
