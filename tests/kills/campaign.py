@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -205,7 +206,9 @@ class Campaign:
         for parent, _, names in os.walk(self._folder):
             for name in names:
                 path = Path(parent, name)
-                yield path.relative_to(self._folder).as_posix(), path
+                known_as = path.relative_to(self._folder).as_posix()
+                if not re.fullmatch(self._job.like_no_other, known_as):
+                    yield known_as, path
 
     def _diary(self) -> str:
         return (self._scratch / "diary").read_text()

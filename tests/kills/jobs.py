@@ -13,6 +13,8 @@ from unittest import mock
 
 if TYPE_CHECKING:
     from tests.kills.faults import Faults
+    from vibench.sweep.executor import Start
+    from vibench.sweep.local import LocalExecutor
 
 TWIN_JOB, CACHE_CHUNK, EPOCH_STEPS = 80, 10, 3
 """Images or steps after which a command has saved what it did: in tests, few."""
@@ -45,6 +47,11 @@ class Inputs:
         return self.folder / "cache"
 
     @property
+    def official(self) -> Path:
+        """A checkpoint of the toy method with the names of its official code."""
+        return self.folder / "official.pt"
+
+    @property
     def leaderboards(self) -> Path:
         """With records of it."""
         return self.folder / "leaderboards"
@@ -52,8 +59,11 @@ class Inputs:
 
 def make_inputs(folder: Path) -> Inputs:
     """Write `Inputs` into ``folder``."""
+    import torch
+
     import tests.training.toy  # noqa: F401  (registers the method)
     from tests.datasets import mini
+    from tests.training.test_official import SYSU_CLASSES, official_state
     from vibench.data import cache, cache_build
     from vibench.datasets.registry import get_dataset
     from vibench.datasets.twin.make import make_twin
@@ -67,6 +77,7 @@ def make_inputs(folder: Path) -> Inputs:
 
     inputs = Inputs(folder)
     mini.write_sysu(inputs.sysu)
+    torch.save(official_state(SYSU_CLASSES), inputs.official)
     make_twin("sysu-mm01", "tiny", 0, inputs.twin, workers=1, size=(32, 16))
     recipe = load_recipe("toy", "", "sysu-mm01-twin", ["schedule.epochs=1", "batches_per_epoch=1"])
     size = recipe.input
@@ -96,7 +107,7 @@ class Job:
 
     name: str
     share: int
-    """Of 200 kills, so many are of this command: more where more can go wrong, fewer where each takes long."""
+    """Of 240 kills, so many are of this command: more where more can go wrong, fewer where each takes long."""
     command: Callable[[Inputs, Path], str]
     """What a person would type behind ``vibench`` in a working folder as it is now."""
     begin: Callable[[Inputs, Path], None] = _nothing
@@ -106,6 +117,8 @@ class Job:
     repeated: int = 0
     """Most units that one kill may cost."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    like_no_other: str = ""
+    """Regular expression of the paths of files that tell what was done when and how long it took."""
 
 
 def _train(inputs: Inputs, folder: Path) -> str:
@@ -123,6 +136,36 @@ def _cache(inputs: Inputs, folder: Path) -> None:
 
 def _records(inputs: Inputs, folder: Path) -> None:
     shutil.copytree(inputs.leaderboards, folder / "leaderboards")
+
+
+PLAN = """
+[sweep]
+out = "sweep"
+leaderboards = "leaderboards"
+device = "cpu"
+amp = "off"
+pretrained = "none"
+retries = 9
+set = ["schedule.epochs=1", "batches_per_epoch=1"]
+
+[roots]
+sysu-mm01-twin = "{twin}"
+
+[executor]
+kind = "local"
+workers = 1
+
+[[jobs]]
+methods = ["toy"]
+datasets = ["sysu-mm01-twin"]
+seeds = [0, 1]
+protocols = ["sysu-indoor"]
+"""
+
+
+def _plan(inputs: Inputs, folder: Path) -> None:
+    _cache(inputs, folder)
+    (folder / "plan.toml").write_text(PLAN.format(twin=inputs.twin), encoding="utf-8")
 
 
 JOBS = (
@@ -162,8 +205,22 @@ JOBS = (
         ),
         begin=_cache,
     ),
+    Job("import", 10, lambda inputs, folder: f"import toy '{inputs.official}' -o imported.pt"),
+    Job(
+        "sweep",
+        20,
+        lambda inputs, folder: "sweep plan.toml",
+        begin=_plan,
+        like_no_other=r"sweep/jobs/[^/]*/(attempts/.*|log\.txt)|leaderboards/(?!records/).*",
+    ),
     Job("leaderboard", 15, lambda inputs, folder: "leaderboard", begin=_records),
     Job("report", 5, lambda inputs, folder: f"report --runs '{inputs.folder}' -o report.html", begin=_records),
+    Job(
+        "visualize",
+        10,
+        lambda inputs, folder: f"visualize '{inputs.run}' -o pictures --what distances --device cpu",
+        begin=_cache,
+    ),
 )
 
 
@@ -179,7 +236,8 @@ _IMPORTED = (
     *("tests.training.toy", "vibench.cli.main", "vibench.cli.records_table", "vibench.data.heatmap_sources"),
     *("vibench.datasets.llcm", "vibench.datasets.regdb", "vibench.datasets.sysu_mm01", "vibench.datasets.twin.make"),
     *("vibench.leaderboard.render", "vibench.leaderboard.terminal", "vibench.report.write", "vibench.scoring.score"),
-    *("vibench.scoring.trained", "vibench.training.run"),
+    *("vibench.scoring.trained", "vibench.sweep.run", "vibench.sweep.worker", "vibench.training.run"),
+    *("vibench.visualize", "vibench.visualize.gallery"),
 )
 """What the commands import, as far as it is there; a module that is not in the list only takes time."""
 
@@ -198,17 +256,37 @@ def import_everything() -> None:
     method_names()
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """As much of a process as a pool asks of one that has ended."""
+
+    returncode: int
+
+    def poll(self) -> int:
+        return self.returncode
+
+
+def _work_here(pool: LocalExecutor, one: Start, slot: object) -> _Ended:
+    """What a worker of a sweep does, in the process that is watched and killed."""
+    from vibench.sweep.worker import work
+
+    return _Ended(work(pool._out, one.job.id, one.over))
+
+
 def prepare_child(faults: Faults) -> None:
     """Let a child save often, and note its work."""
     import torch
 
     from vibench.data import cache, cache_build
     from vibench.datasets.twin import make
+    from vibench.sweep import local
     from vibench.training.trainer import Trainer
 
     torch.set_num_threads(1)
     make._IMAGES_PER_JOB = TWIN_JOB
     cache.CHUNK_IMAGES = cache_build.CHUNK_IMAGES = CACHE_CHUNK
+    local.LocalExecutor.poll_seconds = 0.0
+    local.LocalExecutor._spawn = _work_here  # type: ignore[method-assign,assignment]
     faults.does(make.Image, "fromarray", "render")
     faults.does(cache_build, "load_resized", "decode")
     faults.does(Trainer, "_train_step", "train")

@@ -14,6 +14,8 @@ from tests.kills.jobs import JOBS, Inputs, Job, kills_of, make_inputs
 from tests.kills.server import Server
 
 KILLS = 20
+SLOW = ("data twin", "report", "sweep", "visualize")
+"""To be done again and again on disks that are full or read-only."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def test_a_killed_command_ends_as_if_undisturbed(job: Job, server: Server, input
 @pytest.mark.parametrize(
     "job",
     [
-        pytest.param(job, id=job.name, marks=[pytest.mark.slow] if job.name == "report" else [])
+        pytest.param(job, id=job.name, marks=[pytest.mark.slow] if job.name in SLOW else [])
         for job in JOBS
         if job.name != "extract"
     ],
