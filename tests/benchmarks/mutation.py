@@ -1,6 +1,6 @@
 """Do the tests bite? One small change at sampled places of the code, and the tests that have to notice it.
 
-    python -m tests.benchmarks.mutation --out FOLDER [--only PART ...] [--per-100-lines 2] [--minutes 120] [--workers 2]
+    python -m tests.benchmarks.mutation --out FOLDER [--only PART ...] [--per-100-lines 1] [--minutes 120] [--workers 2]
 
 The changes are cosmic-ray's (extra ``mutation``): a comparison shifted or turned round, an operator or a constant
 exchanged, a number off by one, a condition negated, a loop that does not run. Each is made in a copy of the repository
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", action="append", choices=[part.name for part in PARTS], help="a part; repeatable")
     parser.add_argument(
-        "--per-100-lines", type=float, default=2.0, help="mutants of a module per 100 lines, at least 1"
+        "--per-100-lines", type=float, default=1.0, help="mutants of a module per 100 lines, at least 1"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=120.0)
@@ -282,7 +282,7 @@ def main() -> None:
         for name in dict.fromkeys(mutant.part for mutant in left)
         for argument in parts[name].arguments(parts[name].files()[0])
     )
-    if guards and run_tests(options.out / "copy-0", [*guards], timeout=None) != 0:
+    if guards and run_tests(options.out / "copy-0", [*guards, "-n", str(options.workers)], timeout=None) != 0:
         sys.exit(f"these tests do not pass as they are: pytest {' '.join(guards)}")
 
     def work(mutant: Mutant) -> None:

@@ -78,7 +78,7 @@ def changed_records(draw: st.DrawFn) -> Any:
     return content
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_records())
 def test_a_record_with_any_values_anywhere(content: Any) -> None:
     with tempfile.TemporaryDirectory() as name:
