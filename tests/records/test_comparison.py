@@ -100,6 +100,27 @@ def test_unlike_conditions_are_said(tmp_path: Path) -> None:
     assert any(note.startswith("the re-ranking differs") for note in notes)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "complete", "incomplete", "expected"),
+    [
+        ("sysu-mm01", True, "", ""),
+        ("sysu-mm01", False, "", "the counts of images are not those of the complete real data set"),
+        ("sysu-mm01-twin", False, "", ""),
+        ("sysu-mm01", False, "lacks 3 of 9 images", "was trained on an incomplete copy"),
+    ],
+)
+def test_data_that_is_not_whole_is_said(
+    tmp_path: Path, dataset: str, complete: bool, incomplete: str, expected: str
+) -> None:
+    sides = []
+    for name in ("one", "other"):
+        record, outcomes = scored_record(name, 0, dataset=dataset, complete=complete)
+        record = replace(record, run=replace(record.run, incomplete=incomplete))
+        sides.append(runs(tmp_path, name, (record, outcomes)))
+    said = [note for note in compare(sides, QUICK).notes if "complete" in note]
+    assert bool(said) == bool(expected) and all(expected in note for note in said)
+
+
 def test_equal_seeds_give_equal_comparisons_in_json(tmp_path: Path) -> None:
     sides = seeds(tmp_path, "one", 1, 0.5, people=40), seeds(tmp_path, "other", 1, 0.5, people=40)
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -207,8 +208,18 @@ def test_table_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert [(row["protocol"], row["queries_per_graph"]) for row in rows][2:4] == [("a", "all"), ("b", "1")]
     assert (rows[0]["map"], rows[0]["r1_std"], rows[0]["partitions"]) == ("25.0000", "1.2500", "10")
 
-    pytest.importorskip("matplotlib")
+    axes = pytest.importorskip("matplotlib.axes").Axes
+    drawn: list[tuple[str, list[float], list[float]]] = []
+    draw = axes.errorbar
+
+    def errorbar(self: object, x: object, y: list[float], spread: list[float], **style: Any) -> object:
+        drawn.append((style["label"], y, spread))
+        return draw(self, x, y, spread, **style)
+
+    monkeypatch.setattr(axes, "errorbar", errorbar)
     assert plot_auxiliary(tmp_path / "curve.png", scores(), "cm-ssft")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    curves = ("a, rank-1", "a, mAP", "b, rank-1", "b, mAP")
+    assert drawn == [(label, [25.0] * 3, [1.25] * 3) for label in curves]
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     assert not plot_auxiliary(tmp_path / "none.png", scores(), "cm-ssft") and not (tmp_path / "none.png").exists()
