@@ -11,7 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,18 @@ def test_a_command_in_a_sentence_exists(name: str, span: str, monkeypatch: pytes
         _check_vibench(*parsed(words[1:]))
 
 
+def test_committed_files_that_commands_name_are_committed() -> None:
+    """A file that git ignores is there for its author alone."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a checkout of git")
+    listed = subprocess.check_output(["git", "ls-files"], cwd=REPOSITORY, text=True).splitlines()
+    tracked = {*listed, *(str(parent) for name in listed for parent in PurePosixPath(name).parents)}
+    pairs = [pair for _, command in COMMANDS for pair in pairwise(shlex.split(command))]
+    named = {word for option, word in pairs if option not in ("--json", "-o", "--out")}
+    beginnings = ("leaderboards/", "protocols/", "tests/", "vibench/")
+    assert {word for word in named if word.startswith(beginnings)} <= tracked
+
+
 def _check_vibench(command: str, values: dict[str, Any]) -> None:
     """Data sets, protocols, methods, variants and recipe keys that a command names exist."""
     dataset, method = values.get("dataset"), values.get("method") or values.get("name")
@@ -303,6 +316,7 @@ def test_features_of_ones_own_are_evaluated_as_the_readme_says(
     assert re.fullmatch(r"0\.0\d+ [0-9a-f]{64}\n", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_method_is_added_as_its_walk_through_says(tmp_path: Path) -> None:
     commands = tmp_path / "bin"
     commands.mkdir()

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from vibench.records.store import read_records
@@ -16,6 +17,7 @@ def _times(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in kept}
 
 
+@pytest.mark.slow
 def test_the_demo_goes_from_nothing_to_leaderboards(
     tmp_path: Path, vibench: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -54,11 +54,6 @@ def confined(readers: Sequence[Reader], cache: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_nasties_of_every_form_are_refused_within_bounds(tmp_path: Path) -> None:
-    first = {reader.form: reader for reader in reversed(READERS) if not reader.writes}
-    confined(list(first.values()), tmp_path)
-
-
 @pytest.mark.slow
 def test_nasties_are_refused_within_bounds_by_every_reader(tmp_path: Path) -> None:
     confined(READERS, tmp_path)
