@@ -19,6 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 
+# No test pulls the plug, and thousands of files need not be on the disk at once.
+os.fsync = lambda descriptor: None  # type: ignore[assignment]
+
 if sys.dont_write_bytecode:
     # A hundred processes would compile the same modules, each anew. Nothing is written beside the sources.
     sys.dont_write_bytecode = False

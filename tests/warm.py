@@ -111,6 +111,7 @@ def serve(number: int) -> list[str] | None:
     """Fork a child for every command line that the socket brings; in a child, its arguments, at the end None."""
     for library in (*LIBRARIES, *OURS):
         importlib.import_module(library)
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]
     # Else every child looks through what the libraries made, and copies the pages on which it counts.
     gc.collect()
     gc.freeze()

@@ -18,8 +18,9 @@ from vibench.records.store import find_records, read_records, write_record
 
 
 def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    def snapshot() -> dict[Path, bytes]:
-        return {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    def snapshot() -> dict[Path, tuple[bytes, int]]:
+        files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file()]
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
     for method, r1 in (("agw", 0.5), ("baseline", 0.4), ("caj", 0.4)):
         write_record(tmp_path, make_record(method, r1), (make_per_query(0), make_per_query(1)))
@@ -27,8 +28,14 @@ def test_rendering_again_gives_the_same_bytes(tmp_path: Path) -> None:
     write_boards(tmp_path, build_boards(read_records(tmp_path)[0], printed))
     before = snapshot()
     write_boards(tmp_path, build_boards(reversed(read_records(tmp_path)[0]), reversed(printed)))
-    assert snapshot() == before
-    assert (tmp_path / "sysu-mm01-twin" / "sysu-all-seeded-tiny-s0-r1.md") in before
+    assert snapshot() == before, "what holds what it should is left alone"
+    board = tmp_path / "sysu-mm01-twin" / "sysu-all-seeded-tiny-s0-r1.md"
+    board.write_text("something else")
+    write_boards(tmp_path, build_boards(read_records(tmp_path)[0], printed))
+    assert {path: content for path, (content, _) in snapshot().items()} == {
+        path: content for path, (content, _) in before.items()
+    }
+    assert board in before
 
 
 def test_index_links_every_board_and_stale_boards_go(tmp_path: Path) -> None:

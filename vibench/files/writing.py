@@ -163,6 +163,16 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def update_text(target: Path, text: str) -> None:
+    """`write_text`, unless ``target`` holds just that: then it keeps its date, and nothing is written."""
+    try:
+        known = Path(target).read_bytes()
+    except OSError:
+        known = None
+    if known != text.encode("utf-8"):
+        write_text(target, text)
+
+
 def write_json(target: Path, value: Any) -> None:
     """Write ``value`` as indented JSON to ``target`` atomically; NaN is refused."""
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

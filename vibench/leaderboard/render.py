@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vibench.files.writing import write_text
+from vibench.files.writing import update_text
 from vibench.leaderboard import audit_board
 from vibench.leaderboard.ablations import AblationBoard
 from vibench.leaderboard.audits import Audit
@@ -32,7 +32,8 @@ def write_boards(
 ) -> list[Path]:
     """Write every board and table as CSV and Markdown, and the index; files of boards that are gone are removed.
 
-    Returns the paths written. Only files that the previous index lists are ever removed.
+    Files that hold what they should are left alone; only files that the previous index lists are ever removed. Returns
+    the paths of all.
     """
     folder = Path(folder)
     texts: dict[Path, str] = {}
@@ -52,10 +53,10 @@ def write_boards(
             _with(path, ".md"): audit_board.audits_markdown(audits),
         }
     for path, text in texts.items():
-        write_text(path, text)
+        update_text(path, text)
     for path in _listed(folder) - set(texts):
         path.unlink(missing_ok=True)
-    write_text(folder / INDEX, _index(boards, ablations, profiles, audits))
+    update_text(folder / INDEX, _index(boards, ablations, profiles, audits))
     return [*texts, folder / INDEX]
 
 
