@@ -56,7 +56,7 @@ def foreign(tmp_path, monkeypatch):
 
     def offer(name: str, module: str) -> None:
         point = importlib.metadata.EntryPoint(name, module, registry.ENTRY_POINT_GROUP)
-        monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+        monkeypatch.setattr(registry, "_offered", lambda places: (point,))
 
     yield offer
     sys.modules.pop("foreign_reid", None)

@@ -13,7 +13,9 @@ Later tables win: sections, then data set, then variant.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,16 @@ class RecipeFile:
 
 def read_recipe_file(path: Path) -> RecipeFile:
     """Read ``recipe.toml``; `UsageError` names the file, the table and the key that is wrong."""
+    state: tuple[int, ...] = ()
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        state = (found.st_mtime_ns, found.st_size, found.st_ino)
+    return _read(path, state)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, state: tuple[int, ...]) -> RecipeFile:
+    """As `read_recipe_file`, of a file in that ``state``: every recipe is laid over its method's file anew."""
     tables = read_toml(path)
     known = ("method", *SECTIONS, "dataset", "variants")
     for name, table in tables.items():
