@@ -95,6 +95,7 @@ def _broken(path: str, value: Any) -> str:
         ("trials.0.valid_queries", 99, "counts"),
         ("mean.r1", 0.9, "mean of 'r1'"),
         ("mean.map", ..., "'mean'"),
+        ("mean", {}, "not nothing"),
         ("std.map", "0", "'map'"),
         ("cmc", [0.1, 3], "'cmc'"),
         ("run.seed", 1.5, "'seed'"),

@@ -223,15 +223,10 @@ def test_scores_count_as_they_are(tmp_path: Path) -> None:
     theirs = scored(
         write(tmp_path / "a.npz", features, rows, columns, scores=exact.astype(np.float64)), ["regdb-v2t"], "regdb-twin"
     )
-    for dtype in (np.float16, np.float32, np.int64, np.uint8):
-        assert_same(
-            scored(
-                write(tmp_path / "b.npz", features, rows, columns, scores=exact.astype(dtype)),
-                ["regdb-v2t"],
-                "regdb-twin",
-            ),
-            theirs,
-        )
+    largest = exact + (2**53 - 143)
+    for values in (*(exact.astype(dtype) for dtype in (np.float16, np.float32, np.int64, np.uint8)), largest):
+        file = write(tmp_path / "b.npz", features, rows, columns, scores=values)
+        assert_same(scored(file, ["regdb-v2t"], "regdb-twin"), theirs)
     near = 1.0 + exact * np.finfo(np.float64).eps
     assert_same(
         scored(write(tmp_path / "c.npz", features, rows, columns, scores=near), ["regdb-v2t"], "regdb-twin"), theirs
@@ -424,6 +419,7 @@ GOOD: dict[str, Any] = {
             "is of the shape (2, 3), but 3 queries and 2 gallery images are named; transpose it",
         ),
         ({"scores": np.ones((2, 2), np.complex64)}, "neither 'scores' nor 'distances'. It holds"),
+        ({"scores": np.full((2, 2), 2**53 + 1)}, "must be float32 or float64, not int64; convert it with astype"),
         ({"scores": np.full((2, 2), 2**60)}, "must be float32 or float64, not int64; convert it with astype"),
         (
             {"scores": np.array([[0, 1], [np.nan, np.inf]])},

@@ -254,8 +254,7 @@ def effective_information(own: str, query_mode: str, rerank: str) -> str:
         parts.discard("queries")
     if rerank != "none":
         parts |= {"gallery", "queries"}
-    order = {"gallery": 0, "queries": 1}
-    return "+".join(sorted(parts, key=lambda part: (order.get(part, 2), part))) or "none"
+    return "+".join(sorted(parts, key=lambda part: (part not in ("gallery", "queries"), part))) or "none"
 
 
 def _rounded(value: Any) -> Any:
