@@ -263,6 +263,12 @@ def test_another_copy_of_the_twin_is_noticed(sysu_run: Path, sysu_twin: Path, tm
         score_models([model], Rules(load_protocols(["sysu-all"])), device="cpu", amp="off")
 
 
+def test_images_that_are_gone_are_asked_for(sysu_run: Path, tmp_path: Path) -> None:
+    (model,) = models_of_run(sysu_run, root=tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"gone: the data set sysu-mm01-twin is no longer there; .* --root"):
+        score_models([model], Rules(load_protocols(["sysu-all"])), device="cpu", amp="off")
+
+
 def test_an_embedding_that_is_not_finite_names_the_image(sysu_run: Path, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(models_of_run(sysu_run)[0].path)
     broken = {name: torch.full_like(value, float("nan")) if value.is_floating_point() else value

@@ -77,6 +77,7 @@ TORCH: dict[str, Callable[[], Any]] = {
     "a vector per path, inside": lambda: {"feats": dict(zip(NAMES, TENSOR, strict=True)), "epoch": 7},
     "batches": lambda: {"feat": list(TENSOR.split(5)), "paths": [NAMES[:5], NAMES[5:10], NAMES[10:]]},
     "a list of vectors": lambda: {"feat": list(TENSOR), "paths": NAMES},
+    "numbers of NumPy": lambda: {"feat": [[*row] for row in DUMP.values.astype(np.float64)], "paths": NAMES},
     "lists of numbers": lambda: {"feat": DUMP.values.tolist(), "paths": NAMES},
     "a tuple": lambda: (TENSOR, NAMES),
     "tuples of images": lambda: list(zip(NAMES, TENSOR, strict=True)),
