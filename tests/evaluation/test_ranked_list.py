@@ -35,6 +35,7 @@ def lists_of(
         distance=settings.distance,
         distances=settings.own,
         query_mode=settings.query_mode,
+        rerank=settings.rerank,
     )
     return found, evaluation.per_query[number].ap, evaluation.per_query[number].first_hit
 
@@ -90,6 +91,15 @@ def test_a_method_ranks_by_its_own_distance(pairwise: bool) -> None:
         centre = torch.zeros_like(query[:1]) if pairwise else query.mean(dim=0, keepdim=True)
         return -torch.cdist((query - centre).double(), gallery.double())
 
-    found, ap, _ = lists_of(sysu(), "sysu-all", own=DistanceFunction(far, pairwise=pairwise))
+    features = sysu()
+    found, ap, _ = lists_of(features, "sysu-all", own=DistanceFunction(far, pairwise=pairwise))
     np.testing.assert_allclose([one.average_precision for one in found], ap, atol=1e-12)
-    assert (found[0].distances < 0).all()
+    values = torch.from_numpy(features.features)
+    expected = far(values[[one.query for one in found]], values[found[0].gallery], "all")
+    np.testing.assert_allclose(found[0].distances, expected[0], atol=1e-5)
+
+
+def test_a_re_ranked_list_has_the_distances_of_re_ranking() -> None:
+    found, ap, _ = lists_of(sysu(), "sysu-all", rerank="k-reciprocal")
+    np.testing.assert_allclose([one.average_precision for one in found], ap, atol=1e-12)
+    assert all(0 <= one.distances.min() and one.distances.max() <= 1 + 1e-9 for one in found)
