@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,8 +150,12 @@ def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pret
 def _slim_resnet18() -> Any:
     """Torchvision's ResNet-18 with narrow layers, initialised as torchvision's own."""
     models = import_torchvision().models
-    with torch.device("meta"):
-        network = models.resnet18(weights=None)
+    network = copy.copy(_frame_of_resnet18())
+    # What has weights is exchanged below.
+    network._modules = {
+        name: module if next(module.parameters(), None) is not None else copy.deepcopy(module)
+        for name, module in network._modules.items()
+    }
     widths = WIDTHS["resnet18-slim"]
     network.inplanes = STEM_WIDTHS["resnet18-slim"]
     network.conv1 = nn.Conv2d(3, network.inplanes, 7, stride=2, padding=3, bias=False)
@@ -163,6 +168,13 @@ def _slim_resnet18() -> Any:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return network
+
+
+@lru_cache(maxsize=1)
+def _frame_of_resnet18() -> Any:
+    """Torchvision's ResNet-18 without numbers."""
+    with torch.device("meta"):
+        return import_torchvision().models.resnet18(weights=None)
 
 
 def _grey_stem(colour: nn.Conv2d, in_channels: int) -> nn.Conv2d:
