@@ -102,4 +102,4 @@ def test_a_method_ranks_by_its_own_distance(pairwise: bool) -> None:
 def test_a_re_ranked_list_has_the_distances_of_re_ranking() -> None:
     found, ap, _ = lists_of(sysu(), "sysu-all", rerank="k-reciprocal")
     np.testing.assert_allclose([one.average_precision for one in found], ap, atol=1e-12)
-    assert all(0 <= one.distances.min() and one.distances.max() <= 1 + 1e-9 for one in found)
+    assert all(one.distances.min() >= 0 and one.distances.max() <= 1 + 1e-9 for one in found)

@@ -29,7 +29,7 @@ from tests.methods.checks import (
 from vibench.data.batch import Batch
 from vibench.errors import UsageError
 from vibench.methods.pose.losses import distillation, heatmap_loss, mid_centre_contrast
-from vibench.methods.pose.official import KEYS, UNUSED
+from vibench.methods.pose.official import KEYS, UNUSED, unused
 from vibench.methods.recipe import load_recipe
 from vibench.methods.registry import build_method, method_entry
 from vibench.nn.torchvision_ops import import_torchvision
@@ -370,3 +370,12 @@ def test_trains_two_steps(variant, amp):
 def test_impossible_settings_are_refused(overrides, named):
     with pytest.raises(UsageError, match=f"'{named}'"):
         load_recipe("pose", overrides=overrides)
+
+
+@pytest.mark.parametrize("variant", method_entry("pose").recipe_file.variants)
+def test_what_a_variant_does_without_is_what_its_network_lacks(variant: str) -> None:
+    recipe = load_recipe("pose", variant, overrides=["model.backbone=resnet18-slim"])
+    names = build_method(recipe, 3).state_dict()
+    lacking = unused(recipe)
+    assert any("heatmaps" in prefix for prefix in lacking) != any(name.startswith("heatmaps.") for name in names)
+    assert ("shared.t_fc." in lacking) == (not recipe.model.hfc)

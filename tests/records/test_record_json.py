@@ -98,6 +98,7 @@ def _broken(path: str, value: Any) -> str:
         ("mean", {}, "not nothing"),
         ("std.map", "0", "'map'"),
         ("cmc", [0.1, 3], "'cmc'"),
+        ("cmc", [0.1, 1.5], "'cmc'"),
         ("run.seed", 1.5, "'seed'"),
         ("run.train_seconds", -1.0, "'train_seconds'"),
         ("run.train_seconds", 10**400, "range"),

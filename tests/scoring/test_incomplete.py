@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from vibench.datasets.testing import test_differences as differences
 from vibench.errors import UsageError
 from vibench.files.shipped import protocols_folder
 from vibench.records.schema import Record
+from vibench.scoring import provenance
 from vibench.scoring.attributes import GivenAttributes
 from vibench.scoring.rules import Rules, load_protocols
 from vibench.scoring.score import score_attributes, score_models
@@ -152,3 +155,12 @@ def attributes_of(index: pd.DataFrame, folder: Path) -> Path:
     bits = np.zeros((len(pids), len(ATTRIBUTES)), dtype=np.uint8)
     write_attributes(folder / "attributes.csv", AttributeTable(pids, np.full(len(pids), EVERY_CAMERA), bits))
     return folder / "attributes.csv"
+
+
+def test_splits_are_numbered_where_there_are_several() -> None:
+    models: list[Any] = [
+        SimpleNamespace(checkpoint=SimpleNamespace(trial=trial, incomplete=lacks))
+        for trial, lacks in ((1, "lacks a"), (2, ""), (3, "lacks c"))
+    ]
+    assert provenance._incomplete(models) == "trial 1 lacks a; trial 3 lacks c"
+    assert provenance._incomplete(models[:1]) == "lacks a" and provenance._incomplete(models[1:2]) == ""

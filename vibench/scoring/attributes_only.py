@@ -21,7 +21,10 @@ from vibench.evaluation.features import Features
 METHOD = "attributes-only"
 """Name in records."""
 
-_INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+# As signed 64-bit integers, which tensors hold.
+_INCREMENT, _FIRST, _SECOND = (
+    constant - (1 << 64) for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 _MANTISSA = 53
 
 
@@ -54,16 +57,12 @@ def tie_breakers(query: Tensor, gallery: Tensor, seed: int) -> Tensor:
 
 def _mix(values: Tensor) -> Tensor:
     """One step of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) in 64-bit integers, which wrap around."""
-    values = values + _signed(_INCREMENT)
-    values = (values ^ _shifted(values, 30)) * _signed(_FIRST)
-    values = (values ^ _shifted(values, 27)) * _signed(_SECOND)
+    values = values + _INCREMENT
+    values = (values ^ _shifted(values, 30)) * _FIRST
+    values = (values ^ _shifted(values, 27)) * _SECOND
     return values ^ _shifted(values, 31)
 
 
 def _shifted(values: Tensor, places: int) -> Tensor:
     """Shifted right, zeros coming in from the left."""
     return (values >> places) & ((1 << (64 - places)) - 1)
-
-
-def _signed(constant: int) -> int:
-    return constant - (1 << 64) if constant >= 1 << 63 else constant

@@ -27,6 +27,13 @@ DUMP = regdb()
 N = len(DUMP.names)
 
 
+class Stated:
+    """An object whose state is a pair."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stated, (), (1, 2)
+
+
 class Code:
     """Runs something where it is unpickled."""
 
@@ -127,9 +134,10 @@ def test_objects_that_are_no_texts_are_not_unpickled(tmp_path: Path, monkeypatch
     with pytest.raises(UsageError, match="never unpickled") as refused:
         read(npz(tmp_path / "g.npz", everything=odd))
     assert len(refused.value.recipe) == 3
-    np.save(tmp_path / "h.npy", odd)
-    with pytest.raises(UsageError, match=r"h\.npy: is an array of objects of Python"):
-        read(tmp_path / "h.npy")
+    for objects in (odd, np.array([Stated()], dtype=object)):
+        np.save(tmp_path / "h.npy", objects)
+        with pytest.raises(UsageError, match=r"h\.npy: is an array of objects of Python"):
+            read(tmp_path / "h.npy")
     (tmp_path / "i.pkl").write_bytes(pickle.dumps(Code()))
     (tmp_path / "j.pt").write_bytes(pickle.dumps(Code()))
     saved(tmp_path / "k.pt", {"features": Code()})

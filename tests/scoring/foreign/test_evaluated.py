@@ -218,6 +218,17 @@ def test_without_names_no_label_helps_where_images_are_drawn_by_name(
     assert run("eval", "--features", "f.npz", *INDOOR).exit_code == 0
 
 
+def test_two_files_of_arrays_and_two_of_names(run: Callable[..., Result], dump: Dump, native: Any) -> None:
+    for name, side in (("q", dump.side(False)), ("g", dump.side(True))):
+        np.save(f"{name}.npy", side.values)
+        Path(f"{name}.txt").write_text("\n".join(side.names))
+    files = ("--features", "q.npy", "--gallery", "g.npy", "--names", "q.txt", "--names", "g.txt")
+    run("eval", *files, *INDOOR, "--json", "r.json")
+    assert record()["mean"]["map"] == pytest.approx(native.mean["map"], abs=1e-3)
+    with pytest.raises(UsageError, match="--names: give one per --features and then one per --gallery, 2, not 1"):
+        run("eval", *files[:-2], *INDOOR)
+
+
 def test_two_files_of_one_split(run: Callable[..., Result], dump: Dump) -> None:
     for name, side in (("q.npz", dump.side(False)), ("g.npz", dump.side(True))):
         np.savez(name, features=side.values, paths=side.names)

@@ -61,7 +61,7 @@ SETTINGS: tuple[str, ...] = ("model.feature", "model.feature_scale")
 def unused(recipe: Recipe) -> tuple[str, ...]:
     """Prefixes of what ``recipe`` does without; the files hold it in any case."""
     options = recipe.model
-    heatmaps = options.pose_loss and recipe.loss_weights.get("pose", 1.0) > 0
+    heatmaps = options.pose_loss and recipe.loss_weights["pose"] > 0
     return (() if options.hfc else ("shared.t_fc.", "shared.t_cla.")) + (
         () if heatmaps else (f"{_REFINEMENT}heatmaps.",)
     )
