@@ -32,7 +32,7 @@ SWITCHES = [
     ["mmd_on=g", "mmd_margin=0", "test_feature=f"],
     ["mmd_form=hinge", "mmd_margin=0.5", "kernels=3", "kernel_multiplier=3"],
     ["metric_loss=triplet", "model.pool=max", "specific_stages=1"],
-    ["metric_loss=none", "model.pool=avg", "label_smoothing=0.1"],
+    ["metric_loss=none", "model.pool=avg", "label_smoothing=0.1", "kernels=1"],
     ["metric_loss=hc", "gem_learnable=true", "share_classifier=false"],
 ]
 CASES = [(variant, []) for variant in VARIANTS] + [("", switches) for switches in SWITCHES]

@@ -41,6 +41,9 @@ def test_parts_add_up_and_are_right(tmp_path: Path) -> None:
         part = parts["gallery camera", camera, "map"]
         values = [np.mean([outcome.camera_ap[:, column] for outcome in outcomes]) for _, outcomes in written]
         assert (part.first, part.second) == pytest.approx(values)
+        part = parts["gallery camera", camera, "r1"]
+        hits = [np.mean([outcome.camera_first_hit[:, column] == 1 for outcome in outcomes]) for _, outcomes in written]
+        assert (part.first, part.second) == pytest.approx(hits)
     counts = [parts["query camera", camera, "map"] for camera in (3, 6)]
     whole = sum(part.difference * part.queries for part in counts) / sum(part.queries for part in counts)
     assert whole == pytest.approx(pair.differences[0].difference)
