@@ -82,7 +82,11 @@ PARTS = (
     Part("losses", ("vibench/losses/*.py",), ("tests/losses",)),
     Part("records", ("vibench/records/*.py",), ("tests/records",)),
     Part("protocols", ("vibench/protocols.py",), ("tests/test_protocols.py",)),
-    Part("scoring", ("vibench/scoring/*.py", "vibench/scoring/foreign/*.py"), ("tests/scoring",)),
+    Part(
+        "scoring",
+        ("vibench/scoring/*.py", "vibench/scoring/foreign/*.py"),
+        ("tests/scoring", "tests/cli/test_joint.py"),
+    ),
     Part(
         "optimiser and schedule",
         ("vibench/training/optimizer.py", "vibench/training/schedule.py"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -88,7 +87,3 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     repaired: int = 0
     """Queries of all trials for which scores in float32 left the order open, so that pairs were compared exactly."""
-
-    def summary(self) -> dict[str, Any]:
-        """Mean metrics in percent, for display."""
-        return {metric: 100.0 * self.mean[metric] for metric in METRICS}
