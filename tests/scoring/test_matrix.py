@@ -375,7 +375,7 @@ def test_the_record(tmp_path: Path) -> None:
     assert record.test_time_information == "gallery+queries"
     assert record.profile.matching_ms_per_query is None and record.profile.embedding_size is None
     assert len(record.run.features_sha256) == 64
-    assert record.cost.device == record.environment.cpu != ""
+    assert record.profile.device == record.environment.cpu != ""
     assert "s.npz: left out what is not known: epoch (one value)" in record.notes
     assert "scores from a file; that they look at gallery and queries besides is declared, not checked" in record.notes
     assert from_json(to_json(record)) == record
