@@ -21,6 +21,7 @@ from scipy.io import savemat
 from tests.scoring.foreign.dumps import REGDB, V2T, regdb
 from vibench.errors import UsageError
 from vibench.scoring.foreign import numpy_files
+from vibench.scoring.foreign.hdf5 import read_hdf5
 from vibench.scoring.foreign.read import Read, read_any_features
 
 DUMP = regdb()
@@ -321,6 +322,8 @@ def test_matlab_7_3(tmp_path: Path) -> None:
     content[:24] = b"MATLAB 7.3 MAT-file, Pla"
     (tmp_path / "a.mat").write_bytes(content)
     same(tmp_path / "a.mat")
+    # Its dimensions are turned round on the disk, which a square matrix of scores would not tell.
+    np.testing.assert_array_equal(read_hdf5(tmp_path / "a.mat").arrays["feat"], DUMP.values)
 
 
 def test_what_needs_a_package_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
