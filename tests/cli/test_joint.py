@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.distributed import TCPStore
 from typer.testing import CliRunner
 
 from tests.cli import halting
 from tests.conftest import REPOSITORY
-from tests.distributed.several import free_port
 from tests.evaluation.made import evaluate, sysu
 from tests.warm import Warm
 from vibench.cli.main import app
@@ -69,8 +69,10 @@ def joint(folder: Path, warm: Warm) -> Joint:
     """As `torchrun`, whose variables it sets, without the seconds that three processes take to import PyTorch."""
 
     def run(*arguments: object, **further: str) -> subprocess.CompletedProcess[str]:
-        job = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test"}
-        job |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", **further}
+        # Where they meet belongs to torchrun, and outlives whoever ends first.
+        store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+        job = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        job |= {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", **further}
         each = [{**_variables(folder), **job, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
         return warm.run_together([str(word) for word in arguments], folder, each, timeout=300)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,13 +20,6 @@ from vibench.errors import VibenchError
 
 PATIENCE = timedelta(minutes=10)
 """Longer than any of them takes on a busy machine."""
-
-
-def free_port() -> int:
-    """A port of this machine where processes can meet."""
-    with socket.socket() as one:
-        one.bind(("localhost", 0))
-        return int(one.getsockname()[1])
 
 
 def on_processes(function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2) -> list[Any]:
