@@ -57,7 +57,7 @@ def test_the_demo_goes_from_nothing_to_leaderboards(
 
     other = vibench("demo", "--scale", "tiny", "--out", "demo", "--minutes", "5")
     assert other.returncode == 2
-    assert "demo: was begun with --minutes 2, not 5" in " ".join(other.stderr.split())
+    assert "demo.json: the demo was begun with --minutes 2, not 5" in " ".join(other.stderr.split())
 
     advised = vibench(*again_ranked.split("vibench ")[1].split())
     assert advised.returncode == 0, advised.stderr

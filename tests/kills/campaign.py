@@ -112,7 +112,8 @@ class Campaign:
             tally.at_times += by_clock
             tally.at_steps += not by_clock
             self._check_rest()
-        self._require(self._run())
+        else:
+            self._require(self._run())
         tally.restarts += killed
         tally.completions += 1
         self._compare()

@@ -235,10 +235,16 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _colour_counts(colours: list[list[Any]]) -> dict[View, ColourCount]:
+    """As ``cache.json`` has them; `ValueError` or `TypeError` for another form."""
+    return {
+        View(modality, int(camera)): ColourCount(int(images), int(found)) for modality, camera, images, found in colours
+    }
+
+
 def _check_modalities(colours: list[list[Any]], dataset: Dataset, root: Path) -> None:
     """Refuse a data set whose modalities have changed places; warn of one in which they look odd."""
-    counts = {View(modality, camera): ColourCount(images, found) for modality, camera, images, found in colours}
-    finding = modality_finding(counts)
+    finding = modality_finding(_colour_counts(colours))
     if finding is None:
         return
     if finding.exchanged:
@@ -278,7 +284,7 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
         finished = parse_json(read_text(plan.marker))
         fingerprint, checksums = finished["fingerprint"], list(finished["crc32"])
         touched, index_sha256 = finished["images_mtime_ns"], finished["index_sha256"]
-        _ = tuple(map(tuple, finished["equal"])), [(*view, count) for *view, _, count in finished["colours"]]
+        _ = tuple(map(tuple, finished["equal"])), _colour_counts(finished["colours"])
     except FileNotFoundError:
         return "an earlier build was interrupted" if plan.journal.exists() else "no cache yet"
     except (OSError, ValueError, KeyError, TypeError):

@@ -107,7 +107,7 @@ def split_by_pid(root: Path) -> dict[int, str]:
         for pid in read_ids(root, split):
             if pid in splits:
                 raise UsageError(
-                    f"identity {pid} is in both exp/{splits[pid]}_id and exp/{split}_id of {root}; "
+                    f"identity {pid} is in both {_ids_file(root, splits[pid])} and {_ids_file(root, split)}; "
                     "copy the id files again from the data set's archive"
                 )
             splits[pid] = split
@@ -116,19 +116,23 @@ def split_by_pid(root: Path) -> dict[int, str]:
 
 def read_ids(root: Path, split: str) -> tuple[int, ...]:
     """The identities of a split in file order, from ``exp/<split>_id.txt`` or else the ``.mat`` of that name."""
-    text = located(root, f"exp/{split}_id.txt")
-    matlab = located(root, f"exp/{split}_id.mat")
-    if text.exists() or not matlab.exists():
-        return read_id_list(text)
+    file = _ids_file(root, split)
+    if file.suffix == ".txt":
+        return read_id_list(file)
 
     import numpy as np
 
     from vibench.datasets.matlab import read_variable
 
-    values = read_variable(matlab, "id")
+    values = read_variable(file, "id")
     if values.dtype.kind not in "iuf" or not ((values >= 0) & (values < 10**9) & (values == np.floor(values))).all():
-        raise UsageError(f"variable id of {matlab} holds no integers; copy the file again from the data set's archive")
-    return unique_ids((int(pid) for pid in values.ravel()), matlab)
+        raise UsageError(f"variable id of {file} holds no integers; copy the file again from the data set's archive")
+    return unique_ids((int(pid) for pid in values.ravel()), file)
+
+
+def _ids_file(root: Path, split: str) -> Path:
+    text, matlab = (located(root, f"exp/{split}_id.{kind}") for kind in ("txt", "mat"))
+    return text if text.exists() or not matlab.exists() else matlab
 
 
 def sysu_skeleton() -> pd.DataFrame:
