@@ -196,8 +196,8 @@ def begun_plan(out: Path, minutes: float | None, scale: str, seed: int) -> Plan 
     ):
         if asked != begun:
             raise UsageError(
-                f"{out / 'demo.json'}: the demo was begun with --{name} {begun}, not {asked}; repeat that, or name another "
-                "folder with --out."
+                f"{out / 'demo.json'}: the demo was begun with --{name} {begun}, not {asked}; repeat that, or name "
+                "another folder with --out."
             )
     return plan
 

@@ -142,7 +142,7 @@ def flip_byte(file: Path, position: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["cut", "flip", "touch", "header", "index", "json", "equal", "colours", "no images", "no index"]
+    "damage", ["cut", "flip", "touch", "header", "index", "json", "equal", "colours", "view", "no images", "no index"]
 )
 def test_damage_is_noticed_and_repaired(root: Path, folder: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Without a lucky draw among the sampled checksums.
@@ -164,6 +164,8 @@ def test_damage_is_noticed_and_repaired(root: Path, folder: Path, damage: str, m
         marker.write_text(marker.read_text()[:-20])
     elif damage in ("equal", "colours"):
         marker.write_text(json.dumps({**json.loads(marker.read_text()), damage: [5]}))
+    elif damage == "view":
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), "colours": [["visible", 1, 3]]}))
     elif damage == "no images":
         images.unlink()
     else:
