@@ -189,7 +189,7 @@ def test_rendering_waits_for_another_process_that_renders(tmp_path: Path) -> Non
         write_record(tmp_path, make_record("agw"), OUTCOMES)
         waiting = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
         with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(5)
+            waiting.wait(3)
         assert not (tmp_path / "index.md").exists()
     assert waiting.wait(60) == 0
     assert (tmp_path / "index.md").is_file()

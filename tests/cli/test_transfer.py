@@ -43,6 +43,7 @@ def test_several_to_train_on_and_one_to_test_on(vibench: Run, data: Path, tmp_pa
     assert "tiny-s0-r2 split 1 → sysu-mm01-twin tiny-s0-r1 (synthetic data)" in page.read_text().replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_what_is_next_of_a_model_per_split_works(vibench: Run, data: Path) -> None:
     asked = ("--dataset", "regdb-twin", "--dataset", "sysu-mm01-twin", "--trial", "all")
     begun = vibench("train", "baseline", *asked, *QUICK, "--out", "run")

@@ -43,8 +43,8 @@ def test_the_whole_path_and_what_the_device_finds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_path_of_a_method_that_ranks_by_itself(tmp_path: Path) -> None:
-    assert "1 passed" in on_device(tmp_path, "-m", "slow", HERE)
+def test_the_path_in_half_precision(tmp_path: Path) -> None:
+    assert "2 passed" in on_device(tmp_path, "-m", "slow", HERE)
 
 
 @pytest.mark.slow

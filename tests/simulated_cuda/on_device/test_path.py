@@ -57,7 +57,10 @@ def settings(*more: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("method", "precision"),
-    [("baseline", "off"), ("ddag", "bf16"), pytest.param("cm-ssft", "fp16", marks=pytest.mark.slow)],
+    [
+        ("baseline", "off"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("ddag", "bf16"), ("cm-ssft", "fp16"))),
+    ],
 )
 def test_train_extract_evaluate_profile(
     method: str, precision: str, sysu_twin: Path, place: Path, vibench: Vibench, capfd: pytest.CaptureFixture[str]
