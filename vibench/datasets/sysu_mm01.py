@@ -117,7 +117,7 @@ def split_by_pid(root: Path) -> dict[int, str]:
 def read_ids(root: Path, split: str) -> tuple[int, ...]:
     """The identities of a split in file order, from ``exp/<split>_id.txt`` or else the ``.mat`` of that name."""
     file = _ids_file(root, split)
-    if file.suffix == ".txt":
+    if file.suffix.lower() == ".txt":
         return read_id_list(file)
 
     import numpy as np
