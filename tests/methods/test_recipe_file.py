@@ -72,3 +72,8 @@ def test_shipped_files_say_what_they_are(name):
     for text in (recipe_file.method.title, recipe_file.method.reference, recipe_file.method.summary):
         assert text
     assert all(variant.title for variant in recipe_file.variants.values())
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path):
+    for title in "ABCD":
+        assert read(tmp_path, METHOD.replace('"T"', f'"{title}"')).method.title == title

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from vibench.errors import UsageError, VibenchError
+from vibench.runtime import parallel
 from vibench.runtime.parallel import default_workers, map_in_processes
 
 
@@ -32,6 +33,20 @@ def test_results_do_not_depend_on_the_number_of_workers() -> None:
     assert {task: square for task, (square, _) in alone} == {task: square for task, (square, _) in shared}
     assert {process for _, (_, process) in alone} == {os.getpid()}
     assert os.getpid() not in {process for _, (_, process) in shared}
+
+
+def test_little_work_needs_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "default_workers", lambda: 2)
+    assert {process for _, (_, process) in map_in_processes(square, range(5))} == {os.getpid()}
+
+
+def test_much_work_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "default_workers", lambda: 2)
+    monkeypatch.setattr(parallel, "_WORTH_PROCESSES", 1e-12)
+    (first, (_, here)), *others = map_in_processes(square, range(5))
+    assert (first, here) == (0, os.getpid())
+    assert sorted(task for task, _ in others) == [1, 2, 3, 4]
+    assert os.getpid() not in {process for _, (_, process) in others}
 
 
 def test_errors_of_workers_arrive() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 from vibench.datasets.registry import SEPARATOR
 from vibench.errors import UsageError, suggestion
-from vibench.files.toml import parse_table, read_toml, shown
+from vibench.files.toml import LARGEST_TOML, parse_table, read_toml, shown
 
 SECTIONS = ("input", "sampler", "augmentation", "optimizer", "schedule", "model", "loss_weights")
 """Names of the tables that make up a recipe, in the order in which they are written."""
@@ -117,16 +117,16 @@ class RecipeFile:
 
 def read_recipe_file(path: Path) -> RecipeFile:
     """Read ``recipe.toml``; `UsageError` names the file, the table and the key that is wrong."""
-    state: tuple[int, ...] = ()
+    content = b""
     with contextlib.suppress(OSError):
-        found = path.stat()
-        state = (found.st_mtime_ns, found.st_size, found.st_ino)
-    return _read(path, state)
+        if path.is_file() and path.stat().st_size <= LARGEST_TOML:
+            content = path.read_bytes()
+    return _read(path, content)
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, state: tuple[int, ...]) -> RecipeFile:
-    """As `read_recipe_file`, of a file in that ``state``: every recipe is laid over its method's file anew."""
+def _read(path: Path, content: bytes) -> RecipeFile:
+    """As `read_recipe_file`, of a file with that ``content``: every recipe is laid over its method's file anew."""
     tables = read_toml(path)
     known = ("method", *SECTIONS, "dataset", "variants")
     for name, table in tables.items():
