@@ -23,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -181,7 +182,8 @@ def write_plan(folder: Path, trainings: int) -> Path:
 
 
 def undisturbed(job: Job, folder: Path) -> bytes:
-    """The checkpoint of the same training in peace."""
+    """The checkpoint of the same training in peace, on one thread, as the sweep's jobs have it."""
+    torch.set_num_threads(1)
     assert job.train is not None
     recipe = recipe_from_dict(job.train.recipe)
     spec = TrainingSpec(recipe, Path(job.train.root), None, job.train.seed, "off", "none", folder / job.id)
