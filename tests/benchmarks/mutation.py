@@ -158,6 +158,8 @@ def _quiet_lines(source: str) -> set[int]:
     for node in ast.walk(ast.parse(source)):
         parts: list[ast.AST | None] = []
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            # How many results are kept is none.
+            parts = [*node.decorator_list]
             # Up to the body, whose defaults are numbers that callers mostly give.
             found |= set(range(node.lineno, node.body[0].lineno))
         elif isinstance(node, ast.ClassDef):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.records.scored import runs, scored_record, seeds
+from vibench.records import differences
 from vibench.records.comparison import Comparison, compare
 from vibench.records.significance import Resampling
 
@@ -79,6 +80,17 @@ def test_the_spread_of_runs_can_make_a_difference_noise(tmp_path: Path) -> None:
     assert found.p < 0.01 and not found.interval[0] <= 0 <= found.interval[1]
     assert found.seed_margin is not None and found.seed_margin > abs(found.difference)
     assert found.within_noise
+
+
+@pytest.mark.parametrize(("corrected", "noise"), [(0.049, False), (0.051, True)])
+def test_what_holm_does_not_let_through_is_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, corrected: float, noise: bool
+) -> None:
+    """However clear the interval is."""
+    monkeypatch.setattr(differences, "holm", lambda p_values: np.full(len(p_values), corrected))
+    good, poor = (seeds(tmp_path, name, 3, skill, people=40) for name, skill in (("good", 0.9), ("poor", 0.3)))
+    (pair,) = compare([good, poor], QUICK).pairs
+    assert {found.within_noise for found in pair.differences} == {noise}
 
 
 def test_few_seeds_and_few_people_are_said(tmp_path: Path) -> None:
