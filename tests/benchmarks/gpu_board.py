@@ -12,10 +12,10 @@ all others. ``--scale gpu`` (default with CUDA): the full twins, ResNet-50 at 28
 on another twin, 2,000 steps of 32 images. Transformers have ViT-B/16, or a slim one, in its place.
 
 ``--minutes`` ends a piece in time; the same command goes on. What FOLDER holds is not done again. ``--keep`` copies
-what is worth committing: records (of ``--protocol``, repeatable), profiles, curves, and of weights the common backbones
-alone. A run of which it holds a record already is left out, so that the pieces of a board may be made on several
-machines. Everything is made of
-`vibench sweep`; FOLDER/board.toml is its plan, so that ``vibench sweep FOLDER/board.toml --status`` shows the state.
+what is worth committing: records (of ``--protocol``, repeatable), profiles and curves. A run of which it holds a record
+already is left out, so that the pieces of a board may be made on several machines; each trains the common backbone
+itself, with the same seed. Everything is made of `vibench sweep`; FOLDER/board.toml is its plan, so that
+``vibench sweep FOLDER/board.toml --status`` shows the state.
 """
 
 from __future__ import annotations
@@ -33,11 +33,9 @@ from rich.console import Console
 from tests.benchmarks.__main__ import main as speed_targets
 from tests.benchmarks.board.artefacts import (
     finished_runs,
-    keep_backbones,
     keep_curves,
     keep_profiles,
     keep_records,
-    kept_backbones,
 )
 from tests.benchmarks.board.backbone import common_starts
 from tests.benchmarks.board.inline import InlineExecutor
@@ -72,8 +70,6 @@ def prepare(out: Path, scale: Scale, data: Path | None, workers: int, kept: Path
     for dataset, root in roots.items():
         interpolation = load_recipe("baseline", "", dataset, ()).input.interpolation
         open_cache(get_dataset(dataset), root, scale.height, scale.width, interpolation, progress=progress)
-    if kept is not None:
-        kept_backbones(kept, out / "backbone")
     text = plan_toml(
         scale,
         {dataset: str(root.absolute()) for dataset, root in roots.items()},
@@ -119,7 +115,6 @@ def keep(plan: Plan, kept: Path, protocols: tuple[str, ...], console: Console) -
     """Copy records, profiles and curves into a leaderboards folder, and render its boards."""
     records = keep_records(plan.leaderboards, kept, protocols)
     profiles, curves = keep_profiles(plan.leaderboards, kept), keep_curves(plan.out, kept)
-    keep_backbones(plan.out / "backbone", kept)
     update_boards(kept, load_published())
     write_versus(kept, versus_baselines(kept))
     console.print(f"kept in {kept}: {records} records, {profiles} profiles, {curves} training curves", markup=False)

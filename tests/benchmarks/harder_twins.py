@@ -22,7 +22,6 @@ import pandas as pd
 import vl_convert
 from rich.console import Console
 
-from tests.benchmarks.board.artefacts import kept_backbones
 from tests.benchmarks.board.backbone import common_starts
 from tests.benchmarks.board.contests import Ranking
 from tests.benchmarks.board.rows import BASELINES, Row, head, job
@@ -132,8 +131,6 @@ def main() -> None:
     )
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
-    if options.keep is not None:
-        kept_backbones(options.keep, options.out / "backbone")
     starts = common_starts(options.out / "backbone", SCALE)
     for level in options.level or LEVELS[::-1]:
         for kind in options.kind or KINDS:

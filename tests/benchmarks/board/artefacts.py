@@ -15,9 +15,6 @@ from vibench.leaderboard.profiles import FOLDER
 from vibench.records.store import find_records, read_per_query, write_record
 from vibench.training.folder import InputFile, RunFolder
 
-BACKBONES = "runs/backbones"
-"""Where a leaderboards folder holds the networks from which the runs of its boards started."""
-
 
 def keep_records(board: Path, kept: Path, protocols: Collection[str]) -> int:
     """Write the records of ``protocols`` with their per-query outcomes into another leaderboards folder; how many.
@@ -49,19 +46,6 @@ def finished_runs(kept: Path) -> set[tuple[str, int | None]]:
     """Recipe (SHA-256) and seed of the runs whose records a leaderboards folder holds already."""
     records, _ = find_records(kept)
     return {(record.run.recipe_sha256, record.run.seed) for record in records.values()}
-
-
-def keep_backbones(folder: Path, kept: Path) -> None:
-    """Copy the networks that the runs of a board start from, so that a later piece, elsewhere, starts from them too."""
-    for weights in folder.glob("*.pt"):
-        _copy(weights, kept / BACKBONES / weights.name)
-
-
-def kept_backbones(kept: Path, folder: Path) -> None:
-    """Put the networks that ``kept`` holds where a board looks for its own, unless they are there."""
-    for weights in (kept / BACKBONES).glob("*.pt"):
-        if not (folder / weights.name).exists():
-            _copy(weights, folder / weights.name)
 
 
 def keep_profiles(board: Path, kept: Path) -> int:
