@@ -39,12 +39,25 @@ _SCALARS = {int: "a whole number", float: "a number", str: "a text in quotes", b
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The top table of a TOML file; `UsageError` where it is absent, unreadable or no TOML."""
+    return tables_of(path, toml_text(path))
+
+
+def toml_text(path: Path) -> str:
+    """What a TOML file holds; `UsageError` where it is absent, unreadable, too large or no text."""
     try:
-        return parse_toml(read_text(path, largest=LARGEST_TOML))
+        return read_text(path, largest=LARGEST_TOML)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise UsageError(f"{path}: is not UTF-8 text, as a TOML file must be.") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: is not valid TOML ({error}).") from None
+
+
+def tables_of(path: Path, text: str) -> dict[str, Any]:
+    """The top table of the TOML file ``path``, which holds ``text``; `UsageError` where that is no TOML."""
+    try:
+        return parse_toml(text)
     except ValueError as error:
         raise UsageError(f"{path}: is not valid TOML ({error}).") from None
 

@@ -13,7 +13,6 @@ Later tables win: sections, then data set, then variant.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 from vibench.datasets.registry import SEPARATOR
 from vibench.errors import UsageError, suggestion
-from vibench.files.toml import LARGEST_TOML, parse_table, read_toml, shown
+from vibench.files.toml import parse_table, shown, tables_of, toml_text
 
 SECTIONS = ("input", "sampler", "augmentation", "optimizer", "schedule", "model", "loss_weights")
 """Names of the tables that make up a recipe, in the order in which they are written."""
@@ -117,17 +116,13 @@ class RecipeFile:
 
 def read_recipe_file(path: Path) -> RecipeFile:
     """Read ``recipe.toml``; `UsageError` names the file, the table and the key that is wrong."""
-    content = b""
-    with contextlib.suppress(OSError):
-        if path.is_file() and path.stat().st_size <= LARGEST_TOML:
-            content = path.read_bytes()
-    return _read(path, content)
+    # Every recipe is laid over its method's file, which seldom changes.
+    return _recipe_file(path, toml_text(path))
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, content: bytes) -> RecipeFile:
-    """As `read_recipe_file`, of a file with that ``content``: every recipe is laid over its method's file anew."""
-    tables = read_toml(path)
+def _recipe_file(path: Path, text: str) -> RecipeFile:
+    tables = tables_of(path, text)
     known = ("method", *SECTIONS, "dataset", "variants")
     for name, table in tables.items():
         if name not in known:
