@@ -150,12 +150,7 @@ def _resnet(architecture: Architecture, last_stride: int, in_channels: int, pret
 def _slim_resnet18() -> Any:
     """Torchvision's ResNet-18 with narrow layers, initialised as torchvision's own."""
     models = import_torchvision().models
-    network = copy.copy(_frame_of_resnet18())
-    # What has weights is exchanged below.
-    network._modules = {
-        name: module if next(module.parameters(), None) is not None else copy.deepcopy(module)
-        for name, module in network._modules.items()
-    }
+    network = copy.deepcopy(_frame_of_resnet18())
     widths = WIDTHS["resnet18-slim"]
     network.inplanes = STEM_WIDTHS["resnet18-slim"]
     network.conv1 = nn.Conv2d(3, network.inplanes, 7, stride=2, padding=3, bias=False)
