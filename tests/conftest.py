@@ -57,10 +57,6 @@ def vibench(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedPro
 
     def run(*arguments: object, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
         variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "VIBENCH_CACHE": str(tmp_path / "cache")}
-        # OpenCV, once imported, adds to it; then no command would find a process as it needs it.
-        variables.pop("LD_LIBRARY_PATH", None)
-        if "LD_LIBRARY_PATH" in warm.environment:
-            variables["LD_LIBRARY_PATH"] = warm.environment["LD_LIBRARY_PATH"]
         variables |= environment
         words = [str(argument) for argument in arguments]
         if warm.fits(variables):

@@ -31,7 +31,7 @@ OURS = (
     *("vibench.scoring.trained", "vibench.scoring.score", "vibench.training.run"),
 )
 """What commands import, without rich's own command line, which looks at the environment."""
-READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "LD_", "TYPER_", "_TYPER_")
+READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "TYPER_", "_TYPER_")
 """Beginnings of the names of variables that an interpreter or a library reads when it starts."""
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
+from tests.warm import LIBRARIES, OURS
+
 if TYPE_CHECKING:
     from tests.kills.faults import Faults
     from vibench.sweep.executor import Start
@@ -230,14 +232,11 @@ def kills_of(job: Job, kills: int) -> int:
 
 
 _IMPORTED = (
-    *("encodings.ascii", "encodings.cp437", "encodings.utf_8_sig", "scipy.io", "tabulate"),
+    *(*LIBRARIES, *OURS, "tests.training.toy", "vibench.data.heatmap_sources", "vibench.datasets.twin.make"),
+    *("vibench.report.write", "vibench.sweep.run", "vibench.sweep.worker", "vibench.visualize.gallery"),
+    *("encodings.ascii", "encodings.cp437", "encodings.utf_8_sig", "torch.utils.flop_counter", "rich._emoji_codes"),
     *("matplotlib.backends.backend_agg", "matplotlib.figure", "pydantic.type_adapter", "pydantic.version"),
-    *("torch._dynamo", "torch.utils.flop_counter", "typer._adapters", "rich._emoji_codes"),
-    *("tests.training.toy", "vibench.cli.main", "vibench.cli.records_table", "vibench.data.heatmap_sources"),
-    *("vibench.datasets.llcm", "vibench.datasets.regdb", "vibench.datasets.sysu_mm01", "vibench.datasets.twin.make"),
-    *("vibench.leaderboard.render", "vibench.leaderboard.terminal", "vibench.report.write", "vibench.scoring.score"),
-    *("vibench.scoring.trained", "vibench.sweep.run", "vibench.sweep.worker", "vibench.training.run"),
-    *("vibench.visualize", "vibench.visualize.gallery"),
+    "typer._adapters",
 )
 """What the commands import, as far as it is there; a module that is not in the list only takes time."""
 

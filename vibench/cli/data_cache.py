@@ -14,7 +14,9 @@ def cache(
     root: DatasetRoot = None,
     size: Annotated[str, typer.Option("--size", help="HEIGHTxWIDTH of the cached images.")] = "288x144",
     interpolation: Annotated[str, typer.Option("--interpolation", help="lanczos or bilinear.")] = "lanczos",
-    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; default one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Worker processes; default one per core, where they pay.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every checksum of an existing cache.")] = False,
 ) -> None:
     """Build the image cache, or confirm that it is up to date.

@@ -21,7 +21,9 @@ def check(
     dataset: DatasetName,
     root: DatasetRoot = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the whole report to this file.")] = None,
-    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; default one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Worker processes; default one per core, where they pay.")
+    ] = None,
 ) -> None:
     """Prove a copy of a data set complete, or name what is missing, surplus, truncated or unreadable.
 

@@ -24,7 +24,7 @@ def twin(
         str | None,
         typer.Option(help="One property harder: occlusion, pose, misalignment or look-alikes, and :1, :2 or :3."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; default one per processor.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; default one per core, where they pay.")] = None,
     preview: Annotated[Path | None, typer.Option(help="Also draw a contact sheet to this image file.")] = None,
 ) -> None:
     """Render synthetic people in the exact layout of a real data set, with ground truth under truth/.
