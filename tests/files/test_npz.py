@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tests.fuzz.nasties import TRAP, Code, _declaring, _header, _npz, _npz_of_names
 from vibench.errors import UsageError
 from vibench.files import npz
-from vibench.files.npz import open_npy, read_npz
+from vibench.files.npz import open_npy, read_npz, read_plain_arrays
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,10 @@ def test_an_array_that_ends_early_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(whole[:at] + declared.to_bytes(4, "little") + whole[at + 4 :])
     with pytest.raises(UsageError, match=r"is no readable \.npz file of plain arrays"):
         read_npz(tmp_path / "a.npz")
+
+
+def test_a_pipe_is_there_and_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    for name, said in (("pipe.npz", "is no regular file"), ("absent.npz", "there is no such file")):
+        with pytest.raises(UsageError, match=rf"{name}: {said}"):
+            read_plain_arrays(tmp_path / name)

@@ -18,6 +18,7 @@ from typing import IO
 import numpy as np
 
 from vibench.errors import UsageError
+from vibench.files.reading import require_file
 
 LARGEST_ARRAYS = 16 << 30
 """Bytes of all arrays of a file: features of all images of the largest data set, with all their parts, have three."""
@@ -52,8 +53,7 @@ def read_plain_arrays(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...
 
     `UsageError` where it is absent, damaged, or declares more than it may hold.
     """
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file.")
+    require_file(path)
     try:
         return _arrays_of_archive(path)
     except Exception as error:  # a damaged archive raises almost anything inside zipfile, zlib and NumPy

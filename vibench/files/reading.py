@@ -12,6 +12,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from vibench.errors import UsageError
+
 LARGEST_TEXT = 64 << 20
 """Bytes of a text file: lists, tables, recipes and descriptions are far smaller."""
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -34,6 +36,12 @@ def read_bytes(path: Path, largest: int) -> bytes:
         raise OSError(errno.EFBIG, f"It has {status.st_size} bytes, more than the {largest} allowed", str(path))
     with Path(path).open("rb") as handle:
         return handle.read(largest)
+
+
+def require_file(path: Path) -> None:
+    """`UsageError` where ``path`` is absent, or is a folder, a pipe or a device."""
+    if not path.is_file():
+        raise UsageError(f"{path}: {'is no regular file; name one' if path.exists() else 'there is no such file'}.")
 
 
 def read_text(path: Path, encoding: str = "utf-8", largest: int = LARGEST_TEXT) -> str:

@@ -12,7 +12,7 @@ from vibench.errors import UsageError
 from vibench.files.json_table import read_json
 from vibench.files.kinds import HEAD_BYTES, file_kind
 from vibench.files.npz import LARGEST_ARRAYS, read_npz
-from vibench.files.reading import read_text
+from vibench.files.reading import read_text, require_file
 from vibench.scoring.foreign.hdf5 import read_hdf5
 from vibench.scoring.foreign.matlab import read_matlab
 from vibench.scoring.foreign.named import Budget, Named
@@ -35,8 +35,7 @@ def read_container(path: Path, what: str = "features") -> Named:
     """
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name the file of {what} in it.")
-    if not path.is_file():
-        raise UsageError(f"{path}: there is no such file.")
+    require_file(path)
     try:
         with path.open("rb") as handle:
             head = handle.read(HEAD_BYTES)
