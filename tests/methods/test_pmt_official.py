@@ -54,7 +54,7 @@ def furthest(method: Method, images: Tensor, expected: tuple[Tensor, Tensor]) ->
 
 def test_features_of_the_network(imported, images, state):
     before, behind = furthest(imported, images, Reference(state).features(images))
-    assert before < 5e-5 and behind < 5e-6
+    assert before < 5e-5 and behind < 5e-5
 
 
 @contextmanager
@@ -86,13 +86,13 @@ def test_what_the_comparison_can_tell_apart(imported, images, state):
         (imported.neck.bias, torch.zeros(768)),
     ):
         with changed(parameter, value):
-            assert furthest(imported, images, expected)[1] > 1e-4
+            assert furthest(imported, images, expected)[1] > 1e-2
     for norm in (module for module in backbone.modules() if isinstance(module, torch.nn.LayerNorm)):
         norm.eps = 1e-6
-    assert furthest(imported, images, expected)[1] > 1e-5
+    assert furthest(imported, images, expected)[1] > 1e-2
     for norm in (module for module in backbone.modules() if isinstance(module, torch.nn.LayerNorm)):
         norm.eps = 1e-5
-    assert furthest(imported, images, expected)[1] < 5e-6
+    assert furthest(imported, images, expected)[1] < 5e-5
 
 
 def test_another_input_size_is_refused(state, tmp_path):
