@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from tests.warm import Warm
+from tests.warm import Warm, keep_commands
 
 # Tests are small and run side by side: threads of one would only wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,7 +31,8 @@ if sys.dont_write_bytecode:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and the libraries' own objects stay: looking through them for garbage again takes minutes."""
+    """What stays for all tests: the tree of commands, and what was imported, which is no place to look for garbage."""
+    keep_commands()
     gc.collect()
     gc.freeze()
 
@@ -55,17 +57,24 @@ def warm() -> Iterator[Warm]:
 def vibench(tmp_path: Path, warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``vibench ARGS...`` as a process of its own in a temporary folder."""
 
-    def run(*arguments: object, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object,
+        cwd: Path = tmp_path,
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+        **environment: str,
+    ) -> subprocess.CompletedProcess[str]:
         variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), "VIBENCH_CACHE": str(tmp_path / "cache")}
         variables |= environment
         words = [str(argument) for argument in arguments]
         if warm.fits(variables):
-            return warm.run(words, cwd, variables, timeout=300)
+            return warm.run(words, cwd, variables, timeout=300, stdout=stdout, stderr=stderr)
         return subprocess.run(
             [sys.executable, "-m", "vibench", *words],
             cwd=cwd,
             env=variables,
-            capture_output=True,
+            stdout=stdout or subprocess.PIPE,
+            stderr=stderr or subprocess.PIPE,
             text=True,
             timeout=300,
         )

@@ -24,6 +24,14 @@ def test_each_has_its_own_folder_environment_streams_and_status(warm: Warm, tmp_
     assert made.returncode == 0 and (tmp_path / "sheet.png").exists()
 
 
+def test_it_writes_where_it_is_told_in_the_letters_it_is_told(warm: Warm, tmp_path: Path) -> None:
+    wanted = {**ENVIRONMENT, "PYTHONIOENCODING": "utf-16-le"}
+    with (tmp_path / "out").open("wb") as out:
+        done = warm.run(["--version"], tmp_path, wanted, 100, stdout=out)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (tmp_path / "out").read_bytes().decode("utf-16-le").startswith("vibench ")
+
+
 def test_one_that_takes_too_long_is_killed_and_leaves_nothing_to_the_next(warm: Warm, tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         warm.run(["protocols"], tmp_path, ENVIRONMENT, timeout=0)
@@ -33,6 +41,6 @@ def test_one_that_takes_too_long_is_killed_and_leaves_nothing_to_the_next(warm: 
 
 def test_what_an_interpreter_reads_at_its_start_needs_a_new_one(warm: Warm) -> None:
     assert warm.fits({**warm.environment, "COLUMNS": "40", "HOME": "/elsewhere"})
-    for name in ("PYTHONIOENCODING", "LANG", "LC_ALL", "OMP_NUM_THREADS"):
+    for name in ("PYTHONUTF8", "LANG", "LC_ALL", "OMP_NUM_THREADS"):
         assert not warm.fits({**warm.environment, name: "another"})
     assert not warm.fits({**warm.environment, "PYTHONPATH": f"elsewhere:{REPOSITORY}"})

@@ -1,4 +1,4 @@
-"""Command lines in processes that need not import PyTorch anew: one process imports it and forks a child for each.
+"""Commands in processes that need not import PyTorch anew: one process imports it and forks a child for each.
 
 A child is a process of its own, with its own folder, environment, streams and end. It begins where any other has
 imported what most commands need, and ends without taking apart what it never made.
@@ -22,17 +22,27 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
+
+import typer.main
+import typer.testing
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LIBRARIES = ("numpy", "pandas", "scipy.io", "torch", "torch._dynamo", "torch.optim", "PIL.Image", "tabulate", "typer")
+LIBRARIES = (
+    *("numpy", "pandas", "scipy.io", "torch", "torch._dynamo", "torch.optim", "PIL.Image", "tabulate", "typer"),
+    # What typer's own command line, `typer.rich_utils`, is made of: that module itself looks at the environment.
+    *("rich.markdown", "rich.panel", "rich.table"),
+)
 OURS = (
     *("vibench.cli.main", "vibench.cli.records_table", "vibench.datasets.llcm", "vibench.datasets.regdb"),
     *("vibench.datasets.sysu_mm01", "vibench.leaderboard.render", "vibench.leaderboard.terminal"),
     *("vibench.scoring.trained", "vibench.scoring.score", "vibench.training.run"),
 )
-"""What commands import, without rich's own command line, which looks at the environment."""
+"""What commands import."""
 READ_AT_START = ("PYTHON", "LANG", "LC_", "OMP_", "MKL_", "TYPER_", "_TYPER_")
 """Beginnings of the names of variables that an interpreter or a library reads when it starts."""
+TAKEN_OVER = ("PYTHONIOENCODING",)
+"""Those of them that a child takes over all the same."""
 
 
 _ANSWER = 12
@@ -61,26 +71,51 @@ class Warm:
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Whether a child can be forked for an environment: what is read at the start is as this process has it."""
         names = {name for name in {*environment, *self.environment} if name.startswith(READ_AT_START)}
-        return all(environment.get(name) == self.environment.get(name) for name in names)
+        return all(environment.get(name) == self.environment.get(name) for name in names.difference(TAKEN_OVER))
 
     def run(
-        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], timeout: float
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        timeout: float,
+        *,
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """``vibench ARGUMENTS``, as `subprocess.run` does it with its output captured; raises its `TimeoutExpired`."""
-        return self.run_together(arguments, cwd, [environment], timeout)
+        """``vibench ARGUMENTS``, as `subprocess.run` does it; raises its `TimeoutExpired`.
+
+        What it prints is captured where no stream is given for it.
+        """
+        (done,) = self.run_together("vibench", arguments, cwd, [environment], timeout, stdout=stdout, stderr=stderr)
+        return done
 
     def run_together(
-        self, arguments: Sequence[str], cwd: Path, environments: Sequence[Mapping[str, str]], timeout: float
-    ) -> subprocess.CompletedProcess[str]:
-        """The same command line in several processes at once, one for each environment, writing to the same streams.
+        self,
+        module: str,
+        arguments: Sequence[str],
+        cwd: Path,
+        environments: Sequence[Mapping[str, str]],
+        timeout: float,
+        *,
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> list[subprocess.CompletedProcess[str]]:
+        """``python -m MODULE ARGUMENTS`` in several processes at once, one for each environment.
 
-        The status is that of the first that failed, in their order.
+        They write to the same streams: each has what all of them have printed.
         """
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as error:
             wanted = json.dumps(
-                {"arguments": list(arguments), "cwd": str(cwd), "environments": [*map(dict, environments)]}
+                {
+                    "module": module,
+                    "arguments": list(arguments),
+                    "cwd": str(cwd),
+                    "environments": [*map(dict, environments)],
+                }
             )
-            socket.send_fds(self._socket, [_padded(len(wanted.encode()))], [out.fileno(), error.fileno()])
+            streams = [(stdout or out).fileno(), (stderr or error).fileno()]
+            socket.send_fds(self._socket, [_padded(len(wanted.encode()))], streams)
             self._socket.sendall(wanted.encode())
             children = [self._answer() for _ in environments]
             late = not select.select([self._socket], [], [], timeout)[0]
@@ -94,8 +129,8 @@ class Warm:
             texts = []
             for stream in (out, error):
                 stream.seek(0)
-                texts.append(stream.read().decode())
-        return subprocess.CompletedProcess(list(arguments), next(filter(None, statuses), 0), *texts)
+                texts.append(stream.read().decode(errors="surrogateescape"))
+        return [subprocess.CompletedProcess(list(arguments), status, *texts) for status in statuses]
 
     def _answer(self) -> int:
         return int(self._socket.recv(_ANSWER, socket.MSG_WAITALL))
@@ -107,11 +142,23 @@ class Warm:
         self._process.wait()
 
 
-def serve(number: int) -> list[str] | None:
-    """Fork a child for every command line that the socket brings; in a child, its arguments, at the end None."""
+def keep_commands() -> None:
+    """Let typer build its tree of commands once: it takes a tenth of a second, and is the same for all processes."""
+    from vibench.cli.main import app
+
+    command = typer.main.get_command(app)
+    # Imports what reading words takes.
+    command.make_context("vibench", ["methods"])
+    build = typer.main.get_command
+    typer.main.get_command = typer.testing._get_command = lambda one: command if one is app else build(one)  # type: ignore[attr-defined]
+
+
+def serve(number: int) -> tuple[str, list[str]] | None:
+    """Fork a child for every command that the socket brings; in a child, its module and arguments, at the end None."""
     for library in (*LIBRARIES, *OURS):
         importlib.import_module(library)
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
+    keep_commands()
     # Else every child looks through what the libraries made, and copies the pages on which it counts.
     gc.collect()
     gc.freeze()
@@ -134,8 +181,8 @@ def serve(number: int) -> list[str] | None:
                     os.chdir(wanted["cwd"])
                     os.environ.clear()
                     os.environ.update(environment)
-                    arguments: list[str] = wanted["arguments"]
-                    return arguments
+                    _take_over(environment)
+                    return wanted["module"], wanted["arguments"]
                 channel.sendall(_padded(children[-1]))
             for stream in streams:
                 os.close(stream)
@@ -144,13 +191,22 @@ def serve(number: int) -> list[str] | None:
             channel.sendall(b"".join(map(_padded, statuses)))
 
 
+def _take_over(environment: Mapping[str, str]) -> None:
+    """What an interpreter that starts with this environment makes of its streams."""
+    encoding, _, errors = environment.get("PYTHONIOENCODING", "").partition(":")
+    if encoding:
+        sys.stdout.reconfigure(encoding=encoding, errors=errors or "strict")  # type: ignore[union-attr]
+        sys.stderr.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
+
+
 if __name__ == "__main__":
-    wanted_arguments = serve(int(sys.argv[1]))
-    if wanted_arguments is not None:
-        sys.argv = ["vibench", *wanted_arguments]
+    task = serve(int(sys.argv[1]))
+    if task is not None:
+        name, words = task
+        sys.argv = [name, *words]
         status = 1
         try:
-            runpy.run_module("vibench", run_name="__main__", alter_sys=True)
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
         except BaseException:

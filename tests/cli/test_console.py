@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from shlex import quote
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ ASCII = (
     {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""},
 )
 
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 LATIN = {"PYTHONIOENCODING": "latin-1", "COLUMNS": "30", "TERM": "dumb", "NO_COLOR": "1"}
 
 
@@ -42,16 +42,10 @@ def evaluation(sysu_twin: Path, tmp_path: Path) -> tuple[str, ...]:
     return ("eval", "--features", "features.npz", "--name", "größe–测", *data)
 
 
-def shell(line: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A line of bash in which ``$VIBENCH`` is the command."""
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line.replace("$VIBENCH", f"{quote(sys.executable)} -m vibench")],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def read_by(reader: str, vibench: Vibench, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """``vibench WORDS | READER``; of the command alone."""
+    with subprocess.Popen(reader.split(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        return vibench(*words, stdout=process.stdin, **variables)
 
 
 @pytest.mark.parametrize("variables", ASCII)
@@ -102,34 +96,42 @@ def test_scores_are_whole_on_a_narrow_terminal(vibench: Vibench, evaluation: tup
 @pytest.mark.parametrize(
     ("command", "unbuffered"),
     [
-        ("methods", ""),
-        ("leaderboard --audits", ""),
-        ("leaderboard --audits", "1"),
-        ("eval --help", "1"),
-        ("--version", ""),
+        ("methods", {}),
+        ("leaderboard --audits", {}),
+        ("leaderboard --audits", UNBUFFERED),
+        ("eval --help", UNBUFFERED),
+        ("--version", {}),
     ],
 )
-def test_a_reader_who_has_had_enough_is_no_error(tmp_path: Path, command: str, unbuffered: str) -> None:
+def test_a_reader_who_has_had_enough_is_no_error(vibench: Vibench, command: str, unbuffered: dict[str, str]) -> None:
     for reader in ("head -1", "true"):
-        result = shell(f"$VIBENCH {command} | {reader}", tmp_path, PYTHONUNBUFFERED=unbuffered)
+        result = read_by(reader, vibench, *command.split(), **unbuffered)
         assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_the_record_is_written_although_nobody_reads_the_scores(tmp_path: Path, evaluation: tuple[str, ...]) -> None:
-    result = shell(f"$VIBENCH {' '.join(evaluation)} --json scores.json | true", tmp_path)
+def test_the_record_is_written_although_nobody_reads_the_scores(
+    vibench: Vibench, tmp_path: Path, evaluation: tuple[str, ...]
+) -> None:
+    result = read_by("true", vibench, *evaluation, "--json", "scores.json")
     assert result.returncode == 0 and "Traceback" not in result.stderr
     assert len(read_records(tmp_path / "leaderboards")[0]) == 1 and (tmp_path / "scores.json").is_file()
 
 
-def test_both_streams_may_be_closed(tmp_path: Path, evaluation: tuple[str, ...]) -> None:
-    assert shell(f"$VIBENCH {' '.join(evaluation)} >&- 2>&-", tmp_path).returncode == 0
-    assert shell(f"$VIBENCH {' '.join(evaluation)} 2>&1 | true", tmp_path).returncode == 0
+def test_both_streams_may_be_closed(vibench: Vibench, tmp_path: Path, evaluation: tuple[str, ...]) -> None:
+    closed = ["bash", "-c", '"$@" >&- 2>&-', "bash", sys.executable, "-m", "vibench", *evaluation]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    assert subprocess.run(closed, cwd=tmp_path, env=environment, timeout=300).returncode == 0
+    with subprocess.Popen(["true"], stdin=subprocess.PIPE) as process:
+        assert vibench(*evaluation, stdout=process.stdin, stderr=process.stdin).returncode == 0
     assert len(read_records(tmp_path / "leaderboards")[0]) == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_under_standard_output_costs_no_record(tmp_path: Path, evaluation: tuple[str, ...]) -> None:
-    result = shell(f"$VIBENCH {' '.join(evaluation)} > /dev/full", tmp_path)
+def test_a_full_disk_under_standard_output_costs_no_record(
+    vibench: Vibench, tmp_path: Path, evaluation: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        result = vibench(*evaluation, stdout=full)
     assert result.returncode == 1
     assert "standard output cannot be written (No space left on device)" in result.stderr
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr

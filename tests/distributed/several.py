@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from tests.conftest import REPOSITORY
+from tests.warm import REPOSITORY, Warm
 from vibench.distributed.world import World, connected
 from vibench.errors import VibenchError
 
@@ -22,25 +21,20 @@ PATIENCE = timedelta(minutes=10)
 """Longer than any of them takes on a busy machine."""
 
 
-def on_processes(function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2) -> list[Any]:
+def on_processes(warm: Warm, function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2) -> list[Any]:
     """What ``function(world, *arguments)`` returns on each of ``size`` processes; a `VibenchError` counts as returned.
 
     A process that dies returns its exit code.
     """
     task = folder / "task.pickle"
     task.write_bytes(pickle.dumps((function, arguments)))
-    command = [sys.executable, "-m", "tests.distributed.several", str(folder), str(size)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    processes = [subprocess.Popen([*command, str(rank)], cwd=REPOSITORY, env=environment) for rank in range(size)]
-    try:
-        codes = [process.wait(timeout=PATIENCE.total_seconds()) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    each = [{**warm.environment, "OMP_NUM_THREADS": "1", "RANK": str(rank)} for rank in range(size)]
+    words = [str(folder), str(size)]
+    ended = warm.run_together("tests.distributed.several", words, REPOSITORY, each, PATIENCE.total_seconds())
     results = [folder / f"result-{rank}.pt" for rank in range(size)]
     return [
-        torch.load(result, weights_only=False) if result.exists() else code
-        for result, code in zip(results, codes, strict=True)
+        torch.load(result, weights_only=False) if result.exists() else one.returncode
+        for result, one in zip(results, ended, strict=True)
     ]
 
 
@@ -57,4 +51,4 @@ def _main(folder: Path, size: int, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    _main(Path(sys.argv[1]), int(sys.argv[2]), int(os.environ["RANK"]))

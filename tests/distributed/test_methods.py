@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tests.distributed.several import on_processes
 from tests.methods.checks import two_step_trainer
+from tests.warm import Warm
 from vibench.data.batch import Batch
 from vibench.distributed.world import ALONE, World
 from vibench.methods.base import Method
@@ -112,8 +113,8 @@ def _difference(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def differences(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, float]]]:
-    return on_processes(compare, tmp_path_factory.mktemp("two"), CASES)
+def differences(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, float]]]:
+    return on_processes(warm, compare, tmp_path_factory.mktemp("two"), CASES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join((case.method, case.variant, *case.overrides)))
@@ -126,9 +127,9 @@ def test_first_step_is_that_of_one_process(case: Case, differences: list[list[di
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_two_processes_on_one_gpu(tmp_path: Path) -> None:
+def test_two_processes_on_one_gpu(warm: Warm, tmp_path: Path) -> None:
     cases = (Case("baseline"), Case("deen", overrides=("model.dee_branches=0", "model.cpm=false", "model.ort=false")))
-    for of_process in on_processes(compare, tmp_path, cases, "cuda"):
+    for of_process in on_processes(warm, compare, tmp_path, cases, "cuda"):
         for found in of_process:
             assert found["between processes"] == 0
             assert not {name: difference for name, difference in found.items() if not difference < 1e-5}

@@ -12,6 +12,7 @@ from torch import nn
 from torch.torch_version import TorchVersion
 
 from tests.distributed.several import on_processes
+from tests.warm import Warm
 from vibench.distributed.dealt import Dealt
 from vibench.distributed.layers import see_whole_batches
 from vibench.distributed.world import ALONE, PeerLost, World, joined
@@ -65,8 +66,8 @@ def layers_of_a_share(world: World) -> dict[str, object]:
     return {"norms": max(differences)}
 
 
-def test_processes_tell_one_another(tmp_path: Path) -> None:
-    found = on_processes(talk, tmp_path)
+def test_processes_tell_one_another(warm: Warm, tmp_path: Path) -> None:
+    found = on_processes(warm, talk, tmp_path)
     for rank, one in enumerate(found):
         assert one["any"] == [False, True]
         assert one["told"] == "by 0"
@@ -81,8 +82,8 @@ def fail(world: World) -> None:
     raise UsageError("this went wrong.")
 
 
-def test_an_error_is_reported_once(tmp_path: Path) -> None:
-    first, second = on_processes(fail, tmp_path)
+def test_an_error_is_reported_once(warm: Warm, tmp_path: Path) -> None:
+    first, second = on_processes(warm, fail, tmp_path)
     assert type(first) is UsageError and str(first) == "this went wrong."
     assert isinstance(second, AlreadyReported) and second.exit_code == UsageError.exit_code
 
@@ -93,8 +94,8 @@ def die(world: World) -> None:
     world.any(False)
 
 
-def test_a_process_that_dies_leaves_a_sentence_to_the_others(tmp_path: Path) -> None:
-    lost, code = on_processes(die, tmp_path)
+def test_a_process_that_dies_leaves_a_sentence_to_the_others(warm: Warm, tmp_path: Path) -> None:
+    lost, code = on_processes(warm, die, tmp_path)
     assert code == 9
     assert isinstance(lost, PeerLost) and "another of the 2 processes of this job has gone" in str(lost)
 
