@@ -235,8 +235,7 @@ _IMPORTED = (
     *(*LIBRARIES, *OURS, "tests.training.toy", "vibench.data.heatmap_sources", "vibench.datasets.twin.make"),
     *("vibench.report.write", "vibench.sweep.run", "vibench.sweep.worker", "vibench.visualize.gallery"),
     *("encodings.ascii", "encodings.cp437", "encodings.utf_8_sig", "torch.utils.flop_counter", "rich._emoji_codes"),
-    *("matplotlib.backends.backend_agg", "matplotlib.figure", "pydantic.type_adapter", "pydantic.version"),
-    "typer._adapters",
+    *("matplotlib.backends.backend_agg", "matplotlib.figure"),
 )
 """What the commands import, as far as it is there; a module that is not in the list only takes time."""
 
