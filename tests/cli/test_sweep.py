@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,11 +51,15 @@ def test_status_is_printed_once_where_there_is_no_terminal(make_plan: MakePlan, 
     assert attempt is not None
     end(attempt, End("failed", 1.0, "no [memory]"))
     text = sweep(tmp_path / "plan.toml", "--status").stdout
-    assert "failed 1x" in text and "no [memory]" in text
+    assert "failed 1x, no [memory]" in text and jobs[0].label in text
     assert "2 jobs: 1 waiting, 1 failed; if the sweep has ended, the command" in " ".join(text.split())
     claim(job_folder(plan.out, jobs[0].id))
     text = sweep(tmp_path / "plan.toml", "--status").stdout
-    assert "2 jobs: 1 running, 1 waiting" in text and "has ended" not in text
+    assert "2 jobs: 1 running, 1 waiting" in text and "has ended" not in text and "silent" not in text
+    (claimed,) = job_folder(plan.out, jobs[0].id).rglob("002/claim.json")
+    before = time.time() - 40
+    os.utime(claimed, (before, before))
+    assert re.search(r"silent for 4\d s", " ".join(sweep(tmp_path / "plan.toml", "--status").stdout.split()))
 
 
 def test_wrong_arguments_get_one_sentence(make_plan: MakePlan, tmp_path: Path):  # noqa: F811

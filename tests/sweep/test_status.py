@@ -66,7 +66,7 @@ def test_running_elsewhere_then_lost(started: tuple[Plan, tuple[Job, ...]]):
     folder = at_work_elsewhere(plan, jobs[0])
     standing = first(plan)
     assert standing.state == "running" and standing.where == "node7:4242 (9_1)"
-    assert standing.detail == "epoch 0/1, training toy 5/8"
+    assert standing.detail == "epoch 0/1, step 5/8"
     assert standing.heartbeat is not None and standing.heartbeat < 60
     before = time.time() - 500
     os.utime(folder / "heartbeat.json", (before, before))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vibench.sweep.status import Standing
 
 REFRESH_SECONDS = 2.0
+SILENT_SECONDS = 30.0
+"""After which it is worth saying that a job at work has not been heard of: it beats every few."""
 _STYLES = {"running": "cyan", "queued": "blue", "done": "green", "failed": "bold red", "lost": "bold red"}
 _URGENCY = ("failed", "lost", "running", "stopped", "queued", "waiting", "done")
 
@@ -88,16 +90,13 @@ def _totals(states: Sequence[str], estimates: Sequence[Estimate]) -> list[str]:
 def _status_table(found: Sequence[Standing], rows: int) -> Table:
     from vibench.sweep.status import counts
 
-    table = _table("job", "kind", "state", "tries", "what", "heartbeat", "where")
+    table = _table("state", "kind", "job", "what")
     urgent = sorted(found, key=lambda one: _URGENCY.index(one.state))
     shown = found if len(found) <= rows else urgent[: max(1, rows)]
     for one in shown:
-        tries = f"failed {one.failures}x" if one.failures else ""
-        beat = f"{one.heartbeat:.0f} s ago" if one.heartbeat is not None else ""
-        detail = one.detail or (_duration(one.seconds) if one.state == "done" else "")
-        table.add_row(
-            _escaped(one.job.label), one.job.kind, _state(one.state), tries, _escaped(detail), beat, _escaped(one.where)
-        )
+        table.add_row(_state(one.state), one.job.kind, _escaped(one.job.label), _escaped(_what(one)))
+    # What is said of one job folds before the name of another does.
+    table.columns[2].min_width = min(30, max((len(one.job.label) for one in shown), default=0))
     told = ", ".join(f"{number} {name}" for name, number in counts(found).items())
     hidden = f"; {len(found) - len(shown)} jobs not shown" if len(shown) < len(found) else ""
     at_work = {"running", "queued"} & {one.state for one in found}
@@ -109,12 +108,26 @@ def _status_table(found: Sequence[Standing], rows: int) -> Table:
     return table
 
 
+def _what(one: Standing) -> str:
+    """What a job is doing and where, how long it took, or why and how often it failed."""
+    if one.state == "done":
+        return _duration(one.seconds)
+    silent = one.heartbeat is not None and one.heartbeat >= SILENT_SECONDS
+    parts = (
+        f"failed {one.failures}x" if one.failures else "",
+        one.detail,
+        f"silent for {_duration(one.heartbeat)}" if silent else "",
+        one.where,
+    )
+    return ", ".join(part for part in parts if part)
+
+
 def _table(*columns: str) -> Table:
     from rich.table import Table
 
     table = Table(header_style="bold", box=None, padding=(0, 2, 0, 0))
     for column in columns:
-        right = column in ("images to train", "time", "heartbeat")
+        right = column in ("images to train", "time")
         table.add_column(column, justify="right" if right else "left", overflow="fold")
     return table
 

@@ -85,11 +85,12 @@ def _doing(out: Path, job: Job, attempt: Attempt) -> str:
     """Epochs of a training; and what the last heartbeat said."""
     beat = attempt.heartbeat
     said = "" if beat is None or not beat.doing else beat.doing
-    if said and beat is not None and beat.total:
-        said += f" {beat.done}/{beat.total}"
+    counted = f"{beat.done}/{beat.total}" if said and beat is not None and beat.total else ""
     if job.train is None:
-        return said
+        return f"{said} {counted}".strip()
     epochs = f"epoch {_epochs_done(out / job.train.run)}/{job.train.recipe['schedule']['epochs']}"
+    # Which training it is says the job.
+    said = f"step {counted}" if counted and said.startswith("training ") else f"{said} {counted}".strip()
     return f"{epochs}, {said}" if said else epochs
 
 
