@@ -83,6 +83,29 @@ def test_marks_and_differences_are_seen_at_any_width(width: int) -> None:
     assert all(len(line) <= width for line in text.splitlines())
 
 
+def test_what_all_rows_share_is_said_once_and_what_the_name_says_not_again() -> None:
+    changed = ", ".join(f"loss_weights.{number}" for number in range(9))
+    records = [
+        replace(make_record(name, run=replace(seeded_run(seed), recipe=changed)), feature=feature)
+        for name, feature in (("first", ""), ("second", "id"))
+        for seed in range(2 if name == "first" else 1)
+    ]
+    (board,) = build_boards(records, [])
+    text = _printed(board, 80)
+    rows = [line for line in text.splitlines() if line.startswith((" 1", " –"))]
+    assert text.count("recipe changed") == 1 and "every trained row: recipe changed" in text
+    assert ["2 seeds" in row for row in rows] == [True, False] and text.count("feature id") == 1
+
+
+def test_nothing_is_cut_where_there_is_little_room() -> None:
+    run = replace(seeded_run(0), recipe="loss_weights.kd1, sampler.identities")
+    records = [make_record("a-method", variant="of-very-many-words", cost=COST, run=run), make_record(leaking=True)]
+    (board,) = build_boards(records, [])
+    lines = _printed(board, 64).splitlines()
+    place = next(line.index("marks") for line in lines if "marks" in line)
+    assert "recipe:loss_weights.kd1,sampler.identities" in "".join(line[place:].replace(" ", "") for line in lines)
+
+
 def test_a_line_parts_what_is_surely_better(tmp_path: Path) -> None:
     for name, skill in (("a", 0.9), ("b", 0.9), ("c", 0.3)):
         put(tmp_path, name, skill)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vibench.leaderboard.board import Board
@@ -33,6 +34,8 @@ WIDE = 110
 """Terminal columns from which a board shows more than the essentials."""
 WIDE_COMPARED = 150
 """Likewise, of a board with differences to published rows."""
+
+_MANY_KEYS, _CHANGED = re.compile(r"recipe: \d+ keys changed"), "recipe changed"
 
 _COSTS = {
     (False, False): ("train-time",),
@@ -71,13 +74,15 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
         and not (kind.on_device and len(devices) > 1)
         and any(cost_of(row, kind) is not None for row in rows)
     ]
-    details = _details(rows, wide)
+    common = _common_notes(rows)
+    details = _details(rows, common, wide)
 
     table = _table(board_title(board))
+    said = [f"every {source} row: {', '.join(notes)}" for source, notes in common.items() if notes]
     hidden = len(board.rows) - len(rows)
-    if hidden:
-        table.caption = f"and {hidden} published rows that hold no rank here"
-        table.caption_justify = "left"
+    said += [f"and {hidden} published rows that hold no rank here"] if hidden else []
+    table.caption = escape("\n".join(said))
+    table.caption_justify = "left"
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("method", overflow="fold", min_width=10)
     for metric in metrics:
@@ -87,7 +92,7 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     for kind in costs:
         table.add_column(kind.heading.replace(" ", "\n"), justify="right", no_wrap=True)
     for title, _ in details:
-        table.add_column(title, overflow="fold", min_width=20 if title in ("marks", "about") else 9)
+        table.add_column(title, overflow="fold", min_width=9)
 
     def cells(rank: Rank | None, name: str, row: Row, best: Sequence[float | None]) -> list[str]:
         scores = []
@@ -115,18 +120,17 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     return table
 
 
-def _details(rows: Sequence[Row], wide: bool) -> list[tuple[str, Callable[[Row], str]]]:
+def _details(
+    rows: Sequence[Row], common: Mapping[str, Sequence[str]], wide: bool
+) -> list[tuple[str, Callable[[Row], str]]]:
     """Columns of text that tell rows apart; on a narrow terminal one for all."""
-
-    def seeds(row: Row) -> str:
-        return f"{row.seeds} seeds" if row.seeds > 1 else ""
 
     def information(row: Row) -> str:
         # Spaces let the cell break between words.
         return row.test_time_information.replace("+", " + ")
 
     def marks(row: Row) -> str:
-        return ", ".join(dict.fromkeys([*([seeds(row)] if row.seeds > 1 else []), *row_marks(row)]))
+        return ", ".join(note for note in _notes(row) if note not in common[row.source])
 
     every: list[tuple[str, Callable[[Row], str]]] = [
         ("source", lambda row: row.source),
@@ -137,7 +141,24 @@ def _details(rows: Sequence[Row], wide: bool) -> list[tuple[str, Callable[[Row],
     told = [(title, value) for title, value in told if any(value(row) for row in rows)]
     if wide or len(told) < 2:
         return told
-    return [("about", lambda row: ", ".join(text for _, value in told if (text := value(row)) not in ("", "none")))]
+    usual = ("", "none", "trained")
+    return [("about", lambda row: ", ".join(text for _, value in told if (text := value(row)) not in usual))]
+
+
+def _common_notes(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """By source, the notes that each of its rows would bear, where there are several."""
+    common: dict[str, list[str]] = {}
+    for source in dict.fromkeys(row.source for row in rows):
+        first, *others = (_notes(row) for row in rows if row.source == source)
+        common[source] = [note for note in first if others and all(note in notes for notes in others)]
+    return common
+
+
+def _notes(row: Row) -> list[str]:
+    """What a reader should know beside a row that its name does not say."""
+    seeds = [f"{row.seeds} seeds"] if row.seeds > 1 else []
+    told = [_CHANGED if _MANY_KEYS.fullmatch(mark) else mark for mark in [*seeds, *row_marks(row)]]
+    return [note for note in dict.fromkeys(told) if note not in row.evaluated]
 
 
 def cost_terminal_table(board: Board, table: CostTable, kind: CostKind) -> Table:
