@@ -13,7 +13,13 @@ def shown(*arguments: str) -> str:
 
 def test_lists_every_method_with_its_variants():
     text = shown()
-    for part in ("agw AGW TPAMI 2021 none", "baseline Baseline ECCV 2020 none", "b (default)", "zero-pad", "a-g"):
+    for part in (
+        "agw AGW, TPAMI 2021 base, a, a-g",
+        "baseline Baseline, ECCV 2020 b (default), one-stream, two-stream, zero-pad",
+        "cm-SSFT, CVPR 2020; tests with gallery and queries",
+        "PAENet, MM 2022; needs attributes",
+        "tca-matchdistill",
+    ):
         assert part in text
 
 

@@ -23,21 +23,27 @@ def methods(
 
 
 def _list() -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from vibench.cli.console import out
     from vibench.methods.registry import method_entries
 
-    table = Table("name", "title", "venue", "test-time information", "needs", "variants", box=None, pad_edge=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column("method", style="bold", no_wrap=True)
+    table.add_column("about", overflow="fold")
     for name, entry in method_entries().items():
         about = entry.recipe_file.method
-        variants = "\n".join(
+        variants = ", ".join(
             f"{variant} (default)" if variant == about.default_variant else variant
             for variant in entry.recipe_file.variants
         )
-        needs = ", ".join(about.needs) or "-"
-        table.add_row(name, about.title, about.venue, about.test_time_information, needs, variants)
+        needs = f"; needs {', '.join(about.needs)}" if about.needs else ""
+        looks = "" if about.test_time_information == "none" else f"; tests with {about.test_time_information}"
+        told = f"{about.title}, {about.venue}{needs}{looks.replace('+', ' and ')}"
+        table.add_row(escape(name), escape(told) + (f"\n[dim]{escape(variants)}[/]" if variants else ""))
     out.print(table)
+    _say("The second line of each: its variants. In full: vibench methods NAME")
 
 
 def _explain(name: str) -> None:
