@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from vibench.leaderboard.board import Board
@@ -29,6 +30,7 @@ from vibench.leaderboard.sections import Line
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 WIDE = 110
 """Terminal columns from which a board shows more than the essentials."""
@@ -77,12 +79,11 @@ def terminal_table(board: Board, width: int, *, whole: bool = True, unfold: bool
     common = _common_notes(rows)
     details = _details(rows, common, wide)
 
-    table = _table(board_title(board))
+    table = _table(board_title(board), width)
     said = [f"every {source} row: {', '.join(notes)}" for source, notes in common.items() if notes]
     hidden = len(board.rows) - len(rows)
     said += [f"and {hidden} published rows that hold no rank here"] if hidden else []
-    table.caption = escape("\n".join(said))
-    table.caption_justify = "left"
+    table.caption = _beside("\n".join(said), width, "table.caption")
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("method", overflow="fold", min_width=10)
     for metric in metrics:
@@ -161,11 +162,11 @@ def _notes(row: Row) -> list[str]:
     return [note for note in dict.fromkeys(told) if note not in row.evaluated]
 
 
-def cost_terminal_table(board: Board, table: CostTable, kind: CostKind) -> Table:
+def cost_terminal_table(board: Board, table: CostTable, kind: CostKind, width: int = 80) -> Table:
     """The measured rows of one device by one cost, cheapest first; fits a terminal of 80 columns."""
     from rich.markup import escape
 
-    shown = _table(f"{board_title(board)}\n{cost_title(table)}, by {kind.title}")
+    shown = _table(f"{board_title(board)}\n{cost_title(table)}, by {kind.title}", width)
     shown.add_column("method", overflow="fold", min_width=10)
     shown.add_column("section", overflow="fold", min_width=9)
     shown.add_column(kind.heading, justify="right", no_wrap=True)
@@ -204,12 +205,22 @@ def row_marks(row: Row) -> list[str]:
     return list(dict.fromkeys([*row.obstacles, *row.marks, *audits, *conflicts]))
 
 
-def _table(title: str) -> Table:
+def _table(title: str, width: int) -> Table:
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
-    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    title_text = _beside(title, width, "table.title")
+    return Table(
+        title=title_text, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+
+
+def _beside(text: str, width: int, style: str) -> Text:
+    """What stands above or below a table, as wide as the terminal and not as the table."""
+    from rich.text import Text
+
+    lines = (part for line in text.splitlines() for part in wrap(line, width))
+    return Text("\n".join(lines), style=style, no_wrap=True, overflow="ignore")
 
 
 def _paragraph(head: str, text: str) -> RenderableType:
