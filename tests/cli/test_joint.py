@@ -12,13 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch.distributed import TCPStore
-from typer.testing import CliRunner
 
 from tests.cli import halting
 from tests.conftest import REPOSITORY
 from tests.evaluation.made import evaluate, sysu
 from tests.warm import Warm
-from vibench.cli.main import app
 from vibench.errors import UsageError
 from vibench.evaluation.features import read_features, write_features
 from vibench.methods.plugin import VARIABLE
@@ -80,14 +78,35 @@ def joint(folder: Path, warm: Warm) -> Joint:
     return run
 
 
-@pytest.fixture(scope="module")
-def trained(folder: Path, sysu_twin: Path) -> tuple[RunFolder, subprocess.CompletedProcess[str]]:
-    """A run of one epoch, with what the command printed."""
+def training(sysu_twin: Path, out: str) -> list[object]:
+    """The words of a training of one epoch."""
     settings = [word for setting in (*SMALL, "epochs=1") for word in ("--set", setting)]
     options = ["--dataset", "sysu-mm01-twin", "--root", sysu_twin, "--pretrained", "none", "--device", "cpu"]
-    done = torchrun(folder, "train", "baseline", *options, "--amp", "off", "--out", "run", "--deterministic", *settings)
+    return ["train", "baseline", *options, "--amp", "off", "--out", out, "--deterministic", *settings]
+
+
+@pytest.fixture(scope="module")
+def trained(joint: Joint, folder: Path, sysu_twin: Path) -> tuple[RunFolder, subprocess.CompletedProcess[str]]:
+    """A run of one epoch, with what the command printed."""
+    done = joint(*training(sysu_twin, "run"))
     assert done.returncode == 0, done.stderr
     return RunFolder(folder / "run"), done
+
+
+@pytest.mark.slow
+def test_torchrun_starts_such_processes(
+    trained: tuple[RunFolder, subprocess.CompletedProcess[str]], folder: Path, sysu_twin: Path
+) -> None:
+    done = torchrun(folder, *training(sysu_twin, "by-torchrun"))
+    assert done.returncode == 0 and done.stdout.count("next: vibench eval") == 1, done.stderr
+    ours, theirs = (read_checkpoint(RunFolder(folder / name).checkpoint_path) for name in ("by-torchrun", "run"))
+    for name, value in theirs.model.items():
+        assert torch.equal(ours.model[name], value), name
+    failed = torchrun(folder, "train", "no-such-method", "--dataset", "sysu-mm01-twin")
+    assert failed.returncode != 0
+    assert failed.stderr.count("error: ") == 1 and "no-such-method" in failed.stderr
+    # torchrun's own traceback is none of ours.
+    assert 'File "' + str(REPOSITORY / "vibench") not in failed.stderr
 
 
 def test_two_processes_leave_one_run(
@@ -197,9 +216,7 @@ def test_an_error_is_one_sentence(joint: Joint) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_command_of_which_nothing_is_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    result = CliRunner().invoke(app, ["methods"])
-    assert isinstance(result.exception, UsageError)
-    assert "vibench methods: several processes share the work of train, extract, eval alone" in str(result.exception)
+def test_a_command_of_which_nothing_is_shared_is_refused(folder: Path) -> None:
+    done = torchrun(folder, "methods")
+    assert done.returncode != 0
+    assert "vibench methods: several processes share the work of train, extract, eval alone" in done.stderr
