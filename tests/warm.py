@@ -101,7 +101,7 @@ class Warm:
         stdout: IO[bytes] | None = None,
         stderr: IO[bytes] | None = None,
     ) -> list[subprocess.CompletedProcess[str]]:
-        """``python -m MODULE ARGUMENTS`` in several processes at once, one for each environment.
+        """``python -m MODULE ARGUMENTS``, or of a script, in several processes at once, one for each environment.
 
         They write to the same streams: each has what all of them have printed.
         """
@@ -204,12 +204,18 @@ if __name__ == "__main__":
     if task is not None:
         name, words = task
         sys.argv = [name, *words]
-        status = 1
+        status = 0
         try:
-            runpy.run_module(name, run_name="__main__", alter_sys=True)
+            if name.endswith(".py"):
+                runpy.run_path(name, run_name="__main__")
+            else:
+                runpy.run_module(name, run_name="__main__", alter_sys=True)
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+            if isinstance(ended.code, str):
+                print(ended.code, file=sys.stderr)
         except BaseException:
+            status = 1
             traceback.print_exc()
         # As an interpreter ends, but for the half second in which it would free all modules.
         threading._shutdown()  # type: ignore[attr-defined]

@@ -1,10 +1,9 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
 
-from tests.conftest import REPOSITORY
+from tests.warm import Warm
 from vibench.nn.torchvision_ops import import_torchvision
 
 # As torchvision does it: shape functions for operators that the compiled library should have declared.
@@ -21,23 +20,25 @@ library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 """
 
 
-def import_beside(folder: Path, torchvision_source: str, check: str) -> subprocess.CompletedProcess[str]:
-    """Import a stand-in torchvision through `import_torchvision` in a fresh process, then run ``check``."""
+def import_beside(warm: Warm, folder: Path, torchvision_source: str, check: str) -> subprocess.CompletedProcess[str]:
+    """Import a stand-in torchvision through `import_torchvision` in a process of its own, then run ``check``."""
     package = folder / "torchvision"
     package.mkdir()
     (package / "__init__.py").write_text(torchvision_source)
-    script = f"""
+    script = folder / "script.py"
+    script.write_text(f"""
 import sys
+assert "torchvision" not in sys.modules
 sys.path.insert(0, {str(folder)!r})
-sys.path.insert(1, {str(REPOSITORY)!r})
 import torch
 from vibench.nn import torchvision_ops
 {check}
-"""
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+""")
+    (done,) = warm.run_together(str(script), [], folder, [warm.environment], timeout=120)
+    return done
 
 
-def test_declares_the_operators_where_the_import_fails_without_them(tmp_path):
+def test_declares_the_operators_where_the_import_fails_without_them(warm: Warm, tmp_path: Path):
     check = """
 try:
     import torchvision
@@ -51,30 +52,30 @@ for name in ("nms", "qnms"):
     assert schema == f"torchvision::{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor", schema
 assert torchvision_ops.import_torchvision() is torchvision_ops.import_torchvision()
 """
-    done = import_beside(tmp_path, SHAPE_FUNCTIONS, check)
+    done = import_beside(warm, tmp_path, SHAPE_FUNCTIONS, check)
     assert done.returncode == 0, done.stderr
 
 
-def test_declares_nothing_where_the_import_succeeds(tmp_path):
+def test_declares_nothing_where_the_import_succeeds(warm: Warm, tmp_path: Path):
     check = """
 torchvision_ops.import_torchvision()
 assert torchvision_ops._declared == []
 """
-    done = import_beside(tmp_path, DECLARATIONS + SHAPE_FUNCTIONS, check)
+    done = import_beside(warm, tmp_path, DECLARATIONS + SHAPE_FUNCTIONS, check)
     assert done.returncode == 0, done.stderr
 
 
-def test_is_imported_on_the_cpu_whatever_the_default_device(tmp_path):
+def test_is_imported_on_the_cpu_whatever_the_default_device(warm: Warm, tmp_path: Path):
     check = """
 with torch.device("meta"):
     assert torchvision_ops.import_torchvision().SIX == 6
     assert torch.zeros(1).is_meta
 """
-    done = import_beside(tmp_path, "import torch; SIX = torch.tensor(6).item()", check)
+    done = import_beside(warm, tmp_path, "import torch; SIX = torch.tensor(6).item()", check)
     assert done.returncode == 0, done.stderr
 
 
-def test_another_failure_is_one_sentence(tmp_path):
+def test_another_failure_is_one_sentence(warm: Warm, tmp_path: Path):
     check = """
 from vibench.errors import VibenchError
 try:
@@ -84,7 +85,7 @@ except VibenchError as error:
 else:
     sys.exit("no error")
 """
-    done = import_beside(tmp_path, "raise RuntimeError('wrong driver')", check)
+    done = import_beside(warm, tmp_path, "raise RuntimeError('wrong driver')", check)
     assert done.returncode == 0, done.stderr
 
 
