@@ -209,6 +209,12 @@ def test_two_processes_share_the_queries_of_features(joint: Joint, folder: Path)
     assert (record.mean, record.trials, record.cmc) == (alone.mean, alone.trials, alone.cmc)
 
 
+def test_a_training_that_is_refused_late_leaves_no_folder(joint: Joint, folder: Path, sysu_twin: Path) -> None:
+    done = joint(*training(sysu_twin, "refused"), "--set", "sampler.identities=40")
+    assert done.returncode == 2 and done.stderr.count("error: ") == 1 and "identities = 40" in done.stderr
+    assert not (folder / "refused").exists()
+
+
 def test_an_error_is_one_sentence(joint: Joint) -> None:
     done = joint("train", "no-such-method", "--dataset", "sysu-mm01-twin")
     assert done.returncode == 2

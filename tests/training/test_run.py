@@ -22,7 +22,7 @@ from vibench.training.folder import RunFolder, open_runs
 from vibench.training.interrupt import TrainingInterrupted
 from vibench.training.log import read_log
 from vibench.training.meter import NonFiniteLoss
-from vibench.training.prepare import prepare, unprepare
+from vibench.training.prepare import prepare, removed_where_refused
 from vibench.training.run import resume, train, train_or_resume
 from vibench.training.session import Session
 from vibench.training.spec import TrainingSpec
@@ -261,7 +261,9 @@ def test_training_that_is_refused_leaves_no_folder(make_spec: MakeSpec, tmp_path
     assert not (tmp_path / "refused").exists()
     prepared = prepare(make_spec("kept"), device="cpu")
     (prepared.path / "notes.txt").touch()
-    unprepare([prepared])
+    with pytest.raises(UsageError), removed_where_refused() as runs:
+        runs.append(prepared)
+        raise UsageError("no.")
     assert prepared.description().method == "toy"
 
 

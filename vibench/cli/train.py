@@ -108,9 +108,10 @@ def train(
     from vibench.cli.joint import joint_processes
     from vibench.datasets.joined import joined_name
     from vibench.training.folder import open_runs
-    from vibench.training.prepare import unprepare
+    from vibench.training.prepare import removed_where_refused
 
-    with joint_processes(device) as world:
+    # Removed where the other processes have been told: until then they may be reading a folder.
+    with removed_where_refused() as prepared, joint_processes(device) as world:
         if resume is not None:
             _refuse_run_options(context)
             runs = open_runs(resume)
@@ -147,14 +148,9 @@ def train(
                 )
             runs = _prepare(specs, world)
             if world.leads:
+                prepared.extend(runs)
                 _say_what_lacks(runs)
-        try:
-            _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
-        except UsageError:
-            # Of several processes others may still be reading the folder.
-            if resume is None and world.size == 1:
-                unprepare(runs)
-            raise
+        _train(runs, world, root=root if resume else None, tensorboard=tensorboard)
 
 
 def _prepare(specs: list[TrainingSpec], world: World) -> tuple[RunFolder, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
 from vibench.datasets.joined import parts_of, training_dataset
@@ -95,20 +95,30 @@ def prepare(spec: TrainingSpec, *, device: str = "auto") -> RunFolder:
     return run
 
 
-def unprepare(runs: Sequence[RunFolder]) -> None:
-    """Remove what `prepare` wrote, where nothing was trained yet: training that is refused leaves no run.
+@contextmanager
+def removed_where_refused() -> Iterator[list[RunFolder]]:
+    """A list of runs, of which a `UsageError` that leaves the block removes what `prepare` wrote: it leaves no run.
 
-    A folder that holds anything else stays, and so does one that another process trains in.
+    Where something was trained already they stay. So does a folder that holds anything else, and one that another
+    process trains in.
     """
-    if any(run.checkpoint_path.exists() for run in runs):
-        return
-    for run in runs:
-        own = (run.description_path, run.recipe_path, run.lock_path)
-        with suppress(UsageError, OSError), run.locked():
-            if set(run.path.iterdir()) == set(own):
-                for file in own:
-                    file.unlink()
-                run.path.rmdir()
+    prepared: list[RunFolder] = []
+    try:
+        yield prepared
+    except UsageError:
+        if not any(run.checkpoint_path.exists() for run in prepared):
+            for run in prepared:
+                _unprepare(run)
+        raise
+
+
+def _unprepare(run: RunFolder) -> None:
+    own = (run.description_path, run.recipe_path, run.lock_path)
+    with suppress(UsageError, OSError), run.locked():
+        if set(run.path.iterdir()) == set(own):
+            for file in own:
+                file.unlink()
+            run.path.rmdir()
 
 
 def _require_unused(run: RunFolder) -> None:

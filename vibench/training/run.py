@@ -11,7 +11,7 @@ from vibench.runtime.determinism import deterministic
 from vibench.runtime.progress import Progress, silent
 from vibench.training.folder import RunFolder, writing
 from vibench.training.interrupt import stop_requests
-from vibench.training.prepare import prepare, unprepare
+from vibench.training.prepare import prepare, removed_where_refused
 from vibench.training.session import Session
 from vibench.training.spec import TrainingSpec
 from vibench.training.tensorboard import epoch_writer
@@ -30,12 +30,9 @@ def train(
     Raises `UsageError` for a specification that does not work out and for a folder in use, `NonFiniteLoss` where a
     loss is NaN or infinite and `TrainingInterrupted` after Ctrl-C; in the latter two cases `resume` goes on.
     """
-    run = prepare(spec, device=device)
-    try:
-        return resume(run, device=device, cache=cache, tensorboard=tensorboard, progress=progress)
-    except UsageError:
-        unprepare([run])
-        raise
+    with removed_where_refused() as prepared:
+        prepared.append(prepare(spec, device=device))
+        return resume(prepared[0], device=device, cache=cache, tensorboard=tensorboard, progress=progress)
 
 
 def train_or_resume(
