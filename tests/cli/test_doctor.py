@@ -551,7 +551,7 @@ FALLING = tuple(5 / (1 + epoch) for epoch in range(10))
 def test_a_healthy_run(doctor: Doctor, tmp_path: Path) -> None:
     found = doctor(_run(tmp_path / "run", FALLING))
     assert found["kind"] == "run" and found["facts"]["epochs"] == "10 of 10" and not what(found)
-    assert found["actions"][0] == f"vibench eval {tmp_path / 'run'} --protocol sysu-all"
+    assert found["actions"][0] == f"vibench eval {tmp_path / 'run'} --protocol sysu-all --root PATH"
     assert doctor(tmp_path / "run" / "run.json")["kind"] == "run"
     assert doctor(tmp_path)["kind"] == "folder of 1 runs"
     assert doctor(tmp_path / "run" / "log.csv")["kind"] == "training log of vibench"
@@ -575,7 +575,8 @@ def test_what_is_wrong_with_a_training(
 def test_an_unfinished_run_can_be_resumed(doctor: Doctor, tmp_path: Path) -> None:
     found = doctor(_run(tmp_path / "run", FALLING, wanted=20))
     assert what(found) == ["training is not finished"]
-    assert f"vibench train --resume {tmp_path / 'run'}" in found["actions"]
+    # Where it was trained its images are gone.
+    assert f"vibench train --resume {tmp_path / 'run'} --root PATH" in found["actions"]
     assert found["facts"]["training images lie in"] == "/nowhere/sysu (no longer there)"
     for action in doctor(tmp_path / "run", "--root", tmp_path)["actions"]:
         assert f"--root {tmp_path}" in action

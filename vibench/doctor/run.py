@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -59,7 +60,8 @@ def diagnose_run(path: Path, claims: Claims) -> Diagnosis:
             tested = name
         trial = runs[0].description().trial if len(runs) > 1 else None
         target = options(("--dataset", tested if tested != name else None))
-        protocol, moved = HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL"), options(("--root", claims.root))
+        protocol = HEADLINE_PROTOCOLS.get(_layout(tested), "PROTOCOL")
+        moved = _moved(runs[0], claims)
         diagnosis.actions.append(shell("eval", path, *target, "--protocol", protocol, *moved))
         diagnosis.actions.append(
             shell("extract", path, *target, *options(("--trial", trial)), *moved, "-o", "features.npz")
@@ -114,7 +116,7 @@ def _judge(run: RunFolder, claims: Claims, diagnosis: Diagnosis) -> None:
         ),
     ):
         diagnosis.note(name, value)
-    _judge_progress(run, claims.root, timing.epochs, recipe.schedule.epochs, diagnosis)
+    _judge_progress(run, _moved(run, claims), timing.epochs, recipe.schedule.epochs, diagnosis)
     if recipe.method != description.method or recipe.dataset != description.dataset:
         diagnosis.findings.append(
             Finding(
@@ -162,7 +164,13 @@ def _of_run(run: RunFolder, claims: Claims) -> Claims:
     return replace(claims, root=root) if claims.root is None and root.is_dir() else claims
 
 
-def _judge_progress(run: RunFolder, root: Path | None, epochs: int, wanted: int, diagnosis: Diagnosis) -> None:
+def _moved(run: RunFolder, claims: Claims) -> Sequence[object]:
+    """The words that say where the data set lies, if it is not where the run found it."""
+    gone = not Path(run.description().root).is_dir()
+    return options(("--root", claims.root or ("PATH" if gone else None)))
+
+
+def _judge_progress(run: RunFolder, moved: Sequence[object], epochs: int, wanted: int, diagnosis: Diagnosis) -> None:
     if epochs >= wanted and run.checkpoint_path.is_file():
         return
     if _is_training(run):
@@ -180,7 +188,7 @@ def _judge_progress(run: RunFolder, root: Path | None, epochs: int, wanted: int,
             )
         )
         return
-    resume = shell("train", "--resume", run.path, *options(("--root", root)))
+    resume = shell("train", "--resume", run.path, *moved)
     diagnosis.actions.append(resume)
     diagnosis.findings.append(
         Finding(
