@@ -59,6 +59,7 @@ def _steps(second: str, *firsts: Ranking) -> tuple[Contest, ...]:
 
 _BETWEEN = (
     *_steps("cm-ssft:shl", Ranking("cm-ssft", query_mode="single"), Ranking("cm-ssft:shl-spl-moa-pa-re")),
+    *_steps("cm-ssft:shl-spl-moa-pa-re", Ranking("cm-ssft"), Ranking("cm-ssft", query_mode="single")),
     Contest(Ranking("cm-ssft"), Ranking("cm-ssft", query_mode="single")),
     *_steps("cal:baseline", Ranking("cal:tca")),
     *_steps("cal:tca", Ranking("cal:kd1"), Ranking("cal:kd2"), Ranking("cal")),
