@@ -72,6 +72,9 @@ class Page(HTMLParser):
             {"type": "application/json", "id": "data"}
         )
         found: dict[str, Any] = json.loads(self.scripts[at])
+        for _, columns in found["charts"].values():
+            packed = {name: column for name, column in columns.items() if isinstance(column, dict)}
+            columns |= {name: [one["texts"][row] for row in one["rows"]] for name, one in packed.items()}
         return found
 
     @property

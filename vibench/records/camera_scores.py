@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ def camera_scores(trials: Sequence[PerQuery]) -> Mapping[int, Scores]:
     """Rank-1 and mAP in percent of the queries of each camera: mean over its valid queries, then over the trials."""
     found: dict[int, list[Scores]] = {}
     for trial in trials:
-        for camera, scores in _by_camera(trial.camera, trial.first_hit, trial.ap):
+        for camera, _, scores in _by_camera(trial.camera, trial.first_hit[:, None], trial.ap[:, None]):
             found.setdefault(camera, []).append(scores)
     return _means(found)
 
@@ -32,19 +32,22 @@ def pair_scores(trials: Sequence[PerQuery]) -> Mapping[tuple[int, int], Scores]:
     for trial in trials:
         if trial.gallery_camera is None or trial.camera_ap is None or trial.camera_first_hit is None:
             return {}
-        for column, gallery in enumerate(trial.gallery_camera.tolist()):
-            hits, precisions = trial.camera_first_hit[:, column], trial.camera_ap[:, column]
-            for camera, scores in _by_camera(trial.camera, hits, precisions):
-                found.setdefault((camera, gallery), []).append(scores)
+        galleries = trial.gallery_camera.tolist()
+        for camera, column, scores in _by_camera(trial.camera, trial.camera_first_hit, trial.camera_ap):
+            found.setdefault((camera, galleries[column]), []).append(scores)
     return _means(found)
 
 
-def _by_camera(cameras: np.ndarray, first_hit: np.ndarray, ap: np.ndarray) -> list[tuple[int, Scores]]:
+def _by_camera(cameras: np.ndarray, first_hit: np.ndarray, ap: np.ndarray) -> Iterator[tuple[int, int, Scores]]:
+    """Camera, column and scores of (Q, G) outcomes, where the queries of a camera have a match."""
+    names, group = np.unique(cameras, return_inverse=True)
+    members = (group == np.arange(len(names))[:, None]).astype(np.float64)
     valid = first_hit > 0
-    names, group = np.unique(cameras[valid], return_inverse=True)
-    counts = np.bincount(group)
-    r1, mean_ap = (np.bincount(group, values[valid]) / counts for values in (first_hit == 1, ap))
-    return [(int(name), (float(a), float(b))) for name, a, b in zip(names, r1, mean_ap, strict=True)]
+    counts = members @ valid
+    sums = members @ (first_hit == 1), members @ np.where(valid, ap, 0.0)
+    for row, column in np.argwhere(counts > 0).tolist():
+        r1, mean_ap = (float(one[row, column] / counts[row, column]) for one in sums)
+        yield int(names[row]), column, (r1, mean_ap)
 
 
 def _means(found: Mapping[Key, Sequence[Scores]]) -> dict[Key, Scores]:

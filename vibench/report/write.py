@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from vibench.errors import UsageError
+from vibench.files.packing import packed
 from vibench.files.places import keeping, require_folder, require_writable
 from vibench.files.writing import write_text
 from vibench.leaderboard.ablations import ablation_boards
@@ -138,7 +139,7 @@ def render_report(
         {
             "table": table(every, {part.name for part in methods if part.parity}, links),
             "forms": {"duel": form(duel_chart)} | {one.form: form(one.chart, *one.arguments) for one in figures},
-            "charts": {one.id: (one.form, one.columns) for one in figures},
+            "charts": {one.id: (one.form, packed(one.columns)) for one in figures},
             "duels": {part.id: part.duel for part in parts if part.duel},
             "bibtex": {name: bibtex(bibliography([row], published)) for name, row in cited.items() if published},
             "dataset": dataset_text(first) if first else "",
@@ -188,11 +189,9 @@ def relative_link(target: Path, page: Path) -> str:
 
 def _summary(boards: int, outcomes: Mapping[str, Outcome]) -> str:
     days = sorted(outcome.record.created[:10] for outcome in outcomes.values())
-    count = f"{boards} board{'' if boards == 1 else 's'}"
-    if not days:
-        return f"{count} of published numbers; nothing measured yet."
-    span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    return f"{count}, {len(days)} evaluation record{'' if len(days) == 1 else 's'} of {span}."
+    span = " to ".join(dict.fromkeys([*days[:1], *days[-1:]]))
+    records = f", {len(days)} evaluation record{'s' * (len(days) != 1)} of {span}"
+    return f"{boards} board{'s' * (boards != 1)}{records if days else ' of published numbers; nothing measured yet'}."
 
 
 def _html(content: Mapping[str, Any], **parts: Any) -> str:

@@ -26,7 +26,8 @@
     box.turn = (box.turn || Promise.resolve()).then(async () => {
       const [form, columns] = data.charts[box.dataset.chart] || [box.dataset.chart, {}];
       const names = Object.keys(columns);
-      const frame = (columns[names[0]] || []).map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
+      const listed = names.map((name) => columns[name].texts ? columns[name].rows.map((at) => columns[name].texts[at]) : columns[name]);
+      const frame = (listed[0] || []).map((_, row) => Object.fromEntries(names.map((name, at) => [name, listed[at][row]])));
       const spec = { ...structuredClone(data.forms[form]), description: box.dataset.title };
       spec.datasets = { ...spec.datasets, frame };
       // Vega-Lite warns of a width to fit beside a height that grows by steps.
