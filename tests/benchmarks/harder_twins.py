@@ -5,7 +5,7 @@
 For every property of ``vibench data twin --harder`` and each of its levels, the methods and what their papers start
 from train on such a twin by the settings of the board (`tests.benchmarks.gpu_board --scale cpu`), one seed, and are
 evaluated under sysu-all. What FOLDER holds is not done again. The plain twin, level 0, is the committed board's.
-``--keep`` writes ``harder/differences.csv`` and, for each paper, ``harder/METHOD.png`` into a leaderboards folder.
+``--keep`` adds to ``harder/differences.csv`` and draws, for each paper, ``harder/METHOD.png`` in a leaderboards folder.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ def differences(out: Path, kept: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def added(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """What was measured before, elsewhere perhaps, with what is measured now in its place or beside it."""
+    whole = pd.concat([before, now], ignore_index=True).drop_duplicates(["property", "level", "method"], keep="last")
+    order = whole.assign(method=whole["method"].map(PAPERS.index)).sort_values(["property", "level", "method"]).index
+    return whole.loc[order]
+
+
 def _papers(folder: Path) -> list[dict[str, Any]]:
     """A row per paper of which a leaderboards folder holds both sides."""
     stored = {
@@ -111,8 +118,10 @@ def figure(table: pd.DataFrame, paper: str) -> dict[str, Any]:
 
 def keep(out: Path, kept: Path) -> None:
     """Write the table, and a picture for each paper, into a leaderboards folder."""
-    table = differences(out, kept)
-    write_text(kept / "harder" / "differences.csv", table.to_csv(index=False, lineterminator="\n"))
+    table, file = differences(out, kept), kept / "harder" / "differences.csv"
+    if file.exists():
+        table = added(pd.read_csv(file), table)
+    write_text(file, table.to_csv(index=False, lineterminator="\n"))
     for paper in sorted(set(table["method"])):
         with atomic_path(kept / "harder" / f"{paper}.png") as temporary:
             temporary.write_bytes(vl_convert.vegalite_to_png(figure(table, paper), scale=1.5))
