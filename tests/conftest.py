@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import IO
 
 import pytest
 
-from tests.warm import Warm, keep_commands
+from tests.warm import Warm, settle
 
 # Tests are small and run side by side: threads of one would only wait for those of another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,10 +30,8 @@ if sys.dont_write_bytecode:
 
 
 def pytest_collection_finish() -> None:
-    """What stays for all tests: the tree of commands, and what was imported, which is no place to look for garbage."""
-    keep_commands()
-    gc.collect()
-    gc.freeze()
+    """Thousands of tests and the libraries' own objects stay: looking through them for garbage again takes minutes."""
+    settle()
 
 
 @pytest.fixture(scope="session")

@@ -142,8 +142,8 @@ class Warm:
         self._process.wait()
 
 
-def keep_commands() -> None:
-    """Let typer build its tree of commands once: it takes a tenth of a second, and is the same for all processes."""
+def settle() -> None:
+    """Make once what is the same for all that follow: typer's tree of commands, and what garbage is not sought in."""
     from vibench.cli.main import app
 
     command = typer.main.get_command(app)
@@ -151,6 +151,9 @@ def keep_commands() -> None:
     command.make_context("vibench", ["methods"])
     build = typer.main.get_command
     typer.main.get_command = typer.testing._get_command = lambda one: command if one is app else build(one)  # type: ignore[attr-defined]
+    # Else every child looks through what the libraries made, and copies the pages on which it counts.
+    gc.collect()
+    gc.freeze()
 
 
 def serve(number: int) -> tuple[str, list[str]] | None:
@@ -158,10 +161,7 @@ def serve(number: int) -> tuple[str, list[str]] | None:
     for library in (*LIBRARIES, *OURS):
         importlib.import_module(library)
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
-    keep_commands()
-    # Else every child looks through what the libraries made, and copies the pages on which it counts.
-    gc.collect()
-    gc.freeze()
+    settle()
     with socket.socket(fileno=number) as channel:
         while True:
             head, streams, *_ = socket.recv_fds(channel, _ANSWER, 2)

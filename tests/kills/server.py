@@ -3,7 +3,6 @@ milliseconds. ``python -m tests.kills.server`` reads one JSON request a line and
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import REPOSITORY
-from tests.warm import keep_commands
+from tests.warm import settle
 
 _LONGEST = 600.0
 """Seconds after which a command counts as hanging."""
@@ -79,10 +78,7 @@ def main() -> None:
     import tests.kills.jobs as jobs
 
     jobs.import_everything()
-    keep_commands()
-    # Else every child looks through what was imported, and copies the pages on which it counts.
-    gc.collect()
-    gc.freeze()
+    settle()
     # One processor: what works in several processes by default then works in one, the same at every run.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     for line in sys.stdin:
