@@ -134,7 +134,7 @@ def test_cost_table_is_sorted_and_marks_the_front() -> None:
     ]
     (board,) = build_boards(records, [])
     text = io.StringIO()
-    Console(width=80, file=text).print(cost_terminal_table(board, cost_tables(board)[0], COSTS[0]))
+    Console(width=80, file=text).print(cost_terminal_table(board, cost_tables(board)[0], COSTS[0], 80))
     lines = text.getvalue().splitlines()
     assert "cpu_x" in lines[1] and all(len(line) <= 80 for line in lines)
     shown = [(line.split()[0], "◆" in line) for line in lines if "±" in line]

@@ -152,7 +152,7 @@ def leaderboard(
         if kinds:
             for table in cost_tables(board):
                 for kind in (kind for kind in kinds if kind in table.kinds):
-                    show(cost_terminal_table(board, table, kind))
+                    show(cost_terminal_table(board, table, kind, out.width))
         else:
             show(terminal_table(board, out.width, whole=whole, unfold=unfold))
         out.print(escape(f"{folder / board.dataset / board.name}.md, .csv"), soft_wrap=True)

@@ -53,7 +53,7 @@ def _measured_row(record: Record, complete: bool, trials: int, catalogue: Catalo
     }
     evaluated = tuple(text for text, holds in marks.items() if holds)
     changed = [] if record.run.recipe in ("", OFFICIAL) else record.run.recipe.split(", ")
-    recipe = f"recipe: {len(changed)} keys changed" if len(changed) > MOST_KEYS else f"recipe: {', '.join(changed)}"
+    recipe = "recipe changed" if len(changed) > MOST_KEYS else f"recipe: {', '.join(changed)}"
     section = record.test_time_information if record.rerank == "none" else RERANKED
     return Row(
         method=record.method,

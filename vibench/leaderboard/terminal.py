@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -36,8 +35,6 @@ WIDE = 110
 """Terminal columns from which a board shows more than the essentials."""
 WIDE_COMPARED = 150
 """Likewise, of a board with differences to published rows."""
-
-_MANY_KEYS, _CHANGED = re.compile(r"recipe: \d+ keys changed"), "recipe changed"
 
 _COSTS = {
     (False, False): ("train-time",),
@@ -158,12 +155,11 @@ def _common_notes(rows: Sequence[Row]) -> dict[str, list[str]]:
 def _notes(row: Row) -> list[str]:
     """What a reader should know beside a row that its name does not say."""
     seeds = [f"{row.seeds} seeds"] if row.seeds > 1 else []
-    told = [_CHANGED if _MANY_KEYS.fullmatch(mark) else mark for mark in [*seeds, *row_marks(row)]]
-    return [note for note in dict.fromkeys(told) if note not in row.evaluated]
+    return [note for note in dict.fromkeys([*seeds, *row_marks(row)]) if note not in row.evaluated]
 
 
-def cost_terminal_table(board: Board, table: CostTable, kind: CostKind, width: int = 80) -> Table:
-    """The measured rows of one device by one cost, cheapest first; fits a terminal of 80 columns."""
+def cost_terminal_table(board: Board, table: CostTable, kind: CostKind, width: int) -> Table:
+    """The measured rows of one device by one cost, cheapest first; its columns fit a terminal of 80."""
     from rich.markup import escape
 
     shown = _table(f"{board_title(board)}\n{cost_title(table)}, by {kind.title}", width)
