@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
+
+# Tens of thousands of small files: in memory, where there is room for them, a third of the time of such tests is saved.
+MEMORY, ROOM = "/dev/shm", 4 << 30
+if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK):
+    space = os.statvfs(MEMORY)
+    if space.f_bavail * space.f_frsize >= ROOM and not space.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = MEMORY
+        tempfile.tempdir = None
 
 # No test pulls the plug, and thousands of files need not be on the disk at once.
 os.fsync = lambda descriptor: None  # type: ignore[assignment]

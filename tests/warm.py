@@ -145,6 +145,10 @@ class Warm:
 def settle() -> None:
     """Make once what is the same for all that follow: typer's tree of commands, and what garbage is not sought in."""
     from vibench.cli.main import app
+    from vibench.runtime import parallel
+
+    # Tests run side by side: processes of one, of which each imports anew, would only wait for those of another.
+    parallel.default_workers = lambda: 1
 
     command = typer.main.get_command(app)
     # Imports what reading words takes.
