@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.methods.built_in import BUILT_IN
 from vibench.demo import settings as small_network
 from vibench.methods.recipe import load_recipe
-from vibench.methods.registry import get_method, method_names
+from vibench.methods.registry import get_method
 from vibench.methods.slim import slim_backbone
 from vibench.protocols import load_protocol, protocol_names
 from vibench.scoring.embedded import embed_models
@@ -24,7 +25,7 @@ TRIALS = {"sysu-mm01-twin": None, "regdb-twin": 1}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", TRIALS)
-@pytest.mark.parametrize("method", method_names())
+@pytest.mark.parametrize("method", BUILT_IN)
 def test_trains_and_is_evaluated_everywhere(
     method: str,
     dataset: str,
