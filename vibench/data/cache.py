@@ -43,11 +43,11 @@ from vibench.datasets.listing import is_number
 from vibench.datasets.pixels import ColourCount, View, modality_finding
 from vibench.datasets.registry import Dataset
 from vibench.errors import UsageError, VibenchError, VibenchWarning, cited, suggestion
-from vibench.files.digests import canonical_json, sha256_file, sha256_text
+from vibench.files.digests import canonical_json, sha256_text
 from vibench.files.lock import exclusive
 from vibench.files.npz import open_npy
 from vibench.files.places import try_folder
-from vibench.files.reading import parse_json, read_text
+from vibench.files.reading import LARGEST_TEXT, parse_json, read_bytes, read_text
 from vibench.runtime.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -229,6 +229,11 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        at = Path(error.filename2 or error.filename or folder)
+        if at.parent == folder and at.exists() and not at.is_file():
+            raise VibenchError(
+                f"cannot write the image cache {folder}: {at.name} in it is no regular file; remove it"
+            ) from error
         raise VibenchError(
             f"cannot write the image cache {folder}: {error.strerror or error}; "
             "make room there, or set VIBENCH_CACHE to another folder"
@@ -293,7 +298,7 @@ def _unusable(plan: CachePlan, verify: bool) -> str:
         return "the images or their splits have changed"
     try:
         images = open_npy(plan.images)
-        if sha256_file(plan.index) != index_sha256:
+        if hashlib.sha256(read_bytes(plan.index, LARGEST_TEXT)).hexdigest() != index_sha256:
             return "index.csv is damaged"
         untouched = plan.images.stat().st_mtime_ns == touched
     except Exception:  # a damaged header raises almost anything inside NumPy

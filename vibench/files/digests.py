@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vibench.files.reading import status_of_regular
+
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no white space, no NaN."""
@@ -19,7 +21,8 @@ def sha256_text(text: str) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Hexadecimal SHA-256 of a regular file's bytes; `OSError` for any other, which might never end."""
+    status_of_regular(path)
     with Path(path).open("rb") as handle:
         digest = hashlib.sha256()
         while block := handle.read(1 << 20):

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from vibench.errors import UsageError
-from vibench.files.reading import require_file
+from vibench.files.reading import require_file, status_of_regular
 
 LARGEST_ARRAYS = 16 << 30
 """Bytes of all arrays of a file: features of all images of the largest data set, with all their parts, have three."""
@@ -66,13 +66,14 @@ def open_npy(path: Path) -> np.memmap:
 
     The file must have as many bytes as its header declares.
     """
+    size = status_of_regular(path).st_size
     with path.open("rb") as handle:
         if handle.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
             raise ValueError("it is no .npy file")
         handle.seek(0)
         shape, dtype, fortran = _declared(handle)
         start = handle.tell()
-    if dtype.hasobject or fortran or path.stat().st_size != start + _bytes_of(shape, dtype):
+    if dtype.hasobject or fortran or size != start + _bytes_of(shape, dtype):
         raise ValueError("its header and its size disagree")
     return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape)
 

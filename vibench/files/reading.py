@@ -19,8 +19,8 @@ LARGEST_TEXT = 64 << 20
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def read_bytes(path: Path, largest: int) -> bytes:
-    """The bytes of a regular file of at most ``largest`` bytes.
+def status_of_regular(path: Path) -> os.stat_result:
+    """What the system says of a regular file.
 
     Raises `OSError`, its ``strerror`` saying why, for every other: a pipe would be waited for, a device never ends.
     """
@@ -32,6 +32,12 @@ def read_bytes(path: Path, largest: int) -> bytes:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "It is no regular file", str(path))
+    return status
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """The bytes of a regular file of at most ``largest`` bytes; `OSError` as `status_of_regular` for every other."""
+    status = status_of_regular(path)
     if status.st_size > largest:
         raise OSError(errno.EFBIG, f"It has {status.st_size} bytes, more than the {largest} allowed", str(path))
     with Path(path).open("rb") as handle:
