@@ -296,6 +296,20 @@ def test_want_of_room_is_one_sentence(root: Path, folder: Path, monkeypatch: pyt
         opened(root)
 
 
+def test_a_pipe_is_not_waited_for_and_what_is_in_the_way_is_named(root: Path, folder: Path) -> None:
+    place = opened(root).folder
+    (place / "images.npy").unlink()
+    os.mkfifo(place / "images.npy")
+    assert opened(root).origin.startswith("built: ") and (place / "images.npy").is_file()
+    for name, put in (("images.npy", Path.mkdir), ("index.csv", Path.mkdir), ("index.csv", os.mkfifo)):
+        (place / name).unlink()
+        put(place / name)
+        with pytest.raises(VibenchError, match=rf"{name} in it is no regular file; remove it$"):
+            opened(root)
+        shutil.rmtree(place)
+        opened(root)
+
+
 def test_an_unwritable_folder_is_one_sentence(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(VibenchError, match=r"cannot write the image cache .*Not a directory; .*VIBENCH_CACHE"):
