@@ -13,6 +13,7 @@ number was read ends in ``(none read)``: its selectors say which rows it would c
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -110,6 +111,10 @@ def read_audits(
     ``fail`` is told file, line and value of a cell that breaks the schema, of a method that its selectors find no row
     of, and of a selector that finds no row.
     """
+    places: dict[str, list[tuple[str, Printed]]] = defaultdict(list)
+    for table in TABLES:
+        for printed in tables[table]:
+            places[printed.method].append((table, printed))
     for where, row in read_rows(path, _SCHEMA, fail):
         selectors = row["rows"].removesuffix(_NONE_READ).split("; ")
         audit = Audit(
@@ -121,7 +126,8 @@ def read_audits(
             severity=row["severity"],
             none_read=row["rows"].endswith(_NONE_READ),
         )
-        problem = _problem(audit, row["rows"], selectors, tables, methods)
+        about = [place for method in dict.fromkeys(audit.methods) for place in places.get(method, ())]
+        problem = _problem(audit, row["rows"], selectors, about, methods)
         if problem:
             fail(f"{where}: {problem}.")
         else:
@@ -129,10 +135,12 @@ def read_audits(
 
 
 def _problem(
-    audit: Audit, rows: str, texts: Sequence[str], tables: Mapping[str, Sequence[Printed]], methods: Sequence[str]
+    audit: Audit, rows: str, texts: Sequence[str], places: Sequence[tuple[str, Printed]], methods: Sequence[str]
 ) -> str:
-    """What is wrong with the selectors of a finding, in words; empty where nothing is."""
-    places = [(table, printed) for table in TABLES for printed in tables[table] if printed.method in audit.methods]
+    """What is wrong with the selectors of a finding, in words; empty where nothing is.
+
+    ``places``: the rows of its methods, each with its table.
+    """
     found = {printed.method for table, printed in places if audit.concerns(table, printed)}
     if audit.none_read:
         if strangers := [method for method in audit.methods if method not in methods]:

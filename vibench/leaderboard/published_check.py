@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from vibench.errors import one_line
 from vibench.evaluation.result import METRICS
+from vibench.leaderboard.audits import Audit
 from vibench.leaderboard.consensus import agreeing, equal_as_printed, flag_conflicts, print_key
 from vibench.leaderboard.method_facts import UNDRAWN, UNKNOWN
 from vibench.leaderboard.papers_bib import EXPECTED
@@ -91,12 +93,13 @@ def _against(first: PrintedRow, second: PrintedRow) -> str:
 def _implausible(published: Published) -> Iterator[Remark]:
     """Rows whose numbers hardly go together, about which no finding and no contradiction says anything."""
     flags = flag_conflicts(published.results, published.conflicts)
+    excused: dict[str, list[Audit]] = defaultdict(list)
+    for audit in published.audits:
+        if audit.severity == "major" or audit.kind == "misprint":
+            for method in audit.methods:
+                excused[method].append(audit)
     for row in published.results:
-        known = flags.get(print_key(row)) or any(
-            audit.severity == "major" or audit.kind == "misprint"
-            for audit in published.audits
-            if audit.concerns("results", row)
-        )
+        known = flags.get(print_key(row)) or any(audit.concerns("results", row) for audit in excused[row.method])
         problem = "" if known else _wrong_numbers(row, published)
         if problem:
             yield Remark(DOUBTFUL, f"{row.source}, {row.protocol}: {problem}", row.method)

@@ -59,6 +59,9 @@ ABLATIONS = (
     Row("pose:peb-pose"),
     Row("ddag:b-p"),
     Row("ddag:b-g"),
+    Row("cm-ssft:shl-spl"),
+    Row("cm-ssft:shl-spl-moa"),
+    Row("cm-ssft:shl-spl-moa-pa"),
     Row("cm-ssft:shl-spl-moa-pa-re"),
 )
 """Between a baseline and its method, and baselines with changes of their own."""
