@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,11 @@ SHARED = REPOSITORY.parent / "shared"
 
 # Tens of thousands of small files: in memory, where there is room for them, a third of the time of such tests is saved.
 MEMORY, ROOM = "/dev/shm", 4 << 30
+_in_memory: str | None = None
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK):
     space = os.statvfs(MEMORY)
     if space.f_bavail * space.f_frsize >= ROOM and not space.f_flag & os.ST_NOEXEC:
-        os.environ["TMPDIR"] = MEMORY
+        _in_memory = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="vibench-tests-", dir=MEMORY)
         tempfile.tempdir = None
 
 # No test pulls the plug, and thousands of files need not be on the disk at once.
@@ -41,6 +43,12 @@ if sys.dont_write_bytecode:
 def pytest_collection_finish() -> None:
     """Thousands of tests and the libraries' own objects stay: looking through them for garbage again takes minutes."""
     settle()
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """What tests have left in memory goes, unless one of them failed."""
+    if _in_memory is not None and exitstatus == 0:
+        shutil.rmtree(_in_memory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
