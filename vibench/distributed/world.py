@@ -20,7 +20,7 @@ from vibench.runtime.devices import resolve_device
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for an answer of another one before it gives up."""
-_ENDS_SAFELY = "2.8"
+ENDS_SAFELY = "2.8"
 """The first PyTorch whose gloo was not seen to hang as the processes of a job end."""
 _SAME_ERROR_WAIT = 10.0
 """Seconds a process waits for the leader to fail likewise before it reports an error itself."""
@@ -124,10 +124,10 @@ def joined(device: str) -> Iterator[World]:
         yield World(device=device)
         return
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if rank == 0 and torch.__version__ < _ENDS_SAFELY:
+    if rank == 0 and torch.__version__ < ENDS_SAFELY:
         warnings.warn(
             f"PyTorch {torch.__version__} can hang as several processes end, after all is written; "
-            f"install {_ENDS_SAFELY} or newer.",
+            f"install {ENDS_SAFELY} or newer.",
             VibenchWarning,
             stacklevel=2,
         )
