@@ -26,6 +26,8 @@ from vibench.files.npz import open_npy, read_npz, read_plain_arrays
         (_declaring(_npz(a=np.zeros(3)), 2**32 - 2), "declares 4294967294"),
         (_npz(a=np.array([Code()])), "never unpickled"),
     ],
+    # The archives themselves hold the second in which they were made, and workers must agree on names.
+    ids=["large", "overflowing", "negative", "no-bytes", "declares-4-gib", "objects"],
 )
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str) -> None:
     monkeypatch.chdir(tmp_path)
