@@ -21,6 +21,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,8 @@ from queue import SimpleQueue
 
 from rich.console import Console
 from rich.table import Table
+
+from tests.memory import memory
 
 REPOSITORY = Path(__file__).parents[2]
 OPERATORS = (
@@ -235,13 +238,15 @@ def _write(path: Path, source: str) -> None:
 def run_tests(copy: Path, arguments: Sequence[str], timeout: float | None) -> int | None:
     """The exit status of pytest in ``copy``; None where it took longer than ``timeout`` seconds."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *arguments]
-    more = {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1"}
-    try:
-        return subprocess.run(
-            command, cwd=copy, env={**os.environ, **more}, timeout=timeout, capture_output=True, check=False
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return None
+    # Of tests that fail, as they should here, what they wrote is left.
+    with tempfile.TemporaryDirectory(dir=memory(), ignore_cleanup_errors=True) as scratch:
+        more = {"PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "TMPDIR": scratch}
+        try:
+            return subprocess.run(
+                command, cwd=copy, env={**os.environ, **more}, timeout=timeout, capture_output=True, check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return None
 
 
 def table(found: Sequence[Found]) -> Table:
