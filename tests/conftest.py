@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from hypothesis import settings
 
 from tests.memory import memory
 from tests.warm import Warm, settle
@@ -26,6 +27,10 @@ _in_memory: str | None = None
 if "TMPDIR" not in os.environ and memory() is not None:
     _in_memory = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="vibench-tests-", dir=memory())
     tempfile.tempdir = None
+
+# How long one example takes says nothing on a machine that has other work.
+settings.register_profile("vibench", deadline=None)
+settings.load_profile("vibench")
 
 # No test pulls the plug, and thousands of files need not be on the disk at once.
 os.fsync = lambda descriptor: None  # type: ignore[assignment]

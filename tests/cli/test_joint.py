@@ -15,9 +15,9 @@ from torch.distributed import TCPStore
 
 from tests.cli import halting
 from tests.conftest import REPOSITORY
+from tests.distributed.several import skip_where_ends_hang
 from tests.evaluation.made import evaluate, sysu
 from tests.warm import Warm
-from vibench.distributed.world import ENDS_SAFELY
 from vibench.errors import UsageError
 from vibench.evaluation.features import read_features, write_features
 from vibench.methods.plugin import VARIABLE
@@ -66,8 +66,7 @@ Joint = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def joint(folder: Path, warm: Warm) -> Joint:
     """As `torchrun`, whose variables it sets, without the seconds that three processes take to import PyTorch."""
-    if torch.__version__ < ENDS_SAFELY:
-        pytest.skip(f"PyTorch {torch.__version__} can hang as several processes end")
+    skip_where_ends_hang()
 
     def run(*arguments: object, **further: str) -> subprocess.CompletedProcess[str]:
         # Where they meet belongs to torchrun, and outlives whoever ends first.

@@ -18,7 +18,7 @@ from vibench.data.sections import SamplerRecipe
 from vibench.errors import UsageError
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=9),
     identities=st.integers(2, 4),

@@ -24,7 +24,7 @@ def make_rows(counts: list[tuple[int, int]], shuffle: int = 0) -> tuple[np.ndarr
     return np.array([int(pid) for pid, _ in rows]), np.array([modality for _, modality in rows], dtype=object)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=2, max_size=9),
     identities=st.integers(2, 9),

@@ -29,7 +29,7 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.shape == other.shape and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(NUMBERS, min_size=1, max_size=4), st.booleans(), st.booleans())
 def test_as_scipy_reads_them(tmp_path: Path, found: list[np.ndarray], cells: bool, packed: bool) -> None:
     value = found[0]

@@ -52,7 +52,7 @@ def assert_same(one: Outcome, other: Outcome) -> None:
             assert torch.equal(getattr(one, field.name).nan_to_num(-1), getattr(other, field.name).nan_to_num(-1))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     features(),
     st.sampled_from(DISTANCES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,7 +25,6 @@ SCORES = hnp.arrays(
 )
 
 
-@settings(deadline=None)
 @given(SCORES)
 def test_equals_a_stable_sort(scores: np.ndarray) -> None:
     assert (stable_order(torch.from_numpy(scores)).numpy() == plain(scores)).all()

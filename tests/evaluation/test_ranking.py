@@ -90,7 +90,7 @@ def by_loops(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ap, inp, first
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases())
 def test_equals_loops(case: Case) -> None:
     outcome = case.outcome()
@@ -122,7 +122,7 @@ def alone_by_loops(case: Case, cameras: list[int]) -> tuple[np.ndarray, np.ndarr
     return ap, first
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases())
 def test_matches_of_one_camera_equal_loops(case: Case) -> None:
     outcome = case.outcome()
@@ -133,7 +133,7 @@ def test_matches_of_one_camera_equal_loops(case: Case) -> None:
     np.testing.assert_array_equal((outcome.camera_first_hit == 1).any(dim=2), outcome.first_hit == 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.integers(0, 2**32 - 1))
 def test_some_trials_may_break_ties_by_another_order(case: Case, seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -154,7 +154,7 @@ def test_some_trials_may_break_ties_by_another_order(case: Case, seed: int) -> N
         assert torch.equal(getattr(outcome, name).nan_to_num(-1), expected.nan_to_num(-1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(distinct=True), st.randoms(use_true_random=False))
 def test_gallery_order_is_irrelevant_without_ties(case: Case, shuffle: object) -> None:
     order = np.random.default_rng(shuffle.randint(0, 2**32)).permutation(len(case.candidates))  # type: ignore[attr-defined]
@@ -163,7 +163,7 @@ def test_gallery_order_is_irrelevant_without_ties(case: Case, shuffle: object) -
         np.testing.assert_allclose(getattr(case.outcome(), name), getattr(other.outcome(), name), rtol=0, atol=1e-14)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_only_the_order_of_scores_matters(case: Case) -> None:
     other = Case(np.exp(case.scores) * 3 - 100, case.query, case.candidates, case.drawn, case.skip, case.cmc)
@@ -171,7 +171,7 @@ def test_only_the_order_of_scores_matters(case: Case) -> None:
         assert torch.equal(getattr(case.outcome(), name).nan_to_num(-1), getattr(other.outcome(), name).nan_to_num(-1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_ranges_and_rising_cmc(case: Case) -> None:
     outcome = case.outcome()
@@ -191,7 +191,7 @@ def test_cmc_stays_level_behind_the_last_identity() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(cases())
 def test_same_on_cuda(case: Case) -> None:
     here, there = case.outcome(), case.outcome("cuda")

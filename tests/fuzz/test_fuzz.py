@@ -34,7 +34,7 @@ def test_mutated_files_are_accepted_or_refused_in_one_sentence(reader: Reader, t
     place = Place(tmp_path, reader)
     reader.read(place.with_content(place.valid))
 
-    @settings(max_examples=examples(reader), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(reader), derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.booleans(), st.randoms(use_true_random=False))
     def run(values: bool, random) -> None:
         mutate = FORMS[reader.form].mutate if values else mutate_bytes

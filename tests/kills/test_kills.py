@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.kills.campaign import Campaign
@@ -16,6 +17,7 @@ from tests.kills.server import Server
 KILLS = 20
 SLOW = ("data twin", "leaderboard", "report", "sweep", "visualize")
 """To be done again and again on disks that are full or read-only."""
+OF_ARRAYS = ("data heatmaps", "eval")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,8 @@ def test_a_killed_command_ends_as_if_undisturbed(job: Job, server: Server, input
     ],
 )
 def test_a_full_or_read_only_disk_is_one_sentence(job: Job, server: Server, inputs: Inputs, tmp_path: Path) -> None:
+    if np.__version__ < "2" and job.name in OF_ARRAYS:
+        pytest.skip("NumPy 1 leaves archives open, about which Python complains below the sentence")
     campaign = Campaign(server, job, inputs, tmp_path / "scratch", seed=0)
     assert "Read-only file system" in campaign.endure(read_only)
     # A table of attributes fits into what is left in the second case.

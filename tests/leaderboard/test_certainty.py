@@ -110,7 +110,7 @@ def test_a_wide_spread_of_seeds_makes_a_wide_range(tmp_path: Path) -> None:
     assert shown(board_of(tmp_path)) == {"good": "1–2", "wide": "1–3", "poor": "2–3"}
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.permutations(range(len(SKILLS))))
 def test_the_order_of_records_is_irrelevant(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
     folder = tmp_path_factory.mktemp("records")

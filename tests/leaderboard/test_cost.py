@@ -65,7 +65,7 @@ def test_query_time_is_embedding_and_matching() -> None:
     assert line.value(KINDS["latency"]) == pytest.approx(1000 / 40 + 0.25)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=7))
 def test_front_is_what_no_other_row_beats(points: list[tuple[int, int]]) -> None:
     records = [

@@ -78,7 +78,7 @@ def changed_records(draw: st.DrawFn) -> Any:
     return content
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(changed_records())
 def test_a_record_with_any_values_anywhere(content: Any) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -95,7 +95,7 @@ def test_a_record_with_any_values_anywhere(content: Any) -> None:
         assert len(problems) == 1  # what is read lacks its outcomes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_a_file_of_any_bytes(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.leaderboard.boards import PRINTED, lines_of, make_audit, real_record, rows_of
@@ -34,7 +34,6 @@ def test_rank_follows_rank_one_then_map_and_ties_share_it() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.permutations([("a", 0.5), ("b", 0.5), ("c", 0.4), ("d", 0.7), ("e", 0.7)]))
 def test_order_does_not_depend_on_the_order_of_records(order: list[tuple[str, float]]) -> None:
     (board,) = build_boards([make_record(name, r1) for name, r1 in order], [], catalogue=CATALOGUE)
@@ -60,7 +59,6 @@ def test_unequal_test_time_information_is_ranked_apart() -> None:
     assert rows_of(board)["re-ranked"].marks == ("re-ranked k-reciprocal", "1 seed")
 
 
-@settings(deadline=None)
 @given(st.permutations([("minor", 0.9), ("note", 0.4), ("", 0.3), ("minor", 0.8), ("major", 0.95)]))
 def test_no_audited_row_ranks_above_a_clean_one(prints: list[tuple[str, float]]) -> None:
     printed = [

@@ -116,7 +116,7 @@ def test_identity_loss_is_the_mean_log_likelihood():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_order_of_rows_names_of_identities_and_rotation_do_not_matter(name, seed):
     x, y = random_batch(seed)
@@ -129,7 +129,7 @@ def test_order_of_rows_names_of_identities_and_rotation_do_not_matter(name, seed
     torch.testing.assert_close(LOSSES[name](x @ rotation, y), expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), factor=st.floats(0.1, 10.0))
 def test_the_normalised_form_ignores_the_scale(seed, factor):
     x, y = random_batch(seed)

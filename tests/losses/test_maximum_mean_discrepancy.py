@@ -87,7 +87,7 @@ def test_the_scale_that_the_margin_lives_on():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_order_names_and_rotation_do_not_matter(name, seed):
     x, y, m = random_batch(seed, SIZES)

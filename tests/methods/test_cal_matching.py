@@ -18,7 +18,7 @@ def total(weights, matching) -> float:
     return sum(float(weights[u, v]) for u, v in enumerate(matching))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     parts=st.integers(1, ENUMERATED + 2),
     graphs=st.integers(1, 4),
@@ -56,7 +56,7 @@ def test_permutations_begin_with_the_identity():
 matchings_of_three = st.lists(st.permutations(range(3)), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(matchings_of_three, min_size=1, max_size=4))
 def test_the_most_frequent_matching_of_all_steps_wins(steps):
     histogram = MatchHistogram(3)
@@ -72,7 +72,7 @@ def test_the_most_frequent_matching_of_all_steps_wins(steps):
     assert histogram.counts.sum() == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(matchings=matchings_of_three)
 def test_edges_choose_the_matching_of_the_most_pairs(matchings):
     histogram = MatchHistogram(3, "edges")

@@ -206,7 +206,7 @@ def test_impossible_values_of_such_keys_are_refused(key, value):
 positive = st.floats(1e-6, 1e6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     lr=positive,
     area=st.tuples(st.floats(0.001, 0.5), st.floats(0.5, 0.999)),

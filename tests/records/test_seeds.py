@@ -6,7 +6,7 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.records.made import make_record, seeded_run
@@ -18,7 +18,6 @@ def _run(seed: int | None = 0, r1: float = 0.5, **changes: object) -> Record:
     return make_record(r1=r1, run=seeded_run(seed), **changes)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 0.9), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_mean_and_deviation_do_not_depend_on_the_order(scores: list[float], random: object) -> None:
     records = [_run(seed, r1) for seed, r1 in enumerate(scores)]

@@ -75,7 +75,6 @@ def test_figure_equals_loops(data: Paired) -> None:
     assert sums.contributions.sum() == pytest.approx(sums.difference, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(paired())
 def test_bootstrap_equals_loops(data: Paired) -> None:
     known = people(data)
@@ -98,7 +97,7 @@ def test_exact_sign_flips_equal_loops(contributions: list[float]) -> None:
     assert sign_flip_p(np.array(contributions), 256) == expected
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_drawn_sign_flips_equal_loops(seed: int) -> None:
     contributions = np.random.default_rng(seed).standard_normal(20) + 0.2
@@ -124,7 +123,7 @@ def test_no_difference_is_certain_to_be_reached() -> None:
     assert sign_flip_p(np.ones(50), 999) == 1 / 1000
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.sampled_from([4, 30]))
 def test_many_figures_of_one_draw_equal_one_by_one(seed: int, people: int) -> None:
     generator = np.random.default_rng(seed)
@@ -167,7 +166,6 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-@settings(deadline=None)
 @given(paired())
 def test_swapping_the_methods_changes_the_sign_alone(data: Paired) -> None:
     one, other = cluster_sums(*data), cluster_sums([-values for values in data[0]], data[1])
@@ -177,7 +175,6 @@ def test_swapping_the_methods_changes_the_sign_alone(data: Paired) -> None:
     assert sign_flip_p(other.contributions, 50) == sign_flip_p(one.contributions, 50)
 
 
-@settings(deadline=None)
 @given(paired(), st.integers(0, 2**32 - 1))
 def test_order_of_queries_and_names_of_people_are_irrelevant(data: Paired, seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -192,7 +189,6 @@ def test_order_of_queries_and_names_of_people_are_irrelevant(data: Paired, seed:
     assert sign_flip_p(other.contributions, 30) == sign_flip_p(one.contributions, 30)
 
 
-@settings(deadline=None)
 @given(paired(), st.floats(0.01, 100))
 def test_scale_changes_the_figures_alone(data: Paired, scale: float) -> None:
     one, other = cluster_sums(*data), cluster_sums([values * scale for values in data[0]], data[1])

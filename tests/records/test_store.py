@@ -278,7 +278,7 @@ def test_one_trial_too_many_does_not_belong(tmp_path: Path) -> None:
         read_per_query(path, record)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_damaged_outcomes_are_one_sentence(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -310,7 +310,7 @@ _QUICK = (Phase.explicit, Phase.reuse, Phase.generate)
 _HOSTILE = st.lists(_MARKUP, min_size=1, max_size=6).map("".join)
 
 
-@settings(deadline=None, max_examples=12, phases=_QUICK, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, phases=_QUICK, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_PRINTABLE | _HOSTILE, _ANY | _HOSTILE)
 def test_no_text_of_a_record_changes_the_page_s_structure(tmp_path: Path, name: str, note: str) -> None:
     def written(record: Record, place: str) -> Page:

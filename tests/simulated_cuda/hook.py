@@ -19,11 +19,18 @@ from pathlib import Path
 SOURCE = Path(__file__).with_suffix(".cpp")
 DEVICES = 2
 """As in the source."""
+SINCE = (2, 13)
+"""The first PyTorch against whose headers the source was compiled; against those of 2.6 it cannot be."""
 
 
 def compiler() -> str | None:
     """A C++ compiler, or None where there is none."""
     return next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+
+
+def fits() -> bool:
+    """Whether the PyTorch that is installed is one that the source is written for."""
+    return tuple(map(int, importlib.metadata.version("torch").split(".")[:2])) >= SINCE
 
 
 def _pytorch() -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulated_cuda.hook import compiler
+from tests.simulated_cuda.hook import SINCE, compiler, fits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HERE = "tests/simulated_cuda/on_device"
@@ -20,7 +20,10 @@ NOT_HERE = (
     "tests/profiling/test_latency.py::test_cuda_work_is_timed_to_its_end",
 )
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler, such as g++")
+pytestmark = [
+    pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler, such as g++"),
+    pytest.mark.skipif(not fits(), reason=f"needs PyTorch {'.'.join(map(str, SINCE))}"),
+]
 
 
 def on_device(folder: Path, *words: str) -> str:

@@ -107,7 +107,7 @@ WORDS = [(side, field, mark, word) for side, marks in SIDES.items() for mark in 
 
 
 @given(st.sampled_from(WORDS), st.sampled_from(["{0}_{1}", "{1}_{0}", "{0}/{1}", "{0}.{1}", "{0}-{1}s", "{0} {1}"]))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 def test_names_of_arrays_are_known_in_every_spelling(chosen: tuple[str, str, str, str], form: str) -> None:
     side, field, mark, word = chosen
     form = form.removesuffix("s") if word.endswith("s") or f"{word}s" not in FIELDS[field].split() else form
@@ -141,7 +141,7 @@ def test_names_of_arrays_that_mean_nothing() -> None:
     st.sampled_from(["", "/data/RegDB/", "D:\\sets\\RegDB\\", "./", "../x/"]),
     st.sampled_from(["feat", "features", "embeddings", "F"]),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 def test_names_win_whatever_else_is_there(order: list[str], kind: Any, turned: bool, prefix: str, name: str) -> None:
     names = [prefix + (one.replace("/", "\\") if "\\" in prefix else one) for one in DUMP.names.tolist()]
     values = DUMP.values.astype(kind)
