@@ -183,7 +183,7 @@ def test_committed_files_that_commands_name_are_committed() -> None:
 def _check_vibench(command: str, values: dict[str, Any]) -> None:
     """Data sets, protocols, methods, variants and recipe keys that a command names exist."""
     dataset, method = values.get("dataset"), values.get("method") or values.get("name")
-    if isinstance(dataset, (list, tuple)):
+    if dataset and isinstance(dataset, (list, tuple)):
         dataset = training_dataset(joined_name(list(dataset))).name
     elif dataset:
         get_dataset(dataset if command != "data twin" else f"{dataset}-twin")
