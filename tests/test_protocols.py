@@ -11,7 +11,7 @@ import pytest
 
 from vibench.errors import UsageError
 from vibench.files.shipped import protocols_folder
-from vibench.protocols import Protocol, load_protocol, protocol_names
+from vibench.protocols import Protocol, load_protocol, protocol_names, require_clean
 
 NAMES = (
     "sysu-all sysu-all-c-as-scripted sysu-all-multi sysu-indoor sysu-indoor-c-as-scripted sysu-indoor-multi "
@@ -42,6 +42,14 @@ def test_listing_needs_no_heavy_import() -> None:
         "assert not {'torch', 'pandas', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+def test_images_are_not_corrupted_twice() -> None:
+    require_clean(load_protocol("sysu-all"), "mixed")
+    with pytest.raises(
+        UsageError, match=r"^--corrupt mixed: protocol sysu-all-c-as-scripted corrupts images by its own"
+    ):
+        require_clean(load_protocol("sysu-all-c-as-scripted"), "mixed")
 
 
 def test_resolve_draw() -> None:

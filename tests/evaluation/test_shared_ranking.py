@@ -9,12 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.evaluation.made import assert_same_scores, evaluate, regdb, sysu
 from vibench.datasets.permutations import Permutations
 from vibench.evaluation.distances import DistanceFunction
 from vibench.evaluation.features import Features
+from vibench.evaluation.shared_ranking import shares_of
 
 
 def test_shared_ranking_equals_ranking_alone() -> None:
@@ -80,3 +83,10 @@ def test_both_directions_at_once_equal_each_alone() -> None:
             assert_same_scores(found, alone)
             (chunked,) = evaluate({1: first, 5: regdb(1)}, name, chunk_bytes=1, **options)
             assert_same_scores(found, chunked)
+
+
+@given(st.integers(0, 100), st.integers(1, 9))
+def test_processes_share_the_queries_evenly_and_each_has_one(count: int, size: int) -> None:
+    taken = [range(count)[share] for share in shares_of(count, size)]
+    assert [row for share in taken for row in share] == list(range(count))
+    assert max(map(len, taken)) - min(map(len, taken)) <= 1

@@ -195,6 +195,8 @@ def test_trials_of_regdb_make_one_record(regdb_runs: Path) -> None:
     single = [score_models([model], rules, device="cpu", amp="off") for model in models]
     for at, scored in enumerate(both):
         assert [trial.trial for trial in scored.record.trials] == [1, 2]
+        # They are one run, which is known by its first.
+        assert scored.record.run.id == models[0].run_id != models[1].run_id
         for metric in METRICS:
             alone = [scores[at].record.mean[metric] for scores in single]
             assert scored.record.mean[metric] == pytest.approx(np.mean(alone), abs=1e-12)

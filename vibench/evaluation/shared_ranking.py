@@ -114,7 +114,7 @@ def _rank(
         skipped = skipped_pairs(rules.skip, askers.cameras[:, None], candidates.cameras)
     # Process by process some queries, where each can be ranked by itself.
     world = ALONE if settings.per_trial or len(query) < settings.world.size else settings.world
-    shares = [slice(len(query) * at // world.size, len(query) * (at + 1) // world.size) for at in range(world.size)]
+    shares = shares_of(len(query), world.size)
     own = shares[world.rank]
     asked, answers = (rows_of(rows.tobytes()) for rows in (query[own], gallery))
     scores = scorer(asked, answers, settings, skipped)
@@ -144,6 +144,11 @@ def _rank(
         score = trial_score(rules, trial, per_query, names)
         outcomes.append(TrialOutcome(score, per_query, seconds, int(repaired[rows].sum())))
     return outcomes
+
+
+def shares_of(count: int, size: int) -> list[slice]:
+    """Which of ``count`` rows each of ``size`` processes takes: as many as any other, or one more."""
+    return [slice(count * at // size, count * (at + 1) // size) for at in range(size)]
 
 
 def _gathered(rows: Tensor, shares: Sequence[slice], world: World) -> Tensor:

@@ -22,13 +22,11 @@ def build_optimizer(method: Method) -> Optimizer:
     groups = [_optimizer_group(group, recipe) for group in method.parameter_groups(method.recipe)]
     _check_groups(method, groups)
     if recipe.name == "sgd":
-        # Nesterov is only defined with momentum; a recipe without momentum means plain SGD.
-        nesterov = recipe.nesterov and recipe.momentum > 0
         return SGD(
             groups,
             lr=recipe.lr,
             momentum=recipe.momentum,
-            nesterov=nesterov,
+            nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
             fused=True,
         )
