@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 MEMORY = "/dev/shm"
-ROOM = 4 << 30
+ROOM = 6 << 30
 """Bytes that must be free there."""
 
 

@@ -20,7 +20,7 @@ from tests.fuzz.nasties import OF_FORM
 from tests.fuzz.reader import Place, Reader, judge
 from tests.fuzz.readers import READERS
 
-EXAMPLES = 14
+EXAMPLES = 10
 SLOW = {"published": 5, "cache": 3, "protocol": 8, "RegDB": 8, "ready": 8}
 """Examples of readers that take longer, by the beginning of their names."""
 

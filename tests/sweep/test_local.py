@@ -27,6 +27,7 @@ from vibench.sweep.run import prepare
 from vibench.sweep.worker import work
 
 MakePlan = Callable[..., Plan]
+Vibench = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -92,7 +93,9 @@ def test_a_worker_that_cannot_even_begin_says_why_in_the_log(make_plan: MakePlan
     assert ended[0].reason == "the worker ended with status 1 before it began"
 
 
-def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_was(make_plan: MakePlan, tmp_path: Path):
+def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_was(
+    make_plan: MakePlan, vibench: Vibench, tmp_path: Path
+):
     settings = ["schedule.epochs=3", "sampler.batches_per_epoch=3", "model.pause=0.3"]
     plan = make_plan(
         TOY.replace("toy", "fragile") + f"set = {settings}\n",
@@ -114,7 +117,7 @@ def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_was(make_plan: Mak
     (stopped,) = read_attempts(folder)
     assert stopped.end is not None and stopped.end.outcome == "stopped"
 
-    again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    again = vibench("sweep", plan.folder / "plan.toml")
     assert again.returncode == 0, again.stderr
     assert "all 2 jobs are done" in again.stdout and "done: evaluate fragile" in again.stderr
     assert [one.end and one.end.outcome for one in read_attempts(folder)] == ["stopped", "done"]
