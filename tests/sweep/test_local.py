@@ -96,7 +96,8 @@ def test_a_worker_that_cannot_even_begin_says_why_in_the_log(make_plan: MakePlan
 def test_a_killed_sweep_leaves_no_worker_and_goes_on_where_it_was(
     make_plan: MakePlan, vibench: Vibench, tmp_path: Path
 ):
-    settings = ["schedule.epochs=3", "sampler.batches_per_epoch=3", "model.pause=0.3"]
+    # What is left when the first epoch has ended takes far longer than a worker needs to notice.
+    settings = ["schedule.epochs=4", "sampler.batches_per_epoch=2", "model.pause=0.3"]
     plan = make_plan(
         TOY.replace("toy", "fragile") + f"set = {settings}\n",
         sweep=f'plugins = ["{REPOSITORY}/tests/sweep/fragile"]',

@@ -27,7 +27,7 @@ from vibench.sweep.job import Job, job_folder, listed_jobs, log_path, read_job
 from vibench.sweep.states import job_state
 
 STOPPED = 130
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 0.5
 
 
 class Stopped(KeyboardInterrupt):
