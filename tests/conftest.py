@@ -24,8 +24,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"
 
 _in_memory: str | None = None
-if "TMPDIR" not in os.environ and memory() is not None:
-    _in_memory = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="vibench-tests-", dir=memory())
+if "TMPDIR" not in os.environ and (_place := memory()) is not None:
+    _in_memory = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="vibench-tests-", dir=_place)
+    # Else it stays where it was first asked for.
     tempfile.tempdir = None
 
 # How long one example takes says nothing on a machine that has other work.

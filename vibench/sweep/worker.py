@@ -28,6 +28,7 @@ from vibench.sweep.states import job_state
 
 STOPPED = 130
 PATIENCE_SECONDS = 0.5
+"""Between two looks whether the sweep that started this process is there still."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -59,10 +59,10 @@ def _steps(second: str, *firsts: Ranking) -> tuple[Contest, ...]:
 
 _BETWEEN = (
     *_steps("cm-ssft:shl", Ranking("cm-ssft", query_mode="single"), Ranking("cm-ssft:shl-spl-moa-pa-re")),
-    Contest(Ranking("cm-ssft:shl-spl"), Ranking("cm-ssft:shl")),
-    Contest(Ranking("cm-ssft:shl-spl-moa"), Ranking("cm-ssft:shl-spl")),
-    Contest(Ranking("cm-ssft:shl-spl-moa-pa"), Ranking("cm-ssft:shl-spl-moa")),
-    Contest(Ranking("cm-ssft:shl-spl-moa-pa-re"), Ranking("cm-ssft:shl-spl-moa-pa")),
+    *_steps("cm-ssft:shl", Ranking("cm-ssft:shl-spl")),
+    *_steps("cm-ssft:shl-spl", Ranking("cm-ssft:shl-spl-moa")),
+    *_steps("cm-ssft:shl-spl-moa", Ranking("cm-ssft:shl-spl-moa-pa")),
+    *_steps("cm-ssft:shl-spl-moa-pa", Ranking("cm-ssft:shl-spl-moa-pa-re")),
     *_steps("cm-ssft:shl-spl-moa-pa-re", Ranking("cm-ssft"), Ranking("cm-ssft", query_mode="single")),
     Contest(Ranking("cm-ssft"), Ranking("cm-ssft", query_mode="single")),
     *_steps("cal:baseline", Ranking("cal:tca")),
